@@ -1,0 +1,348 @@
+"""m3ter's bills, what was decided about each, and every attempt to charge them in Paddle."""
+
+from decimal import Decimal
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
+from simple_history.models import HistoricalRecords
+
+from integration_project.work import WorkItem
+from paddle_sync.models import AccountLink
+
+
+class PushedBill(WorkItem):
+    """A m3ter bill and how much of it has reached Paddle, in minor units of its currency."""
+
+    class State(models.TextChoices):
+        HELD = "held", "Held: a person must decide"
+        WAITING = "waiting", "Waiting: goes on by itself"
+        READY = "ready", "Ready to be charged"
+        PUSHING = "pushing", "Being charged"
+        UNCONFIRMED = "unconfirmed", "Unconfirmed: may have been charged"
+        PUSHED = "pushed", "Pushed: Paddle has all of it"
+        CARRIED = "carried", "Carried: nothing to charge now"
+        FAILED = "failed", "Failed: Paddle refused"
+        LOST = "lost", "Lost: Paddle will not collect it"
+        SKIPPED = "skipped", "Skipped: nothing will be charged"
+        SUPERSEDED = "superseded", "Superseded: deleted in m3ter"
+
+    class Reason(models.TextChoices):
+        """Why a bill is held, waits, or was skipped."""
+
+        NONE = "", "-"
+        REVIEW = "review", "review: Finance approves every bill"
+        MAPPING = "mapping", "no live link to a Paddle subscription"
+        CURRENCY = "currency", "currency differs or is unknown to Paddle"
+        NEGATIVE = "negative", "negative lines or total"
+        BELOW_MINIMUM = "below minimum", "below Paddle's minimum charge"
+        CHANGED = "changed", "changed in m3ter after it was pushed"
+        MISMATCH = "mismatch", "lines do not add up to the total"
+        PERIOD_OPEN = "period open", "its period has not ended"
+        RENEWAL_TOO_FAR = "renewal too far", "the renewal is too far away"
+        LOCKED_ELSEWHERE = "locked elsewhere", "already locked in m3ter when first seen"
+        CANCELLED = "cancelled", "the subscription is cancelled"
+        CONFIGURATION = "configuration", "a setting or permission is missing"
+        DELETED = "deleted", "deleted in m3ter"
+        OPERATOR = "operator", "held by a person"
+        NOT_LIVE = "not live", "no go-live date is set"
+        BEFORE_GO_LIVE = "before go-live", "its period ended before the go-live date"
+        ZERO = "zero", "nothing to charge"
+        RENEWAL_LOCK = "renewal lock", "Paddle is about to renew the subscription"
+        PAST_DUE = "past due", "the subscription is past due"
+        PAUSED = "paused", "the subscription is paused"
+        TRIAL = "trial", "the subscription is in trial"
+        ANOTHER_PUSH = "another push", "another bill is being charged on this subscription"
+        PENDING = "pending", "m3ter is calculating it again"
+        MODE = "mode", "this way of charging needs a person"
+
+    class Payment(models.TextChoices):
+        NONE = "none", "Not yet"
+        PAID = "paid", "Paid"
+        PAYMENT_FAILED = "payment failed", "Payment failed"
+        PAST_DUE = "past due", "Past due"
+        REFUNDED = "refunded", "Refunded"
+        CREDITED = "credited", "Credited"
+
+    m3ter_bill_id = models.CharField(max_length=64, unique=True)
+    m3ter_account_id = models.CharField(max_length=64, db_index=True)
+    m3ter_account_code = models.CharField(max_length=80, blank=True, default="")
+    m3ter_version = models.PositiveBigIntegerField(default=0, help_text="Rises at every change: says only read again.")
+    m3ter_status = models.CharField(max_length=20, blank=True, default="")
+    m3ter_locked = models.BooleanField(default=False)
+    m3ter_read_at = models.DateTimeField(null=True, blank=True, help_text="When it was last read, whole.")
+    link = models.ForeignKey(
+        AccountLink, null=True, blank=True, on_delete=models.PROTECT, related_name="bills", help_text="Live link when seen last."
+    )
+    currency = models.CharField(max_length=3)
+    bill_date = models.DateField(null=True, blank=True)
+    period_start = models.DateField(null=True, blank=True)
+    period_end = models.DateField(null=True, blank=True, help_text="Exclusive: the first day after the period.")
+    renews_at = models.DateTimeField(null=True, blank=True, help_text="The renewal that would carry it, when seen last.")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.HELD)
+    reason = models.CharField(max_length=20, choices=Reason.choices, blank=True, default="")
+    reason_detail = models.TextField(blank=True, default="", help_text="The reason in words, with numbers and ids.")
+    payment = models.CharField(max_length=15, choices=Payment.choices, default=Payment.NONE)
+    revision = models.ForeignKey(
+        "BillRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="The last approved one."
+    )
+    reviewed_revision = models.ForeignKey(
+        "BillRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Approved by Finance here."
+    )
+    payable = models.BigIntegerField(default=0, help_text="Total of the last approved revision, in minor units.")
+    pushed = models.BigIntegerField(default=0)
+    credited = models.BigIntegerField(default=0)
+    carried = models.BigIntegerField(default=0, help_text="Carried out less carried in.")
+    written_off = models.BigIntegerField(default=0)
+    lost = models.BigIntegerField(default=0)
+    outstanding = models.BigIntegerField(default=0)
+    paid = models.BigIntegerField(default=0, help_text="Collected by Paddle before tax, in minor units.")
+    locked_at = models.DateTimeField(null=True, blank=True, help_text="When we locked it in m3ter.")
+    external_mapping_id = models.CharField(max_length=64, blank=True, default="", help_text="Our mapping in m3ter.")
+    looks = models.PositiveSmallIntegerField(default=0, help_text="Look-ups of the schedule that counted and found nothing.")
+    first_seen_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(
+                    payable=F("pushed") - F("lost") - F("credited") + F("carried") + F("written_off") + F("outstanding")
+                ),
+                name="bill_adds_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=(
+                        "held",
+                        "waiting",
+                        "ready",
+                        "pushing",
+                        "unconfirmed",
+                        "pushed",
+                        "carried",
+                        "failed",
+                        "lost",
+                        "skipped",
+                        "superseded",
+                    )
+                ),
+                name="bill_state_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=("held", "waiting", "skipped")) | ~Q(reason=""), name="bill_says_why"
+            ),
+            models.UniqueConstraint(
+                fields=("serial_key",), condition=Q(state="pushing") & ~Q(serial_key=""), name="bill_one_push_per_key"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("state", "due_at"), condition=Q(due_at__isnull=False), name="bill_due"),
+            models.Index(fields=("state", "-id"), name="bill_by_state"),
+            models.Index(fields=("lease_until",), condition=Q(lease__isnull=False), name="bill_leased"),
+        )
+
+    def __str__(self) -> str:
+        return f"bill {self.m3ter_bill_id} of {self.m3ter_account_code or self.m3ter_account_id}"
+
+
+class BillRevision(models.Model):
+    """What a bill said at an approval, told apart by the hash of what a customer would be charged for."""
+
+    bill = models.ForeignKey(PushedBill, on_delete=models.CASCADE, related_name="revisions")
+    content_hash = models.CharField(max_length=64)
+    number = models.PositiveIntegerField(help_text="1 for the first approved revision of the bill.")
+    m3ter_version = models.PositiveBigIntegerField(help_text="m3ter's version when this content was first seen.")
+    currency = models.CharField(max_length=3)
+    total = models.CharField(max_length=40, help_text="Exact decimal, as m3ter sent it.")
+    payable = models.BigIntegerField(help_text="Total rounded half up to the currency's minor units.")
+    remainder = models.CharField(max_length=40, default="0", help_text="Total less payable: recorded, never carried.")
+    lines = models.JSONField(help_text="m3ter's lines: amounts as exact decimal text.")
+    first_seen_at = models.DateTimeField()
+    approved_at = models.DateTimeField(null=True, blank=True, help_text="m3ter's time of approval.")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("bill", "content_hash"), name="revision_once"),)
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+    @property
+    def exact_total(self) -> Decimal:
+        """The total as a number."""
+        return Decimal(self.total)
+
+
+class Push(models.Model):
+    """One intended charge in Paddle; its id stands in every price, so that it can be found again."""
+
+    class Kind(models.TextChoices):
+        CHARGE = "charge", "Charge"
+        CORRECTION = "correction", "Correction"
+        REFUND = "refund", "Refund"
+
+    class State(models.TextChoices):
+        INTENDED = "intended", "Intended: nothing was sent"
+        PUSHING = "pushing", "A request may be under way"
+        UNCONFIRMED = "unconfirmed", "Unconfirmed: may have happened"
+        PUSHED = "pushed", "Accepted by Paddle"
+        FAILED = "failed", "Refused by Paddle"
+        LOST = "lost", "Accepted, but will not be collected"
+
+    push_id = models.CharField(max_length=80, unique=True, help_text="m3ter bill id, a dash, the ordinal within the bill.")
+    bill = models.ForeignKey(PushedBill, on_delete=models.PROTECT, related_name="pushes")
+    revision = models.ForeignKey(BillRevision, on_delete=models.PROTECT, related_name="pushes")
+    ordinal = models.PositiveIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.CHARGE)
+    mode = models.CharField(max_length=30)
+    paddle_subscription_id = models.CharField(max_length=64)
+    currency = models.CharField(max_length=3)
+    amount = models.BigIntegerField(help_text="In minor units.")
+    items = models.JSONField(default=list, help_text="What Paddle is asked to charge.")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.INTENDED)
+    attempt = models.PositiveIntegerField(default=0, help_text="Number of the attempt; stands in custom data too.")
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="Committed just before the request that charges.")
+    settled_at = models.DateTimeField(null=True, blank=True)
+    paddle_transaction_id = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    expected_renewal_at = models.DateTimeField(null=True, blank=True, help_text="The renewal that should collect it.")
+    detail = models.TextField(blank=True, default="", help_text="Paddle's words, or how it was found.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("bill", "ordinal"), name="push_ordinal_once"),
+            models.UniqueConstraint(
+                fields=("paddle_subscription_id",),
+                condition=Q(state__in=("pushing", "unconfirmed")),
+                name="push_one_open_per_subscription",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=("intended", "pushing", "unconfirmed", "pushed", "failed", "lost")),
+                name="push_state_known",
+            ),
+        )
+        verbose_name_plural = "pushes"
+
+    def __str__(self) -> str:
+        return self.push_id
+
+
+class PushAttempt(models.Model):
+    """What was about to be done, and what came of it: one row before and one after each step. Append-only."""
+
+    push = models.ForeignKey(Push, on_delete=models.CASCADE, related_name="history")
+    attempt = models.PositiveIntegerField()
+    step = models.CharField(max_length=20, help_text="look, preview, charge or decision.")
+    phase = models.CharField(max_length=8, help_text="before or after.")
+    at = models.DateTimeField()
+    outcome = models.CharField(max_length=30, blank=True, default="")
+    detail = models.TextField(blank=True, default="", help_text="The vendor's words.")
+    calls = models.JSONField(default=list, blank=True)
+    by = models.CharField(max_length=150, blank=True, default="", help_text="Who decided, for decisions.")
+
+    class Meta:
+        indexes = (models.Index(fields=("push", "id"), name="push_attempt_in_order"),)
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.phase} {self.outcome}".strip()
+
+
+class BillEntry(models.Model):
+    """A line of the ledger of one bill; append-only, in minor units of the bill's currency, always positive."""
+
+    class Kind(models.TextChoices):
+        PUSHED = "pushed", "Pushed"
+        CREDITED = "credited", "Credited"
+        CARRIED_OUT = "carried_out", "Carried out"
+        CARRIED_IN = "carried_in", "Carried in"
+        WRITTEN_OFF = "written_off", "Written off"
+        LOST = "lost", "Lost"
+
+    bill = models.ForeignKey(PushedBill, on_delete=models.PROTECT, related_name="entries")
+    push = models.ForeignKey(Push, null=True, blank=True, on_delete=models.PROTECT, related_name="entries")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    amount = models.BigIntegerField()
+    at = models.DateTimeField()
+    by = models.CharField(max_length=150, blank=True, default="", help_text="Who, when a person decided.")
+    note = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(kind__in=("pushed", "credited", "carried_out", "carried_in", "written_off", "lost")),
+                name="entry_kind_known",
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0) | Q(kind="written_off"), name="entry_amount_positive"),
+            models.UniqueConstraint(fields=("push", "kind"), condition=Q(kind__in=("pushed", "lost")), name="entry_once_per_push"),
+        )
+        verbose_name_plural = "bill entries"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount}"
+
+
+class CarriedEntry(models.Model):
+    """Credit or debit of a m3ter account that waits for a later bill; first in, first out; survives resubscription."""
+
+    m3ter_account_id = models.CharField(max_length=64)
+    currency = models.CharField(max_length=3)
+    source_bill = models.ForeignKey(PushedBill, on_delete=models.PROTECT, related_name="carried_entries")
+    amount = models.BigIntegerField(help_text="In minor units: positive is owed by the customer, negative to the customer.")
+    remaining = models.BigIntegerField(help_text="The part that no bill has taken yet.")
+    reserved_by = models.ForeignKey(Push, null=True, blank=True, on_delete=models.PROTECT, related_name="reserved_entries")
+    at = models.DateTimeField()
+    note = models.TextField(blank=True, default="")
+
+    class Meta:
+        indexes = (models.Index(fields=("m3ter_account_id", "currency", "id"), name="carried_in_order"),)
+        verbose_name_plural = "carried entries"
+
+    def __str__(self) -> str:
+        return f"{self.m3ter_account_id} {self.remaining} {self.currency}"
+
+
+class PushPolicy(models.Model):
+    """How bills are charged: one row for everybody, and rows that override it for one link."""
+
+    class Mode(models.TextChoices):
+        NEXT_BILLING_PERIOD = "next_billing_period", "With the next renewal"
+
+    class TaxMode(models.TextChoices):
+        EXTERNAL = "external", "Tax is added to our amounts"
+        INTERNAL = "internal", "Our amounts include tax"
+
+    link = models.OneToOneField(
+        AccountLink, null=True, blank=True, on_delete=models.CASCADE, related_name="policy", help_text="Empty: everybody's."
+    )
+    automatic = models.BooleanField(
+        default=False, help_text="Charge approved m3ter bills without review here. Off: Finance approves every bill."
+    )
+    mode = models.CharField(max_length=30, choices=Mode.choices, default=Mode.NEXT_BILLING_PERIOD)
+    tax_mode = models.CharField(max_length=10, choices=TaxMode.choices, default=TaxMode.EXTERNAL)
+    tax_category = models.CharField(max_length=40, default="saas", help_text="Paddle tax category of the charged product.")
+    open_periods = models.BooleanField(default=False, help_text="Charge bills whose period has not ended yet.")
+    resend_when_absent = models.BooleanField(
+        default=False,
+        help_text="Send again by itself when the whole look-up schedule found no trace. Off: a person decides.",
+    )
+    max_wait_days = models.PositiveSmallIntegerField(
+        default=35, validators=[MinValueValidator(1), MaxValueValidator(400)], help_text="Hold when the renewal is further away."
+    )
+    lock_after_days = models.PositiveSmallIntegerField(default=0, help_text="Days after the push until the bill is locked in m3ter.")
+    item_name = models.CharField(
+        max_length=100, default="{line}", help_text="What the customer sees; {line}, {period}, {product}, {units} are filled in."
+    )
+    item_description = models.CharField(
+        max_length=200, default="{units} {unit}, {period}", help_text="Second line of the item; the push id is added to it."
+    )
+    log = HistoricalRecords()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(Coalesce(F("link"), Value(0)), name="policy_one_default"),
+        )
+        verbose_name_plural = "push policy"
+
+    def __str__(self) -> str:
+        return f"override for {self.link}" if self.link_id else "everybody's policy"

@@ -1,0 +1,110 @@
+"""Reads settings from the environment and refuses the impossible: typed, plainly worded, no insecure default."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+LIVE_KEY_PREFIX = "pdl_live_"
+SANDBOX_KEY_PREFIX = "pdl_sdbx_"
+PADDLE_ADDRESSES = {"live": "https://api.paddle.com", "sandbox": "https://sandbox-api.paddle.com"}
+SHORTEST_WEBHOOK_TOKEN = 32
+
+
+def plain(name: str, default: str | None = None, *, environ: Mapping[str, str] = os.environ) -> str:
+    """Read a text exactly as it stands; django-environ would follow a value that begins with a dollar sign."""
+    value = environ.get(name, default)
+    if value is None:
+        raise ImproperlyConfigured(f"{name} is not set. Put it into the environment or into .env beside manage.py.")
+    return value.strip()
+
+
+def plain_list(name: str, default: str = "", *, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Read a comma-separated list, dropping blanks."""
+    return [part.strip() for part in environ.get(name, default).split(",") if part.strip()]
+
+
+def whole_number(name: str, default: int, *, smallest: int, environ: Mapping[str, str] = os.environ) -> int:
+    """Read an integer that is at least `smallest`."""
+    text = environ.get(name, str(default)).strip()
+    try:
+        value = int(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.") from None
+    if value < smallest:
+        raise ImproperlyConfigured(f"{name} must be at least {smallest}, not {value}.")
+    return value
+
+
+def yes_or_no(name: str, *, environ: Mapping[str, str] = os.environ) -> bool:
+    """Read a switch that is off unless it says otherwise."""
+    text = environ.get(name, "no").strip().lower()
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"", "0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} must be yes or no, not {text!r}.")
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether an address can only be this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def vendor_address(name: str, default: str, *, mode: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Read a vendor's base address: https, or loopback; in the demo and in tests loopback only."""
+    url = environ.get(name, default).strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ImproperlyConfigured(f"{name} must be an address such as https://host, not {url!r}.")
+    if parts.username or parts.password:
+        raise ImproperlyConfigured(f"{name} must not carry a user name or password.")
+    if is_loopback(url):
+        return url
+    if mode != "service":
+        raise ImproperlyConfigured(f"{name}: the demo and the tests talk to this machine only, not to {parts.hostname}.")
+    if parts.scheme != "https":
+        raise ImproperlyConfigured(f"{name} must begin with https:// because secrets travel on it.")
+    return url
+
+
+def check_paddle_environment(*, environment: str, api_url: str, api_key: str) -> None:
+    """Refuse to start when the key, the address and PADDLE_ENVIRONMENT do not belong together.
+
+    The key's prefix is Paddle's since 2025; older keys have none and are taken as they are.
+    """
+    if environment not in PADDLE_ADDRESSES:
+        raise ImproperlyConfigured(f"PADDLE_ENVIRONMENT must be sandbox or live, not {environment!r}.")
+    other = "live" if environment == "sandbox" else "sandbox"
+    if api_url == PADDLE_ADDRESSES[other]:
+        raise ImproperlyConfigured(f"PADDLE_API_URL is Paddle's {other} address, but PADDLE_ENVIRONMENT is {environment}.")
+    prefix = {"live": LIVE_KEY_PREFIX, "sandbox": SANDBOX_KEY_PREFIX}[other]
+    if api_key.startswith(prefix):
+        raise ImproperlyConfigured(f"PADDLE_API_KEY is a {other} key, but PADDLE_ENVIRONMENT is {environment}.")
+    if environment == "live" and is_loopback(api_url):
+        raise ImproperlyConfigured("PADDLE_ENVIRONMENT is live, but PADDLE_API_URL is this machine.")
+
+
+def check_webhook_tokens(tokens: list[str]) -> list[str]:
+    """Refuse tokens that could be guessed; they are all that protects the m3ter webhook address."""
+    for number, token in enumerate(tokens, start=1):
+        if len(token) < SHORTEST_WEBHOOK_TOKEN:
+            raise ImproperlyConfigured(
+                f"M3TER_WEBHOOK_TOKENS: token {number} has {len(token)} characters; use {SHORTEST_WEBHOOK_TOKEN} or more."
+            )
+    return tokens
+
+
+def check_external_system(name: str) -> str:
+    """Refuse the name that m3ter's own Paddle integration reads its mappings under."""
+    if name.lower() == "paddle":
+        raise ImproperlyConfigured("M3TER_EXTERNAL_SYSTEM must not be Paddle: m3ter's own integration would use our mappings.")
+    return name

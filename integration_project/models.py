@@ -1,0 +1,174 @@
+"""What both flows stand on: the installation, findings for people, call budgets, circuits, heartbeats, the schedule."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class Installation(models.Model):
+    """One row: what this database belongs to, and the decisions that hold for the whole of it."""
+
+    paddle_environment = models.CharField(max_length=10, help_text="Pinned at the first start: sandbox or live.")
+    paddle_api_url = models.URLField(max_length=200, help_text="Pinned at the first start.")
+    m3ter_api_url = models.URLField(max_length=200, help_text="Pinned at the first start.")
+    m3ter_org_id = models.CharField(max_length=64, help_text="Pinned at the first start.")
+    pinned_at = models.DateTimeField(help_text="When the four values above were pinned.")
+    charge_from = models.DateField(
+        null=True,
+        blank=True,
+        help_text="Go-live date: bills whose period ends on or before it are never charged; empty = nothing is charged.",
+    )
+    lead_days = models.PositiveSmallIntegerField(
+        default=2, help_text="A bill period ends this many days before the Paddle renewal that carries it."
+    )
+    organization_timezone = models.CharField(
+        max_length=64, default="UTC", help_text="The m3ter organisation's time zone; billing dates are dates there."
+    )
+    organization_read_at = models.DateTimeField(null=True, blank=True, help_text="When the organisation was last read.")
+    native_integration = models.TextField(
+        blank=True,
+        default="",
+        help_text="m3ter's own integration of bills to Paddle, if one is enabled there: then nothing is charged from here.",
+    )
+    native_integration_checked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When that was last looked up; nothing is charged before the first time."
+    )
+    look_before_first_push = models.BooleanField(
+        default=False,
+        help_text="Set after a database restore: every first push looks in Paddle for its own trace before it is sent.",
+    )
+    restore_confirmed_at = models.DateTimeField(null=True, blank=True, help_text="When confirm_restore was last run.")
+    customer_codes_trusted = models.BooleanField(
+        default=False,
+        help_text="Use account codes from Paddle custom data. Off: a buyer's browser can set them.",
+    )
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(pk=1), name="installation_is_one_row"),)
+        verbose_name_plural = "installation"
+
+    def __str__(self) -> str:
+        return f"Paddle {self.paddle_environment}, m3ter organisation {self.m3ter_org_id}"
+
+
+class Finding(models.Model):
+    """Something that a person must look at, open until it no longer holds or somebody closes it with a reason."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        CLOSED = "closed", "Closed"
+
+    class Severity(models.TextChoices):
+        ALARM = "alarm", "Alarm: money may be wrong"
+        PROBLEM = "problem", "Problem: something waits for you"
+        NOTICE = "notice", "Notice"
+
+    kind = models.CharField(max_length=60, help_text="What was found, as a short code.")
+    subject = models.CharField(max_length=120, help_text="What it was found about: the id of a subscription, bill or push.")
+    key = models.CharField(max_length=200, blank=True, default="", help_text="Tells several of one kind and subject apart.")
+    severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.PROBLEM)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    detail = models.TextField(help_text="Cause and effect, in a sentence or two.")
+    next_step = models.TextField(blank=True, default="", help_text="What to do about it.")
+    opened_at = models.DateTimeField()
+    seen_at = models.DateTimeField(help_text="When it was last found to hold.")
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who closed it; empty when it ended by itself.",
+    )
+    close_reason = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("kind", "subject", "key"), condition=Q(state="open"), name="finding_open_once"
+            ),
+            models.CheckConstraint(condition=Q(state__in=("open", "closed")), name="finding_state_known"),
+        )
+        indexes = (models.Index(fields=("state", "-opened_at"), name="finding_by_state"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}"
+
+
+class CallBudget(models.Model):
+    """A token bucket that all processes share: how many calls a vendor may still get from one purpose."""
+
+    vendor = models.CharField(max_length=20)
+    purpose = models.CharField(max_length=20, help_text="push, look or import: each has its share, idle shares are lent.")
+    tokens = models.FloatField(help_text="Calls that may be made now.")
+    capacity = models.FloatField(help_text="Most tokens this bucket holds: the burst.")
+    rate = models.FloatField(help_text="Tokens a second.")
+    refilled_at = models.FloatField(help_text="When tokens were last counted, in seconds of the database's clock.")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("vendor", "purpose"), name="budget_one_per_purpose"),)
+
+    def __str__(self) -> str:
+        return f"{self.vendor} for {self.purpose}"
+
+
+class Circuit(models.Model):
+    """Whether a vendor, or one operation of it, may be called; opened by a refused key or a missing permission."""
+
+    vendor = models.CharField(max_length=20)
+    operation = models.CharField(max_length=60, blank=True, default="", help_text="Empty = every operation of the vendor.")
+    is_open = models.BooleanField(default=False, help_text="Open = nobody may call; work waits.")
+    detail = models.TextField(blank=True, default="", help_text="Why it opened.")
+    opened_at = models.DateTimeField(null=True, blank=True)
+    probe_at = models.DateTimeField(null=True, blank=True, help_text="When one call may try whether it works again.")
+    last_success_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("vendor", "operation"), name="circuit_one_per_operation"),)
+
+    def __str__(self) -> str:
+        return f"{self.vendor} {self.operation or 'everything'}: {'open' if self.is_open else 'closed'}"
+
+
+class Heartbeat(models.Model):
+    """A worker's main process says that it is alive."""
+
+    name = models.CharField(max_length=120, unique=True, help_text="Host and process.")
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+    detail = models.JSONField(default=dict, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ScheduledJob(models.Model):
+    """When a job of the schedule table last ran and runs next; also who keeps the schedule now."""
+
+    name = models.CharField(max_length=60, unique=True)
+    due_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    lease = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    result = models.TextField(blank=True, default="", help_text="What the last run said, or why it failed.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WebhookRefusal(models.Model):
+    """How often a webhook address refused a request, by reason and day; nothing of the request is kept."""
+
+    source = models.CharField(max_length=20)
+    reason = models.CharField(max_length=60)
+    day = models.DateField()
+    count = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("source", "reason", "day"), name="refusal_one_per_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.day}: {self.reason} x {self.count}"

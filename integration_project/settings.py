@@ -1,0 +1,228 @@
+"""All settings, from the environment (and .env beside manage.py) through typed readers that fail loudly.
+
+INTEGRATION_MODE is set by manage.py and the tests, never by people: `service` reads .env and DATABASE_URL, `demo` and
+`test` ignore both and talk to this machine only.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from integration_project import configuration as read
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+MODE = os.environ.get("INTEGRATION_MODE", "service")
+if MODE not in {"service", "demo", "test"}:
+    raise ImproperlyConfigured(f"INTEGRATION_MODE must not be set by hand; {MODE!r} is unknown.")
+SERVICE = MODE == "service"
+
+env = environ.Env()
+if SERVICE:
+    env.read_env(str(BASE_DIR / ".env"))
+
+# --- The service -----------------------------------------------------------------------------------------------------
+
+SECRET_KEY = read.plain("SECRET_KEY", None if SERVICE else secrets.token_urlsafe(50))
+DEBUG = read.yes_or_no("DEBUG") if SERVICE else False
+ALLOWED_HOSTS = read.plain_list("ALLOWED_HOSTS") if SERVICE else ["localhost", "127.0.0.1", "[::1]", "testserver"]
+CSRF_TRUSTED_ORIGINS = read.plain_list("CSRF_TRUSTED_ORIGINS") if SERVICE else []
+METRICS_TOKEN = read.plain("METRICS_TOKEN", "")
+SENTRY_DSN = read.plain("SENTRY_DSN", "") if SERVICE else ""
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.simple_history",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "simple_history",
+    "rest_framework",
+    "django_q",
+    "integration_project",
+    "paddle_sync",
+    "billing_bridge",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+]
+
+ROOT_URLCONF = "integration_project.urls"
+WSGI_APPLICATION = "integration_project.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+LOGIN_URL = "admin:login"
+APPEND_SLASH = False
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if read.yes_or_no("TRUST_PROXY_HEADERS") else None
+SECURE_SSL_REDIRECT = False
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVICE and not DEBUG
+SECURE_HSTS_SECONDS = 31_536_000 if SERVICE and not DEBUG else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+REQUEST_BODY_LIMIT = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * REQUEST_BODY_LIMIT
+
+# --- Database ----------------------------------------------------------------------------------------------------------
+
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+
+
+def database(url: str) -> dict[str, Any]:
+    """Turn an address into Django's settings, with the options that the job engine relies on."""
+    parsed: dict[str, Any] = environ.Env.db_url_config(url)
+    if "sqlite" in parsed["ENGINE"]:
+        return {**parsed, "OPTIONS": SQLITE_OPTIONS, "TEST": {"NAME": parsed["NAME"] + ".test"}}
+    return {**parsed, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASE_VARIABLE = {"service": "DATABASE_URL", "demo": "DEMO_DATABASE_URL", "test": "TEST_DATABASE_URL"}[MODE]
+DATABASE_DEFAULT = {
+    "service": None,
+    "demo": f"sqlite:///{BASE_DIR / '.demo' / 'demo.sqlite3'}",
+    "test": f"sqlite:///{BASE_DIR / '.pytest_cache' / 'suite.sqlite3'}",
+}[MODE]
+DATABASES = {"default": database(read.plain(DATABASE_VARIABLE, DATABASE_DEFAULT))}
+
+# --- Mail --------------------------------------------------------------------------------------------------------------
+
+vars().update(env.email_url("EMAIL_URL", default="consolemail://") if SERVICE else env.email_url_config("memorymail://"))
+
+# --- Paddle Billing ----------------------------------------------------------------------------------------------------
+
+PADDLE_ENVIRONMENT = read.plain("PADDLE_ENVIRONMENT", None if SERVICE else "sandbox")
+PADDLE_API_URL = read.vendor_address(
+    "PADDLE_API_URL",
+    read.PADDLE_ADDRESSES.get(PADDLE_ENVIRONMENT, "") if SERVICE else "http://127.0.0.1:8801",
+    mode=MODE,
+)
+PADDLE_API_KEY = read.plain("PADDLE_API_KEY", None if SERVICE else "")
+PADDLE_WEBHOOK_SECRETS = read.plain_list("PADDLE_WEBHOOK_SECRETS")
+PADDLE_WEBHOOK_TOLERANCE = read.whole_number("PADDLE_WEBHOOK_TOLERANCE", 300, smallest=5)
+read.check_paddle_environment(environment=PADDLE_ENVIRONMENT, api_url=PADDLE_API_URL, api_key=PADDLE_API_KEY)
+
+# --- m3ter -------------------------------------------------------------------------------------------------------------
+
+M3TER_API_URL = read.vendor_address(
+    "M3TER_API_URL", "https://api.m3ter.com" if SERVICE else "http://127.0.0.1:8802", mode=MODE
+)
+M3TER_INGEST_URL = read.vendor_address(
+    "M3TER_INGEST_URL", "https://ingest.m3ter.com" if SERVICE else M3TER_API_URL, mode=MODE
+)
+M3TER_ORG_ID = read.plain("M3TER_ORG_ID", None if SERVICE else "")
+M3TER_ACCESS_KEY_ID = read.plain("M3TER_ACCESS_KEY_ID", None if SERVICE else "")
+M3TER_API_SECRET = read.plain("M3TER_API_SECRET", None if SERVICE else "")
+M3TER_WEBHOOK_TOKENS = read.check_webhook_tokens(read.plain_list("M3TER_WEBHOOK_TOKENS"))
+M3TER_EXTERNAL_SYSTEM = read.check_external_system(read.plain("M3TER_EXTERNAL_SYSTEM", "PaddleBridge"))
+
+# --- Calls -------------------------------------------------------------------------------------------------------------
+# Rate x window + burst stays at or under 0.97 of the vendor's limit: Paddle 240 a minute, m3ter 50 a second.
+
+PADDLE_CALLS_PER_MINUTE = read.whole_number("PADDLE_CALLS_PER_MINUTE", 240, smallest=10)
+M3TER_CALLS_PER_SECOND = read.whole_number("M3TER_CALLS_PER_SECOND", 50, smallest=5)
+VENDOR_TRANSPORTS: dict[str, Any] = {}
+
+# --- Jobs --------------------------------------------------------------------------------------------------------------
+# Vendor deadline < lease < timeout < retry; a test holds these to each other and says why each has its value.
+
+WORKER_PROCESSES = read.whole_number("WORKER_PROCESSES", 2, smallest=1)
+Q_CLUSTER = {
+    "name": "paddle-m3ter",
+    "orm": "default",
+    "workers": WORKER_PROCESSES,
+    "queue_limit": 1,
+    "bulk": 1,
+    "timeout": 240,
+    "retry": 600,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "poll": 0.2,
+    "guard_cycle": 0.5,
+    "recycle": 500,
+    "catch_up": False,
+    "label": "Jobs",
+}
+
+# --- REST framework ----------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- Logs --------------------------------------------------------------------------------------------------------------
+
+LOG_FORMAT = read.plain("LOG_FORMAT", "text")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"mask": {"()": "integration_project.logs.MaskSecrets"}},
+    "formatters": {
+        "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "integration_project.logs.JsonFormatter"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "filters": ["mask"],
+            "formatter": "json" if LOG_FORMAT == "json" else "text",
+        }
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+}
+
+if SENTRY_DSN:
+    from integration_project.logs import start_sentry
+
+    start_sentry(SENTRY_DSN)

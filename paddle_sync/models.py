@@ -1,0 +1,271 @@
+"""Paddle's events, what operators mapped, and which m3ter account and plans each subscription has."""
+
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from simple_history.models import HistoricalRecords
+
+from integration_project.work import WorkItem
+
+
+class WebhookEvent(WorkItem):
+    """One fact that a vendor told us, stored before it was answered and worked on afterwards."""
+
+    class Source(models.TextChoices):
+        PADDLE = "paddle", "Paddle"
+        PADDLE_CLASSIC = "paddle_classic", "Paddle Classic"
+        M3TER = "m3ter", "m3ter"
+
+    class State(models.TextChoices):
+        RECEIVED = "received", "Received"
+        PROCESSING = "processing", "Processing"
+        PROCESSED = "processed", "Processed"
+        IGNORED = "ignored", "Ignored"
+        PARKED = "parked", "Parked"
+        FAILED = "failed", "Failed"
+
+    class FailureKind(models.TextChoices):
+        NONE = "", "-"
+        PERMANENT = "permanent", "Permanent: repeating unchanged cannot help"
+        EXHAUSTED = "exhausted", "Exhausted: tried as often as it may be"
+        INTERNAL = "internal", "Internal: a fault of this application"
+
+    source = models.CharField(max_length=20, choices=Source.choices)
+    event_id = models.CharField(max_length=100, help_text="The vendor's id of the fact; redeliveries repeat it.")
+    event_type = models.CharField(max_length=100)
+    notification_id = models.CharField(max_length=100, blank=True, default="", help_text="Paddle's id of the first delivery.")
+    occurred_at = models.DateTimeField(help_text="When it happened, by the vendor's clock; may lie in the future.")
+    received_at = models.DateTimeField(help_text="When it was stored here.")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.RECEIVED)
+    failure_kind = models.CharField(max_length=12, choices=FailureKind.choices, blank=True, default="")
+    waiting_for_kind = models.CharField(max_length=40, blank=True, default="", help_text="What kind of thing is missing.")
+    waiting_for_key = models.CharField(max_length=120, blank=True, default="", help_text="Which one is missing.")
+    note = models.TextField(blank=True, default="", help_text="The outcome in words.")
+    paddle_subscription_id = models.CharField(max_length=64, blank=True, default="")
+    paddle_customer_id = models.CharField(max_length=64, blank=True, default="")
+    subject_id = models.CharField(
+        max_length=100, blank=True, default="", help_text="Id of the entity it is about: subscription, transaction, bill."
+    )
+    finished_at = models.DateTimeField(null=True, blank=True)
+    replays = models.PositiveIntegerField(default=0, help_text="How often a person or a saved mapping ran it again.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("source", "event_id"), name="event_once_per_source"),
+            models.UniqueConstraint(
+                fields=("serial_key",), condition=Q(state="processing") & ~Q(serial_key=""), name="event_one_per_serial_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=("received", "processing", "processed", "ignored", "parked", "failed")),
+                name="event_state_known",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("due_at",), condition=Q(state="received"), name="event_due"),
+            models.Index(fields=("lease_until",), condition=Q(state="processing"), name="event_leased"),
+            models.Index(
+                fields=("waiting_for_kind", "waiting_for_key"), condition=Q(state="parked"), name="event_waiting_for"
+            ),
+            models.Index(fields=("state", "-id"), name="event_by_state"),
+            models.Index(fields=("paddle_subscription_id", "occurred_at"), name="event_by_subscription"),
+            models.Index(fields=("subject_id",), name="event_by_subject"),
+            models.Index(fields=("event_id",), name="event_by_event_id"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.event_id}"
+
+
+class WebhookPayload(models.Model):
+    """The bytes of an event as they came, in a table of their own so that lists stay narrow."""
+
+    event = models.OneToOneField(WebhookEvent, primary_key=True, on_delete=models.CASCADE, related_name="payload")
+    body = models.TextField(help_text="The request's body, decoded from UTF-8.")
+
+    def __str__(self) -> str:
+        return f"payload of {self.event_id}"
+
+
+class EventAttempt(models.Model):
+    """One attempt at an event: what was called, what came of it, who asked. Appended, never rewritten."""
+
+    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE, related_name="history")
+    number = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    outcome = models.CharField(max_length=12, help_text="The state the event left with.")
+    detail = models.TextField(blank=True, default="")
+    calls = models.JSONField(default=list, blank=True, help_text="Vendor calls: method, path, status, duration, request id.")
+
+    class Meta:
+        indexes = (models.Index(fields=("event", "id"), name="attempt_by_event"),)
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.outcome}"
+
+
+class EventDecision(models.Model):
+    """What a person, or a thing saved by a person, decided about an event. Appended, never rewritten."""
+
+    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE, related_name="decisions")
+    at = models.DateTimeField()
+    action = models.CharField(max_length=20, help_text="replay, ignore or resume.")
+    by = models.CharField(max_length=150, help_text="User name, or what resumed it.")
+    reason = models.TextField(blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.by}"
+
+
+class SubscriptionSnapshot(models.Model):
+    """What a subscription was at a moment: items, status, dates, currency; no personal data; kept for the link's life."""
+
+    paddle_subscription_id = models.CharField(max_length=64)
+    occurred_at = models.DateTimeField()
+    event_id = models.CharField(max_length=100, help_text="The event it came with, or read: and the time of a re-read.")
+    event_type = models.CharField(max_length=100)
+    data = models.JSONField(help_text="The part of Paddle's entity that decides about plans.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("paddle_subscription_id", "event_id"), name="snapshot_once_per_event"),
+        )
+        indexes = (models.Index(fields=("paddle_subscription_id", "occurred_at", "event_id"), name="snapshot_in_order"),)
+
+    def __str__(self) -> str:
+        return f"{self.paddle_subscription_id} at {self.occurred_at:%Y-%m-%d %H:%M}"
+
+
+class PlanMapping(models.Model):
+    """An operator's decision: what a Paddle price, or a product as fallback, means in m3ter from a date on."""
+
+    class Target(models.TextChoices):
+        PLAN = "plan", "m3ter plan"
+        PLAN_GROUP = "plan_group", "m3ter plan group"
+        NOT_METERED = "not_metered", "Not metered: nothing happens in m3ter"
+
+    paddle_price_id = models.CharField(max_length=64, blank=True, default="", help_text="pri_...; wins over the product.")
+    paddle_product_id = models.CharField(max_length=64, blank=True, default="", help_text="pro_...; fallback for its prices.")
+    effective_from = models.DateField(help_text="Subscriptions' items that begin on or after this day follow it.")
+    target = models.CharField(max_length=12, choices=Target.choices)
+    m3ter_plan_id = models.CharField(max_length=64, blank=True, default="")
+    m3ter_plan_group_id = models.CharField(max_length=64, blank=True, default="")
+    m3ter_product_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="The plan's product; taken from m3ter's catalogue when saved."
+    )
+    note = models.CharField(max_length=300, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    log = HistoricalRecords()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=(Q(paddle_price_id="") & ~Q(paddle_product_id="")) | (~Q(paddle_price_id="") & Q(paddle_product_id="")),
+                name="mapping_price_or_product",
+            ),
+            models.CheckConstraint(
+                condition=(Q(target="plan") & ~Q(m3ter_plan_id="") & Q(m3ter_plan_group_id=""))
+                | (Q(target="plan_group") & Q(m3ter_plan_id="") & ~Q(m3ter_plan_group_id=""))
+                | (Q(target="not_metered") & Q(m3ter_plan_id="") & Q(m3ter_plan_group_id="")),
+                name="mapping_target_matches",
+            ),
+            models.UniqueConstraint(
+                fields=("paddle_price_id", "paddle_product_id", "effective_from"), name="mapping_one_per_date"
+            ),
+        )
+
+    def __str__(self) -> str:
+        goes_to = self.m3ter_plan_id or self.m3ter_plan_group_id or "not metered"
+        return f"{self.paddle_price_id or self.paddle_product_id} -> {goes_to} from {self.effective_from}"
+
+
+class CatalogueEntry(models.Model):
+    """A product, price, plan or plan group as the vendor last listed it, so that pages offer choices without calling."""
+
+    class Kind(models.TextChoices):
+        PADDLE_PRODUCT = "paddle_product", "Paddle product"
+        PADDLE_PRICE = "paddle_price", "Paddle price"
+        M3TER_PRODUCT = "m3ter_product", "m3ter product"
+        M3TER_PLAN = "m3ter_plan", "m3ter plan"
+        M3TER_PLAN_GROUP = "m3ter_plan_group", "m3ter plan group"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    vendor_id = models.CharField(max_length=64)
+    name = models.CharField(max_length=300)
+    code = models.CharField(max_length=120, blank=True, default="")
+    parent_id = models.CharField(max_length=64, blank=True, default="", help_text="Product of a price or plan.")
+    currency = models.CharField(max_length=3, blank=True, default="")
+    interval = models.CharField(max_length=40, blank=True, default="", help_text="Billing interval or frequency in words.")
+    active = models.BooleanField(default=True)
+    data = models.JSONField(default=dict, blank=True, help_text="Product ids of a plan group, amounts of a price.")
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("kind", "vendor_id"), name="catalogue_once"),)
+        verbose_name_plural = "catalogue entries"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.vendor_id})"
+
+
+class AccountLink(models.Model):
+    """One Paddle subscription and the one m3ter account that measures it."""
+
+    class State(models.TextChoices):
+        LIVE = "live", "Live"
+        ENDED = "ended", "Ended"
+
+    paddle_subscription_id = models.CharField(max_length=64, unique=True)
+    paddle_customer_id = models.CharField(max_length=64, db_index=True)
+    m3ter_account_id = models.CharField(max_length=64, db_index=True)
+    m3ter_account_code = models.CharField(max_length=80, help_text="What measurements carry; pinned at creation.")
+    name = models.CharField(max_length=200, blank=True, default="", help_text="The account's name in m3ter.")
+    currency = models.CharField(max_length=3)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.LIVE)
+    paddle_status = models.CharField(max_length=20, blank=True, default="", help_text="Paddle's status when last seen.")
+    next_billed_at = models.DateTimeField(null=True, blank=True, help_text="The Paddle renewal that carries the next bill.")
+    bill_epoch = models.DateField(null=True, blank=True, help_text="The m3ter account's first bill date and anchor.")
+    external_mapping_id = models.CharField(max_length=64, blank=True, default="")
+    adopted = models.BooleanField(default=False, help_text="The m3ter account existed before.")
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    log = HistoricalRecords()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("m3ter_account_id",), condition=Q(state="live"), name="link_one_live_per_account"),
+            models.CheckConstraint(condition=Q(state__in=("live", "ended")), name="link_state_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.paddle_subscription_id} = {self.m3ter_account_code}"
+
+
+class AccountPlanLink(models.Model):
+    """A plan that we attached to a linked account, from a moment on."""
+
+    link = models.ForeignKey(AccountLink, on_delete=models.CASCADE, related_name="plans")
+    code = models.CharField(max_length=80, unique=True, help_text="subscription:product (or plan group):start in seconds.")
+    m3ter_account_plan_id = models.CharField(max_length=64)
+    m3ter_plan_id = models.CharField(max_length=64, blank=True, default="")
+    m3ter_plan_group_id = models.CharField(max_length=64, blank=True, default="")
+    m3ter_product_id = models.CharField(max_length=64, blank=True, default="")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    quantity = models.PositiveIntegerField(default=1, help_text="Of all items on this plan together.")
+    paddle_price_ids = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")), name="plan_ends_after"),
+        )
+
+    def __str__(self) -> str:
+        return self.code
+
+
+def history_note(instance: Any, reason: str) -> None:
+    """Say why a person changed a row; History shows it beside who and when."""
+    instance._change_reason = reason[:100]
