@@ -6,6 +6,7 @@ INTEGRATION_MODE is set by manage.py and the tests, never by people: `service` r
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ DATABASE_VARIABLE = {"service": "DATABASE_URL", "demo": "DEMO_DATABASE_URL", "te
 DATABASE_DEFAULT = {
     "service": None,
     "demo": f"sqlite:///{BASE_DIR / '.demo' / 'demo.sqlite3'}",
-    "test": f"sqlite:///{BASE_DIR / '.pytest_cache' / 'suite.sqlite3'}",
+    "test": f"sqlite:///{Path(tempfile.gettempdir()) / f'paddle-m3ter-{os.getpid()}.sqlite3'}",
 }[MODE]
 DATABASES = {"default": database(read.plain(DATABASE_VARIABLE, DATABASE_DEFAULT))}
 

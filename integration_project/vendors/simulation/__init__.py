@@ -1,7 +1,7 @@
 """What every vendor's simulator stands on: a strict WSGI application with memory, a movable business clock and faults.
 
-A simulator is one object. Tests mount it under the real client in the same process; `serve` gives it a loopback port for
-the demo and for rehearsals. It never imports our clients, nor do they import it.
+A simulator is one object. Tests mount it under the real client in the same process; `serve` gives it a loopback port
+for the demo and for rehearsals. It never imports our clients, nor do they import it.
 """
 
 from integration_project.vendors.simulation.application import Call, ControlError, Handler, Route, Simulator, control
