@@ -112,3 +112,7 @@ class Ignored(IntegrationError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NotPossible(Exception):
+    """What a person asked for cannot be done to this row now; the text says why and what would help."""
