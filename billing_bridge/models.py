@@ -73,22 +73,39 @@ class PushedBill(WorkItem):
     m3ter_locked = models.BooleanField(default=False)
     m3ter_read_at = models.DateTimeField(null=True, blank=True, help_text="When it was last read, whole.")
     link = models.ForeignKey(
-        AccountLink, null=True, blank=True, on_delete=models.PROTECT, related_name="bills", help_text="Live link when seen last."
+        AccountLink,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="bills",
+        help_text="Live link when seen last.",
     )
     currency = models.CharField(max_length=3)
     bill_date = models.DateField(null=True, blank=True)
     period_start = models.DateField(null=True, blank=True)
     period_end = models.DateField(null=True, blank=True, help_text="Exclusive: the first day after the period.")
-    renews_at = models.DateTimeField(null=True, blank=True, help_text="The renewal that would carry it, when seen last.")
+    renews_at = models.DateTimeField(
+        null=True, blank=True, help_text="The renewal that would carry it, when seen last."
+    )
     state = models.CharField(max_length=12, choices=State.choices, default=State.HELD)
     reason = models.CharField(max_length=20, choices=Reason.choices, blank=True, default="")
     reason_detail = models.TextField(blank=True, default="", help_text="The reason in words, with numbers and ids.")
     payment = models.CharField(max_length=15, choices=Payment.choices, default=Payment.NONE)
     revision = models.ForeignKey(
-        "BillRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="The last approved one."
+        "BillRevision",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The last approved one.",
     )
     reviewed_revision = models.ForeignKey(
-        "BillRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Approved by Finance here."
+        "BillRevision",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Approved by Finance here.",
     )
     payable = models.BigIntegerField(default=0, help_text="Total of the last approved revision, in minor units.")
     pushed = models.BigIntegerField(default=0)
@@ -100,7 +117,9 @@ class PushedBill(WorkItem):
     paid = models.BigIntegerField(default=0, help_text="Collected by Paddle before tax, in minor units.")
     locked_at = models.DateTimeField(null=True, blank=True, help_text="When we locked it in m3ter.")
     external_mapping_id = models.CharField(max_length=64, blank=True, default="", help_text="Our mapping in m3ter.")
-    looks = models.PositiveSmallIntegerField(default=0, help_text="Look-ups of the schedule that counted and found nothing.")
+    looks = models.PositiveSmallIntegerField(
+        default=0, help_text="Look-ups of the schedule that counted and found nothing."
+    )
     first_seen_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -190,7 +209,9 @@ class Push(models.Model):
         FAILED = "failed", "Refused by Paddle"
         LOST = "lost", "Accepted, but will not be collected"
 
-    push_id = models.CharField(max_length=80, unique=True, help_text="m3ter bill id, a dash, the ordinal within the bill.")
+    push_id = models.CharField(
+        max_length=80, unique=True, help_text="m3ter bill id, a dash, the ordinal within the bill."
+    )
     bill = models.ForeignKey(PushedBill, on_delete=models.PROTECT, related_name="pushes")
     revision = models.ForeignKey(BillRevision, on_delete=models.PROTECT, related_name="pushes")
     ordinal = models.PositiveIntegerField()
@@ -274,7 +295,9 @@ class BillEntry(models.Model):
                 name="entry_kind_known",
             ),
             models.CheckConstraint(condition=Q(amount__gt=0) | Q(kind="written_off"), name="entry_amount_positive"),
-            models.UniqueConstraint(fields=("push", "kind"), condition=Q(kind__in=("pushed", "lost")), name="entry_once_per_push"),
+            models.UniqueConstraint(
+                fields=("push", "kind"), condition=Q(kind__in=("pushed", "lost")), name="entry_once_per_push"
+            ),
         )
         verbose_name_plural = "bill entries"
 
@@ -288,9 +311,13 @@ class CarriedEntry(models.Model):
     m3ter_account_id = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
     source_bill = models.ForeignKey(PushedBill, on_delete=models.PROTECT, related_name="carried_entries")
-    amount = models.BigIntegerField(help_text="In minor units: positive is owed by the customer, negative to the customer.")
+    amount = models.BigIntegerField(
+        help_text="In minor units: positive is owed by the customer, negative to the customer."
+    )
     remaining = models.BigIntegerField(help_text="The part that no bill has taken yet.")
-    reserved_by = models.ForeignKey(Push, null=True, blank=True, on_delete=models.PROTECT, related_name="reserved_entries")
+    reserved_by = models.ForeignKey(
+        Push, null=True, blank=True, on_delete=models.PROTECT, related_name="reserved_entries"
+    )
     at = models.DateTimeField()
     note = models.TextField(blank=True, default="")
 
@@ -313,35 +340,48 @@ class PushPolicy(models.Model):
         INTERNAL = "internal", "Our amounts include tax"
 
     link = models.OneToOneField(
-        AccountLink, null=True, blank=True, on_delete=models.CASCADE, related_name="policy", help_text="Empty: everybody's."
+        AccountLink,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="policy",
+        help_text="Empty: everybody's.",
     )
     automatic = models.BooleanField(
         default=False, help_text="Charge approved m3ter bills without review here. Off: Finance approves every bill."
     )
     mode = models.CharField(max_length=30, choices=Mode.choices, default=Mode.NEXT_BILLING_PERIOD)
     tax_mode = models.CharField(max_length=10, choices=TaxMode.choices, default=TaxMode.EXTERNAL)
-    tax_category = models.CharField(max_length=40, default="saas", help_text="Paddle tax category of the charged product.")
+    tax_category = models.CharField(
+        max_length=40, default="saas", help_text="Paddle tax category of the charged product."
+    )
     open_periods = models.BooleanField(default=False, help_text="Charge bills whose period has not ended yet.")
     resend_when_absent = models.BooleanField(
         default=False,
         help_text="Send again by itself when the whole look-up schedule found no trace. Off: a person decides.",
     )
     max_wait_days = models.PositiveSmallIntegerField(
-        default=35, validators=[MinValueValidator(1), MaxValueValidator(400)], help_text="Hold when the renewal is further away."
+        default=35,
+        validators=[MinValueValidator(1), MaxValueValidator(400)],
+        help_text="Hold when the renewal is further away.",
     )
-    lock_after_days = models.PositiveSmallIntegerField(default=0, help_text="Days after the push until the bill is locked in m3ter.")
+    lock_after_days = models.PositiveSmallIntegerField(
+        default=0, help_text="Days after the push until the bill is locked in m3ter."
+    )
     item_name = models.CharField(
-        max_length=100, default="{line}", help_text="What the customer sees; {line}, {period}, {product}, {units} are filled in."
+        max_length=100,
+        default="{line}",
+        help_text="What the customer sees; {line}, {period}, {product}, {units} are filled in.",
     )
     item_description = models.CharField(
-        max_length=200, default="{units} {unit}, {period}", help_text="Second line of the item; the push id is added to it."
+        max_length=200,
+        default="{units} {unit}, {period}",
+        help_text="Second line of the item; the push id is added to it.",
     )
     log = HistoricalRecords()
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(Coalesce(F("link"), Value(0)), name="policy_one_default"),
-        )
+        constraints = (models.UniqueConstraint(Coalesce(F("link"), Value(0)), name="policy_one_default"),)
         verbose_name_plural = "push policy"
 
     def __str__(self) -> str:

@@ -1,51 +1,17 @@
 """Reads settings from the environment and refuses the impossible: typed, plainly worded, no insecure default."""
 
 import ipaddress
-import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+MODES = ("service", "demo", "test")
 LIVE_KEY_PREFIX = "pdl_live_"
 SANDBOX_KEY_PREFIX = "pdl_sdbx_"
 PADDLE_ADDRESSES = {"live": "https://api.paddle.com", "sandbox": "https://sandbox-api.paddle.com"}
 SHORTEST_WEBHOOK_TOKEN = 32
-
-
-def plain(name: str, default: str | None = None, *, environ: Mapping[str, str] = os.environ) -> str:
-    """Read a text exactly as it stands; django-environ would follow a value that begins with a dollar sign."""
-    value = environ.get(name, default)
-    if value is None:
-        raise ImproperlyConfigured(f"{name} is not set. Put it into the environment or into .env beside manage.py.")
-    return value.strip()
-
-
-def plain_list(name: str, default: str = "", *, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Read a comma-separated list, dropping blanks."""
-    return [part.strip() for part in environ.get(name, default).split(",") if part.strip()]
-
-
-def whole_number(name: str, default: int, *, smallest: int, environ: Mapping[str, str] = os.environ) -> int:
-    """Read an integer that is at least `smallest`."""
-    text = environ.get(name, str(default)).strip()
-    try:
-        value = int(text)
-    except ValueError:
-        raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.") from None
-    if value < smallest:
-        raise ImproperlyConfigured(f"{name} must be at least {smallest}, not {value}.")
-    return value
-
-
-def yes_or_no(name: str, *, environ: Mapping[str, str] = os.environ) -> bool:
-    """Read a switch that is off unless it says otherwise."""
-    text = environ.get(name, "no").strip().lower()
-    if text in {"1", "true", "yes", "on"}:
-        return True
-    if text in {"", "0", "false", "no", "off"}:
-        return False
-    raise ImproperlyConfigured(f"{name} must be yes or no, not {text!r}.")
 
 
 def is_loopback(url: str) -> bool:
@@ -59,21 +25,77 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def vendor_address(name: str, default: str, *, mode: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Read a vendor's base address: https, or loopback; in the demo and in tests loopback only."""
-    url = environ.get(name, default).strip().rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ImproperlyConfigured(f"{name} must be an address such as https://host, not {url!r}.")
-    if parts.username or parts.password:
-        raise ImproperlyConfigured(f"{name} must not carry a user name or password.")
-    if is_loopback(url):
+@dataclass(frozen=True)
+class Environment:
+    """Where settings come from: the process's variables, or for the demo and the tests only those with their prefix.
+
+    A variable that a deployment exported for the service (a live key, a production database) can so never reach the
+    demo or a test run.
+    """
+
+    mode: str
+    variables: Mapping[str, str]
+
+    @classmethod
+    def of(cls, mode: str, variables: Mapping[str, str]) -> "Environment":
+        """Choose the variables of a mode: all of them for the service, DEMO_... or TEST_... for the others."""
+        if mode not in MODES:
+            raise ImproperlyConfigured(f"INTEGRATION_MODE is set by manage.py and the tests, never by hand: {mode!r}.")
+        if mode == "service":
+            return cls(mode, variables)
+        prefix = f"{mode.upper()}_"
+        return cls(
+            mode, {name.removeprefix(prefix): text for name, text in variables.items() if name.startswith(prefix)}
+        )
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Read a text exactly as it stands; django-environ would follow a value that begins with a dollar sign."""
+        value = self.variables.get(name, default)
+        if value is None or (default is None and not value.strip()):
+            raise ImproperlyConfigured(f"{name} is not set. Put it into the environment or into .env beside manage.py.")
+        return value.strip()
+
+    def list(self, name: str, default: str = "") -> list[str]:
+        """Read a comma-separated list, dropping blanks."""
+        return [part.strip() for part in self.variables.get(name, default).split(",") if part.strip()]
+
+    def whole_number(self, name: str, default: int, *, smallest: int) -> int:
+        """Read an integer that is at least `smallest`."""
+        text = self.variables.get(name, str(default)).strip()
+        try:
+            value = int(text)
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.") from None
+        if value < smallest:
+            raise ImproperlyConfigured(f"{name} must be at least {smallest}, not {value}.")
+        return value
+
+    def switch(self, name: str) -> bool:
+        """Read a yes or no that is no unless it says otherwise."""
+        text = self.variables.get(name, "no").strip().lower()
+        if text in {"1", "true", "yes", "on"}:
+            return True
+        if text in {"", "0", "false", "no", "off"}:
+            return False
+        raise ImproperlyConfigured(f"{name} must be yes or no, not {text!r}.")
+
+    def address(self, name: str, default: str) -> str:
+        """Read a vendor's base address: https, or loopback; in the demo and in tests loopback only."""
+        url = self.variables.get(name, default).strip().rstrip("/")
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ImproperlyConfigured(f"{name} must be an address such as https://host, not {url!r}.")
+        if parts.username or parts.password:
+            raise ImproperlyConfigured(f"{name} must not carry a user name or password.")
+        if is_loopback(url):
+            return url
+        if self.mode != "service":
+            raise ImproperlyConfigured(
+                f"{name}: the demo and the tests talk to this machine only, not {parts.hostname}."
+            )
+        if parts.scheme != "https":
+            raise ImproperlyConfigured(f"{name} must begin with https:// because secrets travel on it.")
         return url
-    if mode != "service":
-        raise ImproperlyConfigured(f"{name}: the demo and the tests talk to this machine only, not to {parts.hostname}.")
-    if parts.scheme != "https":
-        raise ImproperlyConfigured(f"{name} must begin with https:// because secrets travel on it.")
-    return url
 
 
 def check_paddle_environment(*, environment: str, api_url: str, api_key: str) -> None:
@@ -85,7 +107,9 @@ def check_paddle_environment(*, environment: str, api_url: str, api_key: str) ->
         raise ImproperlyConfigured(f"PADDLE_ENVIRONMENT must be sandbox or live, not {environment!r}.")
     other = "live" if environment == "sandbox" else "sandbox"
     if api_url == PADDLE_ADDRESSES[other]:
-        raise ImproperlyConfigured(f"PADDLE_API_URL is Paddle's {other} address, but PADDLE_ENVIRONMENT is {environment}.")
+        raise ImproperlyConfigured(
+            f"PADDLE_API_URL is Paddle's {other} address, but PADDLE_ENVIRONMENT is {environment}."
+        )
     prefix = {"live": LIVE_KEY_PREFIX, "sandbox": SANDBOX_KEY_PREFIX}[other]
     if api_key.startswith(prefix):
         raise ImproperlyConfigured(f"PADDLE_API_KEY is a {other} key, but PADDLE_ENVIRONMENT is {environment}.")
@@ -98,7 +122,7 @@ def check_webhook_tokens(tokens: list[str]) -> list[str]:
     for number, token in enumerate(tokens, start=1):
         if len(token) < SHORTEST_WEBHOOK_TOKEN:
             raise ImproperlyConfigured(
-                f"M3TER_WEBHOOK_TOKENS: token {number} has {len(token)} characters; use {SHORTEST_WEBHOOK_TOKEN} or more."
+                f"M3TER_WEBHOOK_TOKENS: number {number} has {len(token)} characters, not {SHORTEST_WEBHOOK_TOKEN}."
             )
     return tokens
 
@@ -106,5 +130,7 @@ def check_webhook_tokens(tokens: list[str]) -> list[str]:
 def check_external_system(name: str) -> str:
     """Refuse the name that m3ter's own Paddle integration reads its mappings under."""
     if name.lower() == "paddle":
-        raise ImproperlyConfigured("M3TER_EXTERNAL_SYSTEM must not be Paddle: m3ter's own integration would use our mappings.")
+        raise ImproperlyConfigured(
+            "M3TER_EXTERNAL_SYSTEM must not be Paddle: m3ter's own integration would use our mappings."
+        )
     return name

@@ -16,7 +16,7 @@ class Installation(models.Model):
     charge_from = models.DateField(
         null=True,
         blank=True,
-        help_text="Go-live date: bills whose period ends on or before it are never charged; empty = nothing is charged.",
+        help_text="Go-live: bills whose period ends on or before it are never charged; empty = nothing is charged.",
     )
     lead_days = models.PositiveSmallIntegerField(
         default=2, help_text="A bill period ends this many days before the Paddle renewal that carries it."
@@ -28,7 +28,7 @@ class Installation(models.Model):
     native_integration = models.TextField(
         blank=True,
         default="",
-        help_text="m3ter's own integration of bills to Paddle, if one is enabled there: then nothing is charged from here.",
+        help_text="m3ter's own integration of bills to Paddle, if one is enabled: then nothing is charged here.",
     )
     native_integration_checked_at = models.DateTimeField(
         null=True, blank=True, help_text="When that was last looked up; nothing is charged before the first time."
@@ -64,8 +64,12 @@ class Finding(models.Model):
         NOTICE = "notice", "Notice"
 
     kind = models.CharField(max_length=60, help_text="What was found, as a short code.")
-    subject = models.CharField(max_length=120, help_text="What it was found about: the id of a subscription, bill or push.")
-    key = models.CharField(max_length=200, blank=True, default="", help_text="Tells several of one kind and subject apart.")
+    subject = models.CharField(
+        max_length=120, help_text="What it was found about: the id of a subscription, bill or push."
+    )
+    key = models.CharField(
+        max_length=200, blank=True, default="", help_text="Tells several of one kind and subject apart."
+    )
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.PROBLEM)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     detail = models.TextField(help_text="Cause and effect, in a sentence or two.")
@@ -100,7 +104,9 @@ class CallBudget(models.Model):
     """A token bucket that all processes share: how many calls a vendor may still get from one purpose."""
 
     vendor = models.CharField(max_length=20)
-    purpose = models.CharField(max_length=20, help_text="push, look or import: each has its share, idle shares are lent.")
+    purpose = models.CharField(
+        max_length=20, help_text="push, look or import: each has its share, idle shares are lent."
+    )
     tokens = models.FloatField(help_text="Calls that may be made now.")
     capacity = models.FloatField(help_text="Most tokens this bucket holds: the burst.")
     rate = models.FloatField(help_text="Tokens a second.")
@@ -117,7 +123,9 @@ class Circuit(models.Model):
     """Whether a vendor, or one operation of it, may be called; opened by a refused key or a missing permission."""
 
     vendor = models.CharField(max_length=20)
-    operation = models.CharField(max_length=60, blank=True, default="", help_text="Empty = every operation of the vendor.")
+    operation = models.CharField(
+        max_length=60, blank=True, default="", help_text="Empty = every operation of the vendor."
+    )
     is_open = models.BooleanField(default=False, help_text="Open = nobody may call; work waits.")
     detail = models.TextField(blank=True, default="", help_text="Why it opened.")
     opened_at = models.DateTimeField(null=True, blank=True)

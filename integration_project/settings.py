@@ -1,7 +1,7 @@
 """All settings, from the environment (and .env beside manage.py) through typed readers that fail loudly.
 
 INTEGRATION_MODE is set by manage.py and the tests, never by people: `service` reads .env and DATABASE_URL, `demo` and
-`test` ignore both and talk to this machine only.
+`test` ignore both, take only variables that begin with DEMO_ or TEST_, and talk to this machine only.
 """
 
 import os
@@ -11,28 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
 
-from integration_project import configuration as read
+from integration_project import configuration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 MODE = os.environ.get("INTEGRATION_MODE", "service")
-if MODE not in {"service", "demo", "test"}:
-    raise ImproperlyConfigured(f"INTEGRATION_MODE must not be set by hand; {MODE!r} is unknown.")
 SERVICE = MODE == "service"
-
-env = environ.Env()
 if SERVICE:
-    env.read_env(str(BASE_DIR / ".env"))
+    environ.Env.read_env(str(BASE_DIR / ".env"))
+read = configuration.Environment.of(MODE, os.environ)
 
-# --- The service -----------------------------------------------------------------------------------------------------
+# --- The service ------------------------------------------------------------
 
-SECRET_KEY = read.plain("SECRET_KEY", None if SERVICE else secrets.token_urlsafe(50))
-DEBUG = read.yes_or_no("DEBUG") if SERVICE else False
-ALLOWED_HOSTS = read.plain_list("ALLOWED_HOSTS") if SERVICE else ["localhost", "127.0.0.1", "[::1]", "testserver"]
-CSRF_TRUSTED_ORIGINS = read.plain_list("CSRF_TRUSTED_ORIGINS") if SERVICE else []
-METRICS_TOKEN = read.plain("METRICS_TOKEN", "")
-SENTRY_DSN = read.plain("SENTRY_DSN", "") if SERVICE else ""
+SECRET_KEY = read.text("SECRET_KEY", None if SERVICE else secrets.token_urlsafe(50))
+DEBUG = read.switch("DEBUG") if SERVICE else False
+ALLOWED_HOSTS = read.list("ALLOWED_HOSTS") if SERVICE else ["localhost", "127.0.0.1", "[::1]", "testserver"]
+CSRF_TRUSTED_ORIGINS = read.list("CSRF_TRUSTED_ORIGINS") if SERVICE else []
+METRICS_TOKEN = read.text("METRICS_TOKEN", "")
+SENTRY_DSN = read.text("SENTRY_DSN", "") if SERVICE else ""
 
 INSTALLED_APPS = [
     "unfold",
@@ -98,7 +94,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if read.yes_or_no("TRUST_PROXY_HEADERS") else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if read.switch("TRUST_PROXY_HEADERS") else None
 SECURE_SSL_REDIRECT = False
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVICE and not DEBUG
 SECURE_HSTS_SECONDS = 31_536_000 if SERVICE and not DEBUG else 0
@@ -107,7 +103,7 @@ X_FRAME_OPTIONS = "DENY"
 REQUEST_BODY_LIMIT = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * REQUEST_BODY_LIMIT
 
-# --- Database ----------------------------------------------------------------------------------------------------------
+# --- Database ------------------------------------------------------------
 
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
@@ -124,53 +120,47 @@ def database(url: str) -> dict[str, Any]:
     return {**parsed, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
-DATABASE_VARIABLE = {"service": "DATABASE_URL", "demo": "DEMO_DATABASE_URL", "test": "TEST_DATABASE_URL"}[MODE]
 DATABASE_DEFAULT = {
     "service": None,
     "demo": f"sqlite:///{BASE_DIR / '.demo' / 'demo.sqlite3'}",
     "test": f"sqlite:///{Path(tempfile.gettempdir()) / f'paddle-m3ter-{os.getpid()}.sqlite3'}",
 }[MODE]
-DATABASES = {"default": database(read.plain(DATABASE_VARIABLE, DATABASE_DEFAULT))}
+DATABASES = {"default": database(read.text("DATABASE_URL", DATABASE_DEFAULT))}
 
-# --- Mail --------------------------------------------------------------------------------------------------------------
+# --- Mail ------------------------------------------------------------
 
-vars().update(env.email_url("EMAIL_URL", default="consolemail://") if SERVICE else env.email_url_config("memorymail://"))
+vars().update(environ.Env.email_url_config(read.text("EMAIL_URL", "consolemail://" if SERVICE else "memorymail://")))
 
-# --- Paddle Billing ----------------------------------------------------------------------------------------------------
+# --- Paddle Billing ------------------------------------------------------------
 
-PADDLE_ENVIRONMENT = read.plain("PADDLE_ENVIRONMENT", None if SERVICE else "sandbox")
-PADDLE_API_URL = read.vendor_address(
+PADDLE_ENVIRONMENT = read.text("PADDLE_ENVIRONMENT", None if SERVICE else "sandbox")
+PADDLE_API_URL = read.address(
     "PADDLE_API_URL",
-    read.PADDLE_ADDRESSES.get(PADDLE_ENVIRONMENT, "") if SERVICE else "http://127.0.0.1:8801",
-    mode=MODE,
+    configuration.PADDLE_ADDRESSES.get(PADDLE_ENVIRONMENT, "") if SERVICE else "http://127.0.0.1:8801",
 )
-PADDLE_API_KEY = read.plain("PADDLE_API_KEY", None if SERVICE else "")
-PADDLE_WEBHOOK_SECRETS = read.plain_list("PADDLE_WEBHOOK_SECRETS")
+PADDLE_API_KEY = read.text("PADDLE_API_KEY", None if SERVICE else "")
+PADDLE_WEBHOOK_SECRETS = read.list("PADDLE_WEBHOOK_SECRETS")
 PADDLE_WEBHOOK_TOLERANCE = read.whole_number("PADDLE_WEBHOOK_TOLERANCE", 300, smallest=5)
-read.check_paddle_environment(environment=PADDLE_ENVIRONMENT, api_url=PADDLE_API_URL, api_key=PADDLE_API_KEY)
+configuration.check_paddle_environment(environment=PADDLE_ENVIRONMENT, api_url=PADDLE_API_URL, api_key=PADDLE_API_KEY)
 
-# --- m3ter -------------------------------------------------------------------------------------------------------------
+# --- m3ter ------------------------------------------------------------
 
-M3TER_API_URL = read.vendor_address(
-    "M3TER_API_URL", "https://api.m3ter.com" if SERVICE else "http://127.0.0.1:8802", mode=MODE
-)
-M3TER_INGEST_URL = read.vendor_address(
-    "M3TER_INGEST_URL", "https://ingest.m3ter.com" if SERVICE else M3TER_API_URL, mode=MODE
-)
-M3TER_ORG_ID = read.plain("M3TER_ORG_ID", None if SERVICE else "")
-M3TER_ACCESS_KEY_ID = read.plain("M3TER_ACCESS_KEY_ID", None if SERVICE else "")
-M3TER_API_SECRET = read.plain("M3TER_API_SECRET", None if SERVICE else "")
-M3TER_WEBHOOK_TOKENS = read.check_webhook_tokens(read.plain_list("M3TER_WEBHOOK_TOKENS"))
-M3TER_EXTERNAL_SYSTEM = read.check_external_system(read.plain("M3TER_EXTERNAL_SYSTEM", "PaddleBridge"))
+M3TER_API_URL = read.address("M3TER_API_URL", "https://api.m3ter.com" if SERVICE else "http://127.0.0.1:8802")
+M3TER_INGEST_URL = read.address("M3TER_INGEST_URL", "https://ingest.m3ter.com" if SERVICE else M3TER_API_URL)
+M3TER_ORG_ID = read.text("M3TER_ORG_ID", None if SERVICE else "")
+M3TER_ACCESS_KEY_ID = read.text("M3TER_ACCESS_KEY_ID", None if SERVICE else "")
+M3TER_API_SECRET = read.text("M3TER_API_SECRET", None if SERVICE else "")
+M3TER_WEBHOOK_TOKENS = configuration.check_webhook_tokens(read.list("M3TER_WEBHOOK_TOKENS"))
+M3TER_EXTERNAL_SYSTEM = configuration.check_external_system(read.text("M3TER_EXTERNAL_SYSTEM", "PaddleBridge"))
 
-# --- Calls -------------------------------------------------------------------------------------------------------------
+# --- Calls ------------------------------------------------------------
 # Rate x window + burst stays at or under 0.97 of the vendor's limit: Paddle 240 a minute, m3ter 50 a second.
 
 PADDLE_CALLS_PER_MINUTE = read.whole_number("PADDLE_CALLS_PER_MINUTE", 240, smallest=10)
 M3TER_CALLS_PER_SECOND = read.whole_number("M3TER_CALLS_PER_SECOND", 50, smallest=5)
 VENDOR_TRANSPORTS: dict[str, Any] = {}
 
-# --- Jobs --------------------------------------------------------------------------------------------------------------
+# --- Jobs ------------------------------------------------------------
 # Vendor deadline < lease < timeout < retry; a test holds these to each other and says why each has its value.
 
 WORKER_PROCESSES = read.whole_number("WORKER_PROCESSES", 2, smallest=1)
@@ -192,7 +182,7 @@ Q_CLUSTER = {
     "label": "Jobs",
 }
 
-# --- REST framework ----------------------------------------------------------------------------------------------------
+# --- REST framework ------------------------------------------------------------
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
@@ -201,9 +191,9 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
-# --- Logs --------------------------------------------------------------------------------------------------------------
+# --- Logs ------------------------------------------------------------
 
-LOG_FORMAT = read.plain("LOG_FORMAT", "text")
+LOG_FORMAT = read.text("LOG_FORMAT", "text")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

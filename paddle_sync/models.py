@@ -34,18 +34,25 @@ class WebhookEvent(WorkItem):
     source = models.CharField(max_length=20, choices=Source.choices)
     event_id = models.CharField(max_length=100, help_text="The vendor's id of the fact; redeliveries repeat it.")
     event_type = models.CharField(max_length=100)
-    notification_id = models.CharField(max_length=100, blank=True, default="", help_text="Paddle's id of the first delivery.")
+    notification_id = models.CharField(
+        max_length=100, blank=True, default="", help_text="Paddle's id of the first delivery."
+    )
     occurred_at = models.DateTimeField(help_text="When it happened, by the vendor's clock; may lie in the future.")
     received_at = models.DateTimeField(help_text="When it was stored here.")
     state = models.CharField(max_length=12, choices=State.choices, default=State.RECEIVED)
     failure_kind = models.CharField(max_length=12, choices=FailureKind.choices, blank=True, default="")
-    waiting_for_kind = models.CharField(max_length=40, blank=True, default="", help_text="What kind of thing is missing.")
+    waiting_for_kind = models.CharField(
+        max_length=40, blank=True, default="", help_text="What kind of thing is missing."
+    )
     waiting_for_key = models.CharField(max_length=120, blank=True, default="", help_text="Which one is missing.")
     note = models.TextField(blank=True, default="", help_text="The outcome in words.")
     paddle_subscription_id = models.CharField(max_length=64, blank=True, default="")
     paddle_customer_id = models.CharField(max_length=64, blank=True, default="")
     subject_id = models.CharField(
-        max_length=100, blank=True, default="", help_text="Id of the entity it is about: subscription, transaction, bill."
+        max_length=100,
+        blank=True,
+        default="",
+        help_text="Id of the entity it is about: subscription, transaction, bill.",
     )
     finished_at = models.DateTimeField(null=True, blank=True)
     replays = models.PositiveIntegerField(default=0, help_text="How often a person or a saved mapping ran it again.")
@@ -54,7 +61,9 @@ class WebhookEvent(WorkItem):
         constraints = (
             models.UniqueConstraint(fields=("source", "event_id"), name="event_once_per_source"),
             models.UniqueConstraint(
-                fields=("serial_key",), condition=Q(state="processing") & ~Q(serial_key=""), name="event_one_per_serial_key"
+                fields=("serial_key",),
+                condition=Q(state="processing") & ~Q(serial_key=""),
+                name="event_one_per_serial_key",
             ),
             models.CheckConstraint(
                 condition=Q(state__in=("received", "processing", "processed", "ignored", "parked", "failed")),
@@ -96,7 +105,9 @@ class EventAttempt(models.Model):
     finished_at = models.DateTimeField()
     outcome = models.CharField(max_length=12, help_text="The state the event left with.")
     detail = models.TextField(blank=True, default="")
-    calls = models.JSONField(default=list, blank=True, help_text="Vendor calls: method, path, status, duration, request id.")
+    calls = models.JSONField(
+        default=list, blank=True, help_text="Vendor calls: method, path, status, duration, request id."
+    )
 
     class Meta:
         indexes = (models.Index(fields=("event", "id"), name="attempt_by_event"),)
@@ -119,7 +130,7 @@ class EventDecision(models.Model):
 
 
 class SubscriptionSnapshot(models.Model):
-    """What a subscription was at a moment: items, status, dates, currency; no personal data; kept for the link's life."""
+    """What a subscription was at a moment: items, status, dates, currency; no personal data."""
 
     paddle_subscription_id = models.CharField(max_length=64)
     occurred_at = models.DateTimeField()
@@ -131,7 +142,9 @@ class SubscriptionSnapshot(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("paddle_subscription_id", "event_id"), name="snapshot_once_per_event"),
         )
-        indexes = (models.Index(fields=("paddle_subscription_id", "occurred_at", "event_id"), name="snapshot_in_order"),)
+        indexes = (
+            models.Index(fields=("paddle_subscription_id", "occurred_at", "event_id"), name="snapshot_in_order"),
+        )
 
     def __str__(self) -> str:
         return f"{self.paddle_subscription_id} at {self.occurred_at:%Y-%m-%d %H:%M}"
@@ -145,8 +158,12 @@ class PlanMapping(models.Model):
         PLAN_GROUP = "plan_group", "m3ter plan group"
         NOT_METERED = "not_metered", "Not metered: nothing happens in m3ter"
 
-    paddle_price_id = models.CharField(max_length=64, blank=True, default="", help_text="pri_...; wins over the product.")
-    paddle_product_id = models.CharField(max_length=64, blank=True, default="", help_text="pro_...; fallback for its prices.")
+    paddle_price_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="pri_...; wins over the product."
+    )
+    paddle_product_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="pro_...; fallback for its prices."
+    )
     effective_from = models.DateField(help_text="Subscriptions' items that begin on or after this day follow it.")
     target = models.CharField(max_length=12, choices=Target.choices)
     m3ter_plan_id = models.CharField(max_length=64, blank=True, default="")
@@ -162,7 +179,8 @@ class PlanMapping(models.Model):
     class Meta:
         constraints = (
             models.CheckConstraint(
-                condition=(Q(paddle_price_id="") & ~Q(paddle_product_id="")) | (~Q(paddle_price_id="") & Q(paddle_product_id="")),
+                condition=(Q(paddle_price_id="") & ~Q(paddle_product_id=""))
+                | (~Q(paddle_price_id="") & Q(paddle_product_id="")),
                 name="mapping_price_or_product",
             ),
             models.CheckConstraint(
@@ -182,7 +200,7 @@ class PlanMapping(models.Model):
 
 
 class CatalogueEntry(models.Model):
-    """A product, price, plan or plan group as the vendor last listed it, so that pages offer choices without calling."""
+    """A product, price, plan or plan group as the vendor last listed it, so that pages offer choices without a call."""
 
     class Kind(models.TextChoices):
         PADDLE_PRODUCT = "paddle_product", "Paddle product"
@@ -197,7 +215,9 @@ class CatalogueEntry(models.Model):
     code = models.CharField(max_length=120, blank=True, default="")
     parent_id = models.CharField(max_length=64, blank=True, default="", help_text="Product of a price or plan.")
     currency = models.CharField(max_length=3, blank=True, default="")
-    interval = models.CharField(max_length=40, blank=True, default="", help_text="Billing interval or frequency in words.")
+    interval = models.CharField(
+        max_length=40, blank=True, default="", help_text="Billing interval or frequency in words."
+    )
     active = models.BooleanField(default=True)
     data = models.JSONField(default=dict, blank=True, help_text="Product ids of a plan group, amounts of a price.")
     seen_at = models.DateTimeField()
@@ -225,7 +245,9 @@ class AccountLink(models.Model):
     currency = models.CharField(max_length=3)
     state = models.CharField(max_length=8, choices=State.choices, default=State.LIVE)
     paddle_status = models.CharField(max_length=20, blank=True, default="", help_text="Paddle's status when last seen.")
-    next_billed_at = models.DateTimeField(null=True, blank=True, help_text="The Paddle renewal that carries the next bill.")
+    next_billed_at = models.DateTimeField(
+        null=True, blank=True, help_text="The Paddle renewal that carries the next bill."
+    )
     bill_epoch = models.DateField(null=True, blank=True, help_text="The m3ter account's first bill date and anchor.")
     external_mapping_id = models.CharField(max_length=64, blank=True, default="")
     adopted = models.BooleanField(default=False, help_text="The m3ter account existed before.")
@@ -235,7 +257,9 @@ class AccountLink(models.Model):
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=("m3ter_account_id",), condition=Q(state="live"), name="link_one_live_per_account"),
+            models.UniqueConstraint(
+                fields=("m3ter_account_id",), condition=Q(state="live"), name="link_one_live_per_account"
+            ),
             models.CheckConstraint(condition=Q(state__in=("live", "ended")), name="link_state_known"),
         )
 
@@ -247,7 +271,9 @@ class AccountPlanLink(models.Model):
     """A plan that we attached to a linked account, from a moment on."""
 
     link = models.ForeignKey(AccountLink, on_delete=models.CASCADE, related_name="plans")
-    code = models.CharField(max_length=80, unique=True, help_text="subscription:product (or plan group):start in seconds.")
+    code = models.CharField(
+        max_length=80, unique=True, help_text="subscription:product (or plan group):start in seconds."
+    )
     m3ter_account_plan_id = models.CharField(max_length=64)
     m3ter_plan_id = models.CharField(max_length=64, blank=True, default="")
     m3ter_plan_group_id = models.CharField(max_length=64, blank=True, default="")
@@ -259,7 +285,9 @@ class AccountPlanLink(models.Model):
 
     class Meta:
         constraints = (
-            models.CheckConstraint(condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")), name="plan_ends_after"),
+            models.CheckConstraint(
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")), name="plan_ends_after"
+            ),
         )
 
     def __str__(self) -> str:
