@@ -14,6 +14,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from integration_project.vendors.simulation import faults as kinds
 from integration_project.vendors.simulation.clocks import BusinessClock, parse_time, real_now, rfc3339
+from integration_project.vendors.simulation.control_page import control_page
 from integration_project.vendors.simulation.faults import Fault, Faults
 from integration_project.vendors.simulation.outbox import Delivery, Outbox, Post, disordered, post_on_loopback
 from integration_project.vendors.simulation.wire import Answer, AnswerLost, Refusal, Request
@@ -230,6 +231,10 @@ class Simulator:
 
     def _controlled(self, request: Request) -> Answer:
         name = request.path.removeprefix(CONTROL_PREFIX)
+        if request.method == "GET" and not name and "text/html" in request.headers.get("accept", ""):
+            controls = {known: getattr(self, known) for known in self.control_names()}
+            page = control_page(vendor=self.vendor, now=rfc3339(self.clock.now()), controls=controls)
+            return Answer(200, page, {"Content-Type": "text/html; charset=utf-8"})
         if request.method == "GET" and name in ("", "state"):
             return Answer(200, self.state() if name else {"controls": self.control_names()})
         if name not in self.control_names():

@@ -17,6 +17,9 @@ WEBHOOKS = frozenset({"duplicate", "shuffle", "delay"})
 """For the pseudo operation `webhooks`: sent twice (`copies`), in another order, or late (`seconds`)."""
 GENERIC = BEFORE | AFTER | SLOW | WEBHOOKS
 
+next_order = itertools.count(1).__next__
+"""Numbers faults and records alike, so that a record can be told to be newer than a fault without a clock."""
+
 ANY = "*"
 WEBHOOK_OPERATION = "webhooks"
 HTML_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>Bad gateway</h1></body></html>"
@@ -31,7 +34,7 @@ class Fault:
     times: int | None
     params: Mapping[str, Any]
     set_at: datetime
-    order: int = field(default_factory=itertools.count().__next__)
+    order: int = field(default_factory=next_order)
 
     def summary(self) -> dict[str, Any]:
         """What the control interface shows of it."""

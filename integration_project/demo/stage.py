@@ -1,0 +1,198 @@
+"""Sets the stage for the demo: a fresh folder, fresh simulators, the real `serve`, an environment that knows them."""
+
+import contextlib
+import json
+import os
+import queue
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+import requests
+
+from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
+from integration_project.vendors.paddle.simulator import sample as paddle_sample
+
+PATIENCE_SECONDS = 90
+TURN_SECONDS = 0.1
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the text says what was awaited and where to look."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is running, and the environment of every process that takes part."""
+
+    folder: Path
+    environment: dict[str, str]
+    paddle_url: str
+    m3ter_url: str
+    site_url: str
+    children: tuple["Child", ...]
+
+    def check(self) -> None:
+        """Raise when one of the processes has ended by itself."""
+        for child in self.children:
+            child.check()
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process of ours, with its output in a file."""
+
+    name: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def check(self) -> None:
+        """Raise, with the last words of its log, when it has ended."""
+        status = self.process.poll()
+        if status is not None:
+            words = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            raise DemoFailed(f"{self.name} ended by itself with status {status}; its last lines:\n{words}")
+
+    def stop(self) -> None:
+        """End it cleanly, or not so cleanly when it takes too long."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def free_port(wanted: int | None = None) -> int:
+    """Find a port on loopback; the wanted one when nobody has it."""
+    for candidate in ((wanted,) if wanted else ()) + (0,):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            port: int = probe.getsockname()[1]
+            return port
+    raise DemoFailed("No port is free on this machine.")
+
+
+def start(name: str, arguments: list[str], *, environment: Mapping[str, str], folder: Path) -> Child:
+    """Start `manage.py` with these arguments in a session of its own, so that Ctrl-C reaches only the demo itself."""
+    log = folder / f"{name}.log"
+    process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
+        [sys.executable, "manage.py", *arguments],
+        cwd=Path(__file__).resolve().parents[2],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    return Child(name, process, log)
+
+
+def copy_output(child: Child, lines: "queue.SimpleQueue[str] | None" = None) -> None:
+    """Write what a process says into its log, and hand the lines on to whoever waits for one."""
+    source: IO[str] = child.process.stdout  # type: ignore[assignment]  # it was opened as a pipe
+
+    def copy() -> None:
+        with child.log.open("w") as log:
+            for line in source:
+                log.write(line)
+                log.flush()
+                if lines is not None:
+                    lines.put(line)
+
+    child.log.touch()
+    threading.Thread(target=copy, name=f"{child.name} log", daemon=True).start()
+
+
+def start_simulators(*, environment: Mapping[str, str], folder: Path, start_at: datetime) -> tuple[Child, str, str]:
+    """Start both vendors with their clocks in the past; returns their addresses."""
+    arguments = ["run_simulators", "--paddle-port", "0", "--m3ter-port", "0", "--json"]
+    child = start(
+        "simulators", [*arguments, "--start-at", start_at.isoformat()], environment=environment, folder=folder
+    )
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    copy_output(child, lines)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            line = lines.get(timeout=TURN_SECONDS)
+        except queue.Empty:
+            child.check()
+            continue
+        if line.startswith("{"):
+            said = json.loads(line)
+            return child, said["paddle"]["url"], said["m3ter"]["url"]
+    child.stop()
+    raise DemoFailed(f"The simulators did not say where they listen; see {child.log}.")
+
+
+def environment_of(*, folder: Path, paddle_url: str, m3ter_url: str, site_url: str) -> dict[str, str]:
+    """Build the environment of every process of the demo: the simulators' addresses and keys, a database of its own."""
+    return {
+        **{name: text for name, text in os.environ.items() if not name.startswith("DEMO_")},
+        "INTEGRATION_MODE": "demo",
+        "DEMO_SITE_URL": site_url,
+        "DEMO_SECRET_KEY": secrets.token_urlsafe(50),
+        "DEMO_DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
+        "DEMO_PADDLE_API_URL": paddle_url,
+        "DEMO_PADDLE_API_KEY": paddle_sample.API_KEY,
+        "DEMO_PADDLE_WEBHOOK_SECRETS": paddle_sample.WEBHOOK_SECRET,
+        "DEMO_M3TER_API_URL": m3ter_url,
+        "DEMO_M3TER_INGEST_URL": m3ter_url,
+        "DEMO_M3TER_ORG_ID": m3ter_sample.ORG_ID,
+        "DEMO_M3TER_ACCESS_KEY_ID": m3ter_sample.ACCESS_KEY_ID,
+        "DEMO_M3TER_API_SECRET": m3ter_sample.API_SECRET,
+        "DEMO_M3TER_WEBHOOK_TOKENS": secrets.token_urlsafe(32),
+    }
+
+
+def wait_for_site(child: Child, url: str) -> None:
+    """Wait until the console and its worker are ready to work."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        child.check()
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{url}/health/ready", timeout=5).status_code == requests.codes.ok:
+                return
+        time.sleep(TURN_SECONDS)
+    raise DemoFailed(f"{url} is not ready after {PATIENCE_SECONDS} seconds; see {child.log}.")
+
+
+@contextlib.contextmanager
+def set_stage(*, base: Path, port: int | None, start_at: datetime) -> Iterator[Stage]:
+    """Run everything the demo needs, and leave nothing behind."""
+    base.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=base))
+    children: list[Child] = []
+    try:
+        plain = {**os.environ, "INTEGRATION_MODE": "demo"}
+        simulators, paddle_url, m3ter_url = start_simulators(environment=plain, folder=folder, start_at=start_at)
+        children.append(simulators)
+        site_port = free_port(port)
+        site_url = f"http://127.0.0.1:{site_port}"
+        environment = environment_of(folder=folder, paddle_url=paddle_url, m3ter_url=m3ter_url, site_url=site_url)
+        site = start("serve", ["serve", "--bind", f"127.0.0.1:{site_port}"], environment=environment, folder=folder)
+        children.append(site)
+        copy_output(site)
+        wait_for_site(site, site_url)
+        yield Stage(folder, environment, paddle_url, m3ter_url, site_url, tuple(children))
+    finally:
+        for child in reversed(children):
+            child.stop()
+        shutil.rmtree(folder, ignore_errors=True)
