@@ -10,7 +10,8 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }}
 fieldset {{ border: 1px solid #c9ced8; border-radius: .5rem; margin: 0 0 1rem; }}
 legend {{ font-weight: 600; }} label {{ display: inline-block; margin: .25rem 1rem .25rem 0; }}
-input {{ font: inherit; width: 18rem; max-width: 100%; }} pre {{ background: #f3f4f7; padding: .75rem; overflow: auto; }}
+input {{ font: inherit; width: 18rem; max-width: 100%; }}
+pre {{ background: #f3f4f7; padding: .75rem; overflow: auto; }}
 button {{ font: inherit; padding: .25rem 1rem; }}
 </style></head><body>
 <h1>{vendor} simulator</h1>
