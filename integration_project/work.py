@@ -1,16 +1,51 @@
-"""Rows are the queue: the columns every piece of work carries, and the one engine that claims, runs and settles them."""
+"""Rows are the queue: the columns every piece of work carries, and the one engine that claims, runs and settles them.
 
-from django.db import models
+    claim    due rows become leased: a fresh token, attempts + 1, at most one row of a serial key, oldest first
+    renew    the lease goes on; LeaseLost when somebody else owns the row by now
+    settle   one conditional UPDATE by id and token; nothing updated means that somebody else owns the row: discard
+    drain    claim, run and settle until nothing is due or the time is up; what a django-q2 task does
+    wake_up  asks for a drain after commit; carries no data, is coalesced, and may be lost: the ticker finds the rows
+
+On PostgreSQL rows are locked with SKIP LOCKED, so workers pass each other by; SQLite ignores that, and its IMMEDIATE
+transactions make the same code right. No lock and no transaction is ever held while a row is worked on.
+"""
+
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from integration_project import clock, heartbeats, pulse, wakeups
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 8
+"""Candidates looked at per row wanted, so that workers who claim at the same moment find different rows."""
+RACES = 5
+"""A claim that lost this many races for a serial key gives up; the next one will see who won."""
+SHORTEST_WAIT = timedelta(seconds=5)
+LONGEST_WAIT = timedelta(hours=1)
 
 
 class WorkItem(models.Model):
     """What a row needs to be worked on exactly once at a time, by any number of processes that may die at any point."""
 
-    due_at = models.DateTimeField(null=True, blank=True, help_text="When work on this row may begin; empty = nothing to do.")
+    due_at = models.DateTimeField(
+        null=True, blank=True, help_text="When work on this row may begin; empty = nothing to do."
+    )
     attempts = models.PositiveIntegerField(default=0, help_text="How often work on this row has begun.")
     lease = models.UUIDField(null=True, blank=True, editable=False, help_text="Token of whoever works on the row now.")
     lease_until = models.DateTimeField(null=True, blank=True, editable=False, help_text="When that claim ends.")
-    leased_by = models.CharField(max_length=120, blank=True, default="", editable=False, help_text="Worker that claimed it.")
+    leased_by = models.CharField(
+        max_length=120, blank=True, default="", editable=False, help_text="Worker that claimed it."
+    )
     serial_key = models.CharField(
         max_length=120, blank=True, default="", help_text="At most one row of a key runs at a time; empty = no limit."
     )
@@ -18,3 +53,226 @@ class WorkItem(models.Model):
 
     class Meta:
         abstract = True
+
+
+Row = TypeVar("Row", bound=WorkItem)
+
+
+class LeaseLost(Exception):
+    """Somebody else owns the row now: stop, and write nothing about it."""
+
+
+@dataclass(frozen=True)
+class Queue(Generic[Row]):
+    """Which rows of a table are work of one kind, and how they are claimed."""
+
+    name: str
+    model: type[Row]
+    ready: tuple[str, ...]
+    """States a row may be claimed in; the first is where a row goes whose lease ran out."""
+    running: str | None
+    """State while leased; None: rows keep their state."""
+    job: str
+    """Dotted path of the job that drains this queue."""
+    lease: timedelta = timedelta(seconds=30)
+    batch: int = 20
+    expired: Callable[[QuerySet[Row]], int] | None = None
+    """Moves on the rows whose lease ran out, by conditional updates; None: they are due again."""
+    freed_early: bool = True
+    """Whether leases of a worker whose heartbeat stopped end at once. Never where work may not be repeated."""
+
+
+def claim(queue: Queue[Row], *, limit: int | None = None) -> list[Row]:
+    """Lease due rows, oldest due first; empty when nothing is due or others were faster."""
+    wanted = min(limit or queue.batch, queue.batch)
+    for _ in range(RACES):
+        candidates = _candidates(queue, wanted)
+        if not candidates:
+            if not release_expired(queue):
+                return []
+            continue
+        try:
+            rows = _lease(queue, candidates, wanted)
+        except IntegrityError:  # another worker began a row of the same serial key in between
+            continue
+        if rows:
+            return rows
+    return []
+
+
+def renew(queue: Queue[Row], row: Row) -> None:
+    """Extend the lease by its full length from now, or raise LeaseLost."""
+    until = clock.now() + queue.lease
+    if not fenced(row).update(lease_until=until):
+        raise LeaseLost(f"{queue.name}: row {row.pk} belongs to another worker now.")
+    row.lease_until = until
+
+
+def settle(row: WorkItem, *, state: str | None = None, due_at: datetime | None = None, **columns: Any) -> bool:
+    """End the claim and write the outcome in one conditional UPDATE; False: somebody else owns the row, so discard."""
+    outcome = {**columns, **_UNLEASED, "due_at": due_at}
+    if state is not None:
+        outcome["state"] = state
+    if not fenced(row).update(**outcome):
+        logger.warning("%s: outcome discarded, because another worker owns the row by now.", row)
+        return False
+    for name, value in outcome.items():
+        if not hasattr(value, "resolve_expression"):
+            setattr(row, name, value)
+    return True
+
+
+def give_back(queue: Queue[Row], row: Row, *, due_at: datetime, **columns: Any) -> bool:
+    """End the claim as if the attempt had never begun: the budget was spent, the vendor closed, or the time was up."""
+    uncounted = F("attempts") - 1 if row.attempts else F("attempts")
+    if not settle(row, state=_resting_state(queue), due_at=due_at, attempts=uncounted, **columns):
+        return False
+    row.attempts = max(row.attempts - 1, 0)
+    return True
+
+
+def fenced(row: Row) -> QuerySet[Row]:
+    """Select the row as long as this claim owns it, for further conditional updates."""
+    return _rows(type(row)).filter(pk=row.pk, lease=row.lease, lease__isnull=False)
+
+
+def drain(queue: Queue[Row], handle: Callable[[Row], None], *, seconds: float = 60.0, limit: int | None = None) -> int:
+    """Run `handle` on due rows until none is left or the time is up; say how many were run.
+
+    `handle` settles its row. What it raises comes out of here and leaves that row leased, as a killed process would;
+    rows claimed but not begun go back at once.
+    """
+    end = time.monotonic() + seconds
+    wakeups.taken(queue.name)
+    run = 0
+    while limit is None or run < limit:
+        rows = claim(queue, limit=None if limit is None else limit - run)
+        if not rows:
+            return run
+        waiting = list(rows)
+        try:
+            while waiting:
+                if pulse.stopping():
+                    return run
+                if time.monotonic() >= end:
+                    wakeups.ask_for(queue.name, queue.job)
+                    return run
+                row = waiting.pop(0)
+                if _still_ours(queue, row):
+                    run += 1
+                    handle(row)
+        finally:
+            if waiting:
+                _not_begun(queue, waiting)
+    return run
+
+
+def release_expired(queue: Queue[Row]) -> int:
+    """Move on the rows whose lease ran out; say how many."""
+    return _release(queue, Q(lease_until__lte=clock.now()))
+
+
+def release_dead(queue: Queue[Row], workers: Sequence[str]) -> int:
+    """Free the leases of workers that are known to be dead, where work may be repeated; say how many."""
+    if not workers or not queue.freed_early:
+        return 0
+    return _release(queue, Q(leased_by__in=workers))
+
+
+def has_due(queue: Queue[Any], *, since: datetime) -> bool:
+    """Say whether a row waits that was due at `since` and could be claimed."""
+    return _claimable(queue, since).exists()
+
+
+def wake_up(queue: Queue[Any]) -> None:
+    """Ask for a drain once the transaction is committed."""
+    transaction.on_commit(lambda: wakeups.ask_for(queue.name, queue.job), robust=True)
+
+
+def backoff(attempts: int) -> timedelta:
+    """Wait longer after every attempt, up to an hour, and never all at the same moment."""
+    longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** min(max(attempts - 1, 0), 20))
+    return longest * random.uniform(0.5, 1.0)
+
+
+_UNLEASED: dict[str, Any] = {"lease": None, "lease_until": None, "leased_by": ""}
+
+
+def _rows(model: type[Row]) -> QuerySet[Row]:
+    return model._default_manager.get_queryset()
+
+
+def _resting_state(queue: Queue[Any]) -> str | None:
+    return queue.ready[0] if queue.running else None
+
+
+def _claimable(queue: Queue[Row], now: datetime) -> QuerySet[Row]:
+    """Select rows that are due and whose serial key nobody holds."""
+    free = Q(state__in=queue.ready, due_at__lte=now)
+    if queue.running is None:
+        free &= Q(lease__isnull=True) | Q(lease_until__lte=now)
+        held = Q(state__in=queue.ready, lease_until__gt=now)
+    else:
+        held = Q(state=queue.running)
+    same_key = _rows(queue.model).filter(held, serial_key=OuterRef("serial_key")).exclude(serial_key="")
+    return _rows(queue.model).filter(free).filter(~Exists(same_key))
+
+
+def _candidates(queue: Queue[Row], wanted: int) -> list[Any]:
+    """List ids of the oldest due row of each key, read without locks.
+
+    Rows that another worker is just claiming still stand here, so a younger row of their key is not taken for the
+    oldest: with locks alone it would be, and two workers would then wait for each other on the unique index.
+    """
+    due = _claimable(queue, clock.now()).order_by("due_at", "pk").values_list("pk", "serial_key")[: wanted * WINDOW]
+    oldest: dict[Any, Any] = {}
+    for pk, key in due:
+        oldest.setdefault(key or (pk,), pk)
+    return list(oldest.values())
+
+
+def _lease(queue: Queue[Row], candidates: list[Any], wanted: int) -> list[Row]:
+    """Lock those still due, as many as wanted, and mark them as ours."""
+    now = clock.now()
+    leased = {"lease": uuid.uuid4(), "lease_until": now + queue.lease, "leased_by": heartbeats.name()}
+    if queue.running is not None:
+        leased["state"] = queue.running
+    with transaction.atomic():
+        due = _claimable(queue, now).filter(pk__in=candidates).order_by("due_at", "pk")
+        rows = list(due.select_for_update(skip_locked=True, of=("self",))[:wanted])
+        _rows(queue.model).filter(pk__in=[row.pk for row in rows]).update(**leased, attempts=F("attempts") + 1)
+    for row in rows:
+        row.attempts += 1
+        for name, value in leased.items():
+            setattr(row, name, value)
+    return rows
+
+
+def _release(queue: Queue[Row], which: Q) -> int:
+    """Move on leased rows of the queue: by its own rule, else they are due again."""
+    if queue.running is None:
+        leased = _rows(queue.model).filter(which, state__in=queue.ready, lease__isnull=False)
+        return leased.update(**_UNLEASED)
+    leased = _rows(queue.model).filter(which, state=queue.running)
+    if queue.expired is not None:
+        return queue.expired(leased)
+    return leased.update(**_UNLEASED, state=queue.ready[0], due_at=clock.now())
+
+
+def _still_ours(queue: Queue[Row], row: Row) -> bool:
+    """Renew the lease as the row begins, unless it is so young that nobody can have taken it."""
+    if row.lease_until is not None and row.lease_until - clock.now() > queue.lease * 2 / 3:
+        return True
+    try:
+        renew(queue, row)
+    except LeaseLost:
+        return False
+    return True
+
+
+def _not_begun(queue: Queue[Row], rows: Sequence[Row]) -> None:
+    """Give back what was claimed with others and never begun."""
+    back = {**_UNLEASED, "attempts": F("attempts") - 1}
+    if queue.running is not None:
+        back["state"] = queue.ready[0]
+    _rows(queue.model).filter(pk__in=[row.pk for row in rows], lease=rows[0].lease).update(**back)
