@@ -51,7 +51,7 @@ class Permanent(IntegrationError):
 
 
 class VendorRejected(Permanent):
-    """The vendor understood and said no. `detail` is its own words, `policy` the row of the vendor's table that judged it."""
+    """The vendor understood and said no. `detail` is its own words, `policy` what the vendor's table says of them."""
 
     def __init__(
         self, vendor: str, operation: str, status: int, code: str, detail: str, *, policy: str = "permanent"

@@ -1,0 +1,179 @@
+"""The vendors as the rest of the project sees them: typed clients behind one frozen pair.
+
+Nothing in this package knows Django, settings or tables; budget, circuit and transport are handed in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from weakref import WeakKeyDictionary
+
+import requests
+from requests.adapters import BaseAdapter
+
+from integration_project.errors import VendorClosed
+from integration_project.vendors.http import CallRecord, Gate, Listeners, VendorHTTP
+from integration_project.vendors.m3ter import errors as m3ter_errors
+from integration_project.vendors.m3ter.client import M3terClient
+from integration_project.vendors.m3ter.token import TokenRequest, TokenStore, basic
+from integration_project.vendors.paddle import errors as paddle_errors
+from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors.transport import Sessions
+
+PADDLE = "paddle"
+M3TER = "m3ter"
+
+
+@dataclass(frozen=True)
+class VendorConfig:
+    """Addresses and keys of both vendors. Secrets never show in a repr."""
+
+    paddle_api_url: str
+    paddle_api_key: str = field(repr=False)
+    m3ter_api_url: str
+    m3ter_ingest_url: str
+    m3ter_org_id: str
+    m3ter_access_key_id: str = field(repr=False)
+    m3ter_api_secret: str = field(repr=False)
+    m3ter_external_system: str
+
+
+@dataclass(frozen=True)
+class Vendors:
+    """Both clients, ready to be called."""
+
+    paddle: PaddleClient
+    m3ter: M3terClient
+    listeners: Listeners = field(default_factory=Listeners, repr=False)
+
+    @contextmanager
+    def listening(
+        self,
+        *,
+        before: Callable[[str], None] | None = None,
+        after: Callable[[CallRecord], None] | None = None,
+    ) -> Iterator[None]:
+        """Tell `before` the operation ahead of every request, and `after` what came of it, token requests included."""
+        if before is not None:
+            self.listeners.before.append(before)
+        if after is not None:
+            self.listeners.after.append(after)
+        try:
+            yield
+        finally:
+            if before is not None:
+                self.listeners.before.remove(before)
+            if after is not None:
+                self.listeners.after.remove(after)
+
+
+class _Process:
+    """What outlives one opening of the vendors: pooled connections and m3ter's token, per process and never stored."""
+
+    def __init__(self) -> None:
+        self.sessions = Sessions()
+        self._tokens: dict[tuple[str, str, str], TokenStore] = {}
+        self._mounted: WeakKeyDictionary[BaseAdapter, TokenStore] = WeakKeyDictionary()
+
+    def tokens(self, config: VendorConfig, adapter: BaseAdapter | None) -> TokenStore:
+        """The token of this access key; a mounted transport has one of its own."""
+        if adapter is not None:
+            return self._mounted.setdefault(adapter, TokenStore())
+        key = (config.m3ter_api_url, config.m3ter_access_key_id, config.m3ter_api_secret)
+        return self._tokens.setdefault(key, TokenStore())
+
+
+_PROCESS = _Process()
+
+
+def connect(
+    config: VendorConfig,
+    *,
+    gate_for: Callable[[str], Gate],
+    transports: Mapping[str, BaseAdapter] = MappingProxyType({}),
+) -> Vendors:
+    """Make the clients. Opens no connection; `transports` puts a simulator under the client of that vendor."""
+    listeners = Listeners()
+    return Vendors(
+        paddle=_paddle(config, gate_for(PADDLE), listeners, transports.get(PADDLE)),
+        m3ter=_m3ter(config, gate_for(M3TER), listeners, transports.get(M3TER)),
+        listeners=listeners,
+    )
+
+
+def _paddle(config: VendorConfig, gate: Gate, listeners: Listeners, adapter: BaseAdapter | None) -> PaddleClient:
+    def authorise(*, fresh: bool) -> str:
+        return f"Bearer {_usable(PADDLE, 'PADDLE_API_KEY', config.paddle_api_key)}"
+
+    return PaddleClient(
+        VendorHTTP(
+            vendor=PADDLE,
+            base_url=config.paddle_api_url,
+            session=_sessions(PADDLE, adapter),
+            gate=gate,
+            authorise=authorise,
+            judge=paddle_errors.judge,
+            listeners=listeners,
+            headers={"Paddle-Version": "1"},
+        )
+    )
+
+
+def _m3ter(config: VendorConfig, gate: Gate, listeners: Listeners, adapter: BaseAdapter | None) -> M3terClient:
+    session = _sessions(M3TER, adapter)
+    store = _PROCESS.tokens(config, adapter)
+
+    def key(*, fresh: bool) -> str:
+        access_key_id = _usable(M3TER, "M3TER_ACCESS_KEY_ID", config.m3ter_access_key_id)
+        return basic(access_key_id, _usable(M3TER, "M3TER_API_SECRET", config.m3ter_api_secret))
+
+    ask = TokenRequest(
+        VendorHTTP(
+            vendor=M3TER,
+            base_url=config.m3ter_api_url,
+            session=session,
+            gate=gate,
+            authorise=key,
+            judge=m3ter_errors.judge_token,
+            listeners=listeners,
+        )
+    )
+
+    def bearer(*, fresh: bool) -> str:
+        return f"Bearer {store.current(ask, fresh=fresh)}"
+
+    def speaking_with(base_url: str) -> VendorHTTP:
+        return VendorHTTP(
+            vendor=M3TER,
+            base_url=base_url,
+            session=session,
+            gate=gate,
+            authorise=bearer,
+            judge=m3ter_errors.judge,
+            listeners=listeners,
+            renewable=True,
+        )
+
+    return M3terClient(
+        http=speaking_with(config.m3ter_api_url),
+        ingest=speaking_with(config.m3ter_ingest_url),
+        org_id=config.m3ter_org_id,
+        external_system=config.m3ter_external_system,
+    )
+
+
+def _sessions(vendor: str, adapter: BaseAdapter | None) -> Callable[[], requests.Session]:
+    sessions = _PROCESS.sessions if adapter is None else Sessions(adapter)
+    return lambda: sessions.get(vendor)
+
+
+def _usable(vendor: str, setting: str, secret: str) -> str:
+    """The secret, if it can stand in a header at all."""
+    if not secret:
+        raise VendorClosed(vendor, f"{setting} is not set.")
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise VendorClosed(
+            vendor, f"{setting} has a character in it that cannot be sent; it may have been copied badly."
+        )
+    return secret

@@ -1,0 +1,362 @@
+"""m3ter, as far as we need it: each method is a path, a verb and a parse.
+
+All calls count as repeatable. m3ter has no idempotency keys either, but whoever creates something here looks for it
+before a repeat (accounts by code, plans by listing them, mappings by their external id), and a measurement has its uid.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from integration_project.errors import Conflict, NotFound, Permanent, Temporary, VendorRejected
+from integration_project.vendors import exact_json, reading
+from integration_project.vendors.http import VendorHTTP
+from integration_project.vendors.m3ter.entities import (
+    Account,
+    AccountAddress,
+    AccountPlan,
+    Bill,
+    CustomFields,
+    ExternalMapping,
+    IntegrationConfig,
+    Measurement,
+    NewAccount,
+    NewAccountPlan,
+    OrganizationConfig,
+    Plan,
+    PlanGroup,
+    PlanGroupLink,
+    PlanTemplate,
+    Product,
+    ReplacedAccountPlan,
+    given,
+    moment,
+)
+from integration_project.vendors.reading import Json
+
+T = TypeVar("T")
+
+PAGE = 100
+MOST_MEASUREMENTS = 1000
+LARGEST_BODY = 512_000
+ANSWER_ONLY = frozenset({"id", "dtCreated", "dtLastModified", "createdBy", "lastModifiedBy", "productId"})
+"""Fields of accounts and account plans that m3ter sets; they are not sent back."""
+
+
+class M3terClient:
+    """Typed calls to one m3ter organisation; `external_system` is the name our external mappings stand under."""
+
+    def __init__(self, *, http: VendorHTTP, ingest: VendorHTTP, org_id: str, external_system: str) -> None:
+        self._http = http
+        self._ingest = ingest
+        self._root = f"/organizations/{_segment(org_id)}"
+        self._system = external_system
+
+    def get_organization_config(self) -> OrganizationConfig:
+        """Read how the organisation bills, its timezone above all."""
+        return self._call("get organization config", "GET", "/organizationconfig", OrganizationConfig.from_m3ter)
+
+    # Accounts
+
+    def create_account(self, account: NewAccount) -> Account:
+        """Make an account; Conflict when its code is taken."""
+        return self._call(
+            "create account",
+            "POST",
+            "/accounts",
+            Account.from_m3ter,
+            json=account.to_m3ter(),
+            private=account.private,
+        )
+
+    def ensure_account(self, account: NewAccount) -> tuple[Account, bool]:
+        """Make an account, or find the one that has its code already; True when it was made just now."""
+        try:
+            return self.create_account(account), True
+        except VendorRejected as refusal:
+            found = self.find_account(account.code) if refusal.status in {400, 409, 422} else None
+            if found is None:
+                raise
+            return found, False
+
+    def find_account(self, code: str) -> Account | None:
+        """The account with exactly this code, or None."""
+        accounts = self._list("find account", "/accounts", Account.from_m3ter, {"codes": code})
+        return next((account for account in accounts if account.code == code), None)
+
+    def get_account(self, account_id: str) -> Account:
+        """Read one account."""
+        return self._call("get account", "GET", f"/accounts/{_segment(account_id)}", Account.from_m3ter)
+
+    def update_account(
+        self,
+        account: Account,
+        *,
+        name: str | None = None,
+        email_address: str | None = None,
+        address: AccountAddress | None = None,
+        bill_epoch: date | None = None,
+        custom_fields: CustomFields | None = None,
+    ) -> Account:
+        """Change what is given and leave the rest; custom fields are added to those there are.
+
+        Read again and tried once more when somebody else changed the account meanwhile.
+        """
+        private = [text for text in (name, email_address) if text] + list(address.texts if address else ())
+        changes = given(
+            name=name,
+            emailAddress=email_address,
+            address=address.to_m3ter() if address else None,
+            billEpoch=bill_epoch.isoformat() if bill_epoch else None,
+        )
+
+        def put(current: Account) -> Account:
+            return self._call(
+                "update account",
+                "PUT",
+                f"/accounts/{_segment(current.id)}",
+                Account.from_m3ter,
+                json=_rewritten(current.raw, changes, custom_fields),
+                private=(*private, *current.private),
+            )
+
+        try:
+            return put(account)
+        except Conflict:
+            return put(self.get_account(account.id))
+
+    # Account plans
+
+    def create_account_plan(self, plan: NewAccountPlan) -> AccountPlan:
+        """Put a plan on an account. List the account's plans before a repeat."""
+        path = "/accountplans"
+        return self._call("create account plan", "POST", path, AccountPlan.from_m3ter, json=plan.to_m3ter())
+
+    def list_account_plans(self, account_id: str) -> tuple[AccountPlan, ...]:
+        """Read all plans an account has or had."""
+        params = {"account": account_id, "includeall": "true"}
+        return tuple(self._list("list account plans", "/accountplans", AccountPlan.from_m3ter, params))
+
+    def get_account_plan(self, account_plan_id: str) -> AccountPlan:
+        """Read one account plan."""
+        path = f"/accountplans/{_segment(account_plan_id)}"
+        return self._call("get account plan", "GET", path, AccountPlan.from_m3ter)
+
+    def update_account_plan(
+        self,
+        plan: AccountPlan,
+        *,
+        end_date: datetime | None = None,
+        bill_epoch: date | None = None,
+        custom_fields: CustomFields | None = None,
+    ) -> AccountPlan:
+        """Change what is given and leave the rest; read again and tried once more on a conflict."""
+        changes = given(
+            endDate=moment(end_date) if end_date else None,
+            billEpoch=bill_epoch.isoformat() if bill_epoch else None,
+        )
+
+        def put(current: AccountPlan) -> AccountPlan:
+            return self._call(
+                "update account plan",
+                "PUT",
+                f"/accountplans/{_segment(current.id)}",
+                AccountPlan.from_m3ter,
+                json=_rewritten(current.raw, changes, custom_fields),
+            )
+
+        try:
+            return put(plan)
+        except Conflict:
+            return put(self.get_account_plan(plan.id))
+
+    def end_account_plan(self, plan: AccountPlan, *, end_date: datetime) -> AccountPlan:
+        """Give a plan its end."""
+        return self.update_account_plan(plan, end_date=end_date)
+
+    def replace_account_plan(self, account_plan_id: str, plan: NewAccountPlan) -> ReplacedAccountPlan:
+        """Swap a plan for another of the same product; the old one ends where the new one starts."""
+        path = f"/accountplans/{_segment(account_plan_id)}/replace"
+        return self._call("replace account plan", "POST", path, ReplacedAccountPlan.from_m3ter, json=plan.to_m3ter())
+
+    # External mappings
+
+    def create_external_mapping(self, *, entity: str, m3ter_id: str, table: str, external_id: str) -> ExternalMapping:
+        """Note that a m3ter entity is an entity elsewhere."""
+        body = {
+            "m3terEntity": entity,
+            "m3terId": m3ter_id,
+            "externalSystem": self._system,
+            "externalTable": table,
+            "externalId": external_id,
+        }
+        path = "/externalmappings"
+        return self._call("create external mapping", "POST", path, ExternalMapping.from_m3ter, json=body)
+
+    def find_external_mapping(self, *, table: str, external_id: str) -> ExternalMapping | None:
+        """The mapping of an entity elsewhere, or None."""
+        path = f"/externalmappings/externalid/{_segment(self._system)}/{_segment(table)}/{_segment(external_id)}"
+        return next(iter(self._mappings("find external mapping", path)), None)
+
+    def external_mappings_of(self, *, entity: str, m3ter_id: str) -> tuple[ExternalMapping, ...]:
+        """Our mappings of a m3ter entity; those of other systems are left out."""
+        path = f"/externalmappings/external/{_segment(entity)}/{_segment(m3ter_id)}"
+        mappings = self._mappings("list external mappings", path)
+        return tuple(mapping for mapping in mappings if mapping.external_system == self._system)
+
+    def ensure_external_mapping(self, *, entity: str, m3ter_id: str, table: str, external_id: str) -> ExternalMapping:
+        """Make a mapping, or find the same one there is already; another target under the same id is a Conflict."""
+        try:
+            return self.create_external_mapping(entity=entity, m3ter_id=m3ter_id, table=table, external_id=external_id)
+        except VendorRejected as refusal:
+            taken = refusal.status in {400, 409, 422}
+            found = self.find_external_mapping(table=table, external_id=external_id) if taken else None
+            if found is None or (found.m3ter_entity, found.m3ter_id) != (entity, m3ter_id):
+                raise
+            return found
+
+    # Bills
+
+    def get_bill(self, bill_id: str) -> Bill:
+        """Read one bill with its lines."""
+        return self._call("get bill", "GET", f"/bills/{_segment(bill_id)}", Bill.from_m3ter)
+
+    def list_bills(
+        self,
+        *,
+        status: str | None = None,
+        locked: bool | None = None,
+        bill_date_start: date | None = None,
+        bill_date_end: date | None = None,
+        account_id: str | None = None,
+    ) -> Iterator[Bill]:
+        """Read bills without their lines; `bill_date_end` itself is not included."""
+        params = given(
+            status=status,
+            locked=None if locked is None else str(locked).lower(),
+            billDateStart=bill_date_start.isoformat() if bill_date_start else None,
+            billDateEnd=bill_date_end.isoformat() if bill_date_end else None,
+            accountId=account_id,
+            excludeLineItems="true",
+            includeBillTotal="true",
+        )
+        return self._list("list bills", "/bills", Bill.from_m3ter, params)
+
+    def lock_bill(self, bill_id: str) -> Bill:
+        """Lock a bill, so that nothing changes it any more; refused while it is PENDING."""
+        return self._call("lock bill", "PUT", f"/bills/{_segment(bill_id)}/lock", Bill.from_m3ter)
+
+    # Catalogue
+
+    def list_products(self) -> Iterator[Product]:
+        """Read all products."""
+        return self._list("list products", "/products", Product.from_m3ter)
+
+    def list_plans(self) -> Iterator[Plan]:
+        """Read all plans."""
+        return self._list("list plans", "/plans", Plan.from_m3ter)
+
+    def list_plan_templates(self) -> Iterator[PlanTemplate]:
+        """Read all plan templates."""
+        return self._list("list plan templates", "/plantemplates", PlanTemplate.from_m3ter)
+
+    def list_plan_groups(self) -> Iterator[PlanGroup]:
+        """Read all plan groups."""
+        return self._list("list plan groups", "/plangroups", PlanGroup.from_m3ter)
+
+    def list_plan_group_links(self) -> Iterator[PlanGroupLink]:
+        """Read which plan is in which group."""
+        return self._list("list plan group links", "/plangrouplinks", PlanGroupLink.from_m3ter)
+
+    def list_integration_configs(self) -> Iterator[IntegrationConfig]:
+        """Read m3ter's own integrations."""
+        return self._list("list integration configs", "/integrationconfigs", IntegrationConfig.from_m3ter)
+
+    # Usage
+
+    def submit_measurements(self, measurements: Sequence[Measurement]) -> None:
+        """Send usage. Accepted means received; whether it is valid, m3ter's events tell later."""
+        body = {"measurements": [measurement.to_m3ter() for measurement in measurements]}
+        size = len(exact_json.encode(body))
+        if not 1 <= len(measurements) <= MOST_MEASUREMENTS or size >= LARGEST_BODY:
+            raise Permanent(
+                f"m3ter takes 1 to {MOST_MEASUREMENTS} measurements in less than {LARGEST_BODY} bytes at once,"
+                f" not {len(measurements)} in {size}."
+            )
+        self._ingest.call("submit measurements", "POST", f"{self._root}/measurements", read=_accepted, json=body)
+
+    def _call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        read: Callable[[Json], T],
+        *,
+        json: Mapping[str, Any] | None = None,
+        private: Sequence[str] = (),
+    ) -> T:
+        return self._http.call(operation, method, self._root + path, read=_entity(read), json=json, private=private)
+
+    def _list(
+        self, operation: str, path: str, read: Callable[[Json], T], params: Mapping[str, str] | None = None
+    ) -> Iterator[T]:
+        """Walk all pages of a list."""
+        seen: set[str] = set()
+        query = {**(params or {}), "pageSize": str(PAGE)}
+        while True:
+            page = self._http.call(operation, "GET", self._root + path, read=_page(read), params=query)
+            yield from page.entries
+            if not page.next_token:
+                return
+            if page.next_token in seen:
+                raise Temporary(f"m3ter, {operation}: the pages go round in a circle")
+            seen.add(page.next_token)
+            query = {**query, "nextToken": page.next_token}
+
+    def _mappings(self, operation: str, path: str) -> tuple[ExternalMapping, ...]:
+        """Read a look-up of mappings; that there are none is sometimes a 404, sometimes an empty list."""
+        try:
+            return tuple(self._list(operation, path, ExternalMapping.from_m3ter))
+        except NotFound:
+            return ()
+
+
+@dataclass(frozen=True)
+class _Page(Generic[T]):
+    entries: tuple[T, ...]
+    next_token: str | None
+
+
+def _page(read: Callable[[Json], T]) -> Callable[[Any], _Page[T]]:
+    def reader(answer: Any) -> _Page[T]:
+        data = reading.mapping(answer, "the answer")
+        return _Page(
+            tuple(read(entry) for entry in reading.entries(data, "data")), reading.optional_text(data, "nextToken")
+        )
+
+    return reader
+
+
+def _entity(read: Callable[[Json], T]) -> Callable[[Any], T]:
+    return lambda answer: read(reading.mapping(answer, "the answer"))
+
+
+def _accepted(answer: Any) -> None:
+    if reading.text(reading.mapping(answer, "the answer"), "result").lower() != "accepted":
+        raise reading.Unreadable("the result is not accepted")
+
+
+def _rewritten(raw: Json, changes: Mapping[str, Any], custom_fields: CustomFields | None) -> dict[str, Any]:
+    """A whole entity with changes, as a PUT wants it; what it left out, custom fields too, would be deleted."""
+    kept = {name: value for name, value in raw.items() if name not in ANSWER_ONLY and value is not None}
+    fields = {**(raw.get("customFields") or {}), **(custom_fields or {})}
+    return {**kept, **changes, **({"customFields": fields} if fields else {})}
+
+
+def _segment(identifier: str) -> str:
+    """An id as one segment of a path, whatever is in it."""
+    if not identifier or identifier in {".", ".."}:
+        raise ValueError("an id is needed")
+    return quote(identifier, safe="")

@@ -1,0 +1,271 @@
+"""Paddle Billing, as far as we need it: each method is a path, a verb and a parse."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from integration_project.errors import Temporary
+from integration_project.vendors import reading
+from integration_project.vendors.http import CHARGE_DEADLINE, VendorHTTP
+from integration_project.vendors.paddle.entities import (
+    CANCELED,
+    ONE_OFF_CHARGE,
+    Address,
+    Business,
+    Charge,
+    ChargePreview,
+    Currency,
+    Customer,
+    Event,
+    FoundCharge,
+    HistoryEntry,
+    NotificationSetting,
+    Price,
+    Product,
+    Subscription,
+    Transaction,
+)
+from integration_project.vendors.reading import Json
+
+T = TypeVar("T")
+
+PAGE = 200
+TRANSACTIONS_PAGE = 30
+LOOK_BACK = timedelta(minutes=5)
+"""How much further back a look-up reads than it was asked to: Paddle's clock and ours need not agree."""
+CHARGE_ORIGINS = ("subscription_charge", "subscription_recurring")
+"""What Paddle calls transactions made by a charge at once, and by the renewal that collects a pending one."""
+
+
+class PaddleClient:
+    """Typed calls to one Paddle account."""
+
+    def __init__(self, http: VendorHTTP) -> None:
+        self._http = http
+
+    def get_subscription(self, subscription_id: str, *, include: Sequence[str] = ()) -> Subscription:
+        """Read one subscription; `include` may ask for next_transaction and recurring_transaction_details."""
+        path = f"/subscriptions/{_segment(subscription_id)}"
+        return self._get("get subscription", path, Subscription.from_paddle, include=include)
+
+    def list_subscriptions(self, *, ids: Sequence[str] = (), status: Sequence[str] = ()) -> Iterator[Subscription]:
+        """Read subscriptions, oldest first; all of them, or those with these ids or statuses."""
+        params = _params(id=ids, status=status, order_by="id[ASC]", per_page=PAGE)
+        return self._pages("list subscriptions", "/subscriptions", Subscription.from_paddle, params)
+
+    def get_transaction(self, transaction_id: str, *, include: Sequence[str] = ()) -> Transaction:
+        """Read one transaction; `include` may ask for customer, address and business."""
+        path = f"/transactions/{_segment(transaction_id)}"
+        return self._get("get transaction", path, Transaction.from_paddle, include=include)
+
+    def list_transactions(
+        self,
+        *,
+        subscription_id: str | None = None,
+        origin: Sequence[str] = (),
+        ids: Sequence[str] = (),
+        status: Sequence[str] = (),
+        created_since: datetime | None = None,
+    ) -> Iterator[Transaction]:
+        """Read transactions, newest first, of any status unless told."""
+        params = _params(
+            subscription_id=subscription_id,
+            origin=origin,
+            id=ids,
+            status=status,
+            order_by="id[DESC]",
+            per_page=TRANSACTIONS_PAGE,
+        )
+        if created_since is not None:
+            params["created_at[GTE]"] = _moment(created_since)
+        return self._pages("list transactions", "/transactions", Transaction.from_paddle, params)
+
+    def get_customer(self, customer_id: str) -> Customer:
+        """Read one customer."""
+        return self._get("get customer", f"/customers/{_segment(customer_id)}", Customer.from_paddle)
+
+    def get_address(self, customer_id: str, address_id: str) -> Address:
+        """Read one address of a customer."""
+        path = f"/customers/{_segment(customer_id)}/addresses/{_segment(address_id)}"
+        return self._get("get address", path, Address.from_paddle)
+
+    def get_business(self, customer_id: str, business_id: str) -> Business:
+        """Read one business of a customer."""
+        path = f"/customers/{_segment(customer_id)}/businesses/{_segment(business_id)}"
+        return self._get("get business", path, Business.from_paddle)
+
+    def preview_charge(self, subscription_id: str, charge: Charge) -> ChargePreview:
+        """Say what a charge would do, minimum amounts included; creates nothing."""
+        return self._http.call(
+            "preview charge",
+            "POST",
+            f"/subscriptions/{_segment(subscription_id)}/charge/preview",
+            read=_entity(ChargePreview.from_paddle),
+            json=charge.to_paddle(),
+        )
+
+    def charge_subscription(self, subscription_id: str, charge: Charge) -> Subscription:
+        """Bill a one-time charge. No idempotency key exists; the answer is the subscription, not the charge."""
+        return self._http.call(
+            "charge subscription",
+            "POST",
+            f"/subscriptions/{_segment(subscription_id)}/charge",
+            read=_entity(Subscription.from_paddle),
+            repeatable=False,
+            json=charge.to_paddle(),
+            deadline=CHARGE_DEADLINE,
+        )
+
+    def subscription_history(
+        self, subscription_id: str, *, action: str | None = None, since: datetime | None = None
+    ) -> Iterator[HistoryEntry]:
+        """Read what happened to a subscription, newest first."""
+        params = _params(action=action, order_by="id[DESC]", per_page=PAGE)
+        if since is not None:
+            params["occurred_at[GTE]"] = _moment(since)
+        path = f"/subscriptions/{_segment(subscription_id)}/history"
+        return self._pages("list subscription history", path, HistoryEntry.from_paddle, params)
+
+    def find_charge(self, push_id: str, *, subscription_id: str, since: datetime) -> FoundCharge | None:
+        """Look for a push of ours: in the subscription's history, then in its transactions.
+
+        None only after every page of both was read; a page that could not be read, or may not be, raises instead.
+        `since` is when the push was first written down.
+        """
+        earliest = since - LOOK_BACK
+        history = self.subscription_history(subscription_id, action=ONE_OFF_CHARGE, since=earliest)
+        entries = [entry for entry in history if push_id in entry.push_ids]
+        listed = self.list_transactions(subscription_id=subscription_id, origin=CHARGE_ORIGINS, created_since=earliest)
+        transactions = [transaction for transaction in listed if push_id in transaction.push_ids]
+        missing = {entry.transaction_id for entry in entries if entry.transaction_id} - {t.id for t in transactions}
+        transactions += [self.get_transaction(transaction_id) for transaction_id in sorted(missing)]
+        return found_charge(push_id, entries, transactions)
+
+    def list_products(self) -> Iterator[Product]:
+        """Read the catalogue's active products."""
+        params = _params(order_by="id[ASC]", per_page=PAGE)
+        return self._pages("list products", "/products", Product.from_paddle, params)
+
+    def list_prices(self) -> Iterator[Price]:
+        """Read the catalogue's active prices."""
+        params = _params(order_by="id[ASC]", per_page=PAGE)
+        return self._pages("list prices", "/prices", Price.from_paddle, params)
+
+    def list_currencies(self) -> tuple[Currency, ...]:
+        """Read the currencies Paddle takes, with their decimals and minimum amounts."""
+        return self._http.call("list currencies", "GET", "/currencies", read=_all(Currency.from_paddle))
+
+    def list_events(self, *, after: str | None = None, event_types: Sequence[str] = ()) -> Iterator[Event]:
+        """Read what happened in the account in the last 90 days, oldest first, after the event with that id."""
+        params = _params(after=after, event_type=event_types, order_by="id[ASC]", per_page=PAGE)
+        return self._pages("list events", "/events", Event.from_paddle, params)
+
+    def list_notification_settings(self) -> Iterator[NotificationSetting]:
+        """Read the account's webhook destinations."""
+        params = _params(per_page=PAGE)
+        path = "/notification-settings"
+        return self._pages("list notification settings", path, NotificationSetting.from_paddle, params)
+
+    def _get(self, operation: str, path: str, read: Callable[[Json], T], *, include: Sequence[str] = ()) -> T:
+        return self._http.call(operation, "GET", path, read=_entity(read), params=_params(include=include))
+
+    def _pages(self, operation: str, path: str, read: Callable[[Json], T], params: Mapping[str, str]) -> Iterator[T]:
+        """Walk all pages of a list. Of each page's `next` only the query counts, so host and path stay ours."""
+        seen: set[str] = set()
+        query: dict[str, str] | None = dict(params)
+        while query is not None:
+            page = self._http.call(operation, "GET", path, read=_page(read), params=query)
+            yield from page.entries
+            query = page.next_query
+            if query is not None and query["after"] in seen:
+                raise Temporary(f"Paddle, {operation}: the pages go round in a circle")
+            seen.add("" if query is None else query["after"])
+
+
+@dataclass(frozen=True)
+class _Page(Generic[T]):
+    entries: tuple[T, ...]
+    next_query: dict[str, str] | None
+
+
+def found_charge(
+    push_id: str, entries: Sequence[HistoryEntry], transactions: Sequence[Transaction]
+) -> FoundCharge | None:
+    """Make one finding of what history and transactions say of a push.
+
+    A transaction that stands counts first, then a history entry whose transaction is still to come. A canceled
+    transaction alone is what a declined charge left behind.
+    """
+    statuses = {transaction.id: transaction for transaction in transactions}
+    standing = [transaction for transaction in transactions if transaction.status != CANCELED]
+    applied = [entry for entry in entries if not _is_canceled(statuses.get(entry.transaction_id or ""))]
+    times = max(len(standing), len(applied), 1)
+    if standing:
+        first = min(standing, key=lambda transaction: transaction.id)
+        where = "history" if entries else "transactions"
+        return FoundCharge(push_id, first.id, first.status, where, first.amount_of(push_id), times)
+    if applied:
+        entry = min(applied, key=lambda candidate: candidate.id)
+        return FoundCharge(push_id, None, None, "history", entry.amount_of(push_id), times)
+    if transactions:
+        last = max(transactions, key=lambda transaction: transaction.id)
+        return FoundCharge(push_id, last.id, last.status, "transactions", last.amount_of(push_id))
+    return None
+
+
+def _is_canceled(transaction: Transaction | None) -> bool:
+    return transaction is not None and transaction.status == CANCELED
+
+
+def _data(answer: Any) -> Any:
+    return reading.mapping(answer, "the answer").get("data")
+
+
+def _entity(read: Callable[[Json], T]) -> Callable[[Any], T]:
+    return lambda answer: read(reading.mapping(_data(answer), "data"))
+
+
+def _all(read: Callable[[Json], T]) -> Callable[[Any], tuple[T, ...]]:
+    return lambda answer: tuple(read(entry) for entry in reading.entries(reading.mapping(answer, "the answer"), "data"))
+
+
+def _page(read: Callable[[Json], T]) -> Callable[[Any], _Page[T]]:
+    def reader(answer: Any) -> _Page[T]:
+        entries = _all(read)(answer)
+        meta = reading.mapping(answer.get("meta"), "meta")
+        pagination = reading.mapping(meta.get("pagination"), "pagination")
+        more = reading.flag(pagination, "has_more", default=False)
+        return _Page(entries, _query_of(reading.identifier(pagination, "next")) if more else None)
+
+    return reader
+
+
+def _query_of(address: str) -> dict[str, str]:
+    try:
+        query = dict(parse_qsl(urlsplit(address).query))
+    except ValueError:
+        query = {}
+    if not query.get("after"):
+        raise reading.Unreadable("next names no further page")
+    return query
+
+
+def _params(**values: str | int | Sequence[str] | None) -> dict[str, str]:
+    """Write the parameters that were given; several values are joined with commas, as Paddle wants them."""
+    joined = {
+        key: str(value) if isinstance(value, str | int) else ",".join(value or ()) for key, value in values.items()
+    }
+    return {key: value for key, value in joined.items() if value}
+
+
+def _moment(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _segment(identifier: str) -> str:
+    """An id as one segment of a path, whatever is in it."""
+    if not identifier or identifier in {".", ".."}:
+        raise ValueError("an id is needed")
+    return quote(identifier, safe="")
