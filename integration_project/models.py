@@ -45,6 +45,12 @@ class Installation(models.Model):
 
     class Meta:
         constraints = (models.CheckConstraint(condition=Q(pk=1), name="installation_is_one_row"),)
+        permissions = (
+            ("go_live", "Can set the go-live date"),
+            ("plan_periods", "Can set how many days before a renewal bill periods end"),
+            ("trust_codes", "Can let account codes come from Paddle custom data"),
+            ("end_restore", "Can end looking in Paddle before every first push"),
+        )
         verbose_name_plural = "installation"
 
     def __str__(self) -> str:
@@ -95,6 +101,7 @@ class Finding(models.Model):
             models.CheckConstraint(condition=Q(state__in=("open", "closed")), name="finding_state_known"),
         )
         indexes = (models.Index(fields=("state", "-opened_at"), name="finding_by_state"),)
+        permissions = (("close_finding", "Can close findings"),)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.subject}"

@@ -191,6 +191,21 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
+# --- Console -----------------------------------------------------------------------------------------------------------
+# Taking the three lines of unfold out of INSTALLED_APPS leaves plain Django admin; nothing else changes.
+
+SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
+UNFOLD = {
+    "SITE_TITLE": "Paddle and m3ter",
+    "SITE_HEADER": "Paddle and m3ter",
+    "SITE_SUBHEADER": "Console",
+    "SITE_SYMBOL": "sync_alt",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "integration_project.pages.navigation.environment",
+    "SIDEBAR": {"navigation": "integration_project.pages.navigation.sidebar"},
+}
+
 # --- Logs ------------------------------------------------------------
 
 LOG_FORMAT = read.text("LOG_FORMAT", "text")

@@ -81,6 +81,11 @@ class WebhookEvent(WorkItem):
             models.Index(fields=("subject_id",), name="event_by_subject"),
             models.Index(fields=("event_id",), name="event_by_event_id"),
         )
+        permissions = (
+            ("replay_webhookevent", "Can replay events"),
+            ("ignore_webhookevent", "Can ignore events"),
+            ("reveal_payload", "Can see personal data in payloads"),
+        )
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.event_id}"
@@ -224,6 +229,7 @@ class CatalogueEntry(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("kind", "vendor_id"), name="catalogue_once"),)
+        permissions = (("refresh_catalogueentry", "Can ask for the vendors' catalogues to be read again"),)
         verbose_name_plural = "catalogue entries"
 
     def __str__(self) -> str:
@@ -262,6 +268,7 @@ class AccountLink(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=("live", "ended")), name="link_state_known"),
         )
+        permissions = (("sync_accountlink", "Can ask for a subscription to be worked out again"),)
 
     def __str__(self) -> str:
         return f"{self.paddle_subscription_id} = {self.m3ter_account_code}"
@@ -296,4 +303,4 @@ class AccountPlanLink(models.Model):
 
 def history_note(instance: Any, reason: str) -> None:
     """Say why a person changed a row; History shows it beside who and when."""
-    instance._change_reason = reason[:100]
+    instance._change_reason = reason

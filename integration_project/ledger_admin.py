@@ -1,0 +1,351 @@
+"""What every page of the console shares: read-only rows, a sentence first, decisions with a reason, paging without counting.
+
+Registers nothing. The look is unfold's where unfold is installed and plain Django admin where it is not: taking the
+`unfold` lines out of INSTALLED_APPS is the whole switch, and no page of ours needs more than Django's own blocks.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import cached_property
+
+from integration_project.errors import NotPossible
+from integration_project.showing import Link, Panel, Story, Text
+
+if TYPE_CHECKING:
+    Look = admin.ModelAdmin[Any]
+else:
+    from django.conf import settings
+
+    if "unfold" in settings.INSTALLED_APPS:
+        from unfold.admin import ModelAdmin as Look
+    else:
+        Look = admin.ModelAdmin
+
+MOST_ROWS_AT_ONCE = 500
+SAMPLE = 10
+
+
+class ReasonForm(forms.Form):
+    """Why somebody decides; decisions that need more add their own fields."""
+
+    reason = forms.CharField(
+        label="Reason",
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3, "class": "c-input"}),
+        help_text="Kept for ever in History, beside your name and the time.",
+    )
+
+
+class OptionalReasonForm(ReasonForm):
+    """A decision that explains itself: the reason may stay empty."""
+
+    reason = forms.CharField(
+        label="Reason (may stay empty)",
+        required=False,
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3, "class": "c-input"}),
+        help_text="Kept for ever in History, beside your name and the time.",
+    )
+
+
+def always(row: Any) -> bool:
+    """Offer the decision whatever the row says."""
+    return True
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something a person may do to a row: who may, when it is offered, what it will bring about, and what does it."""
+
+    name: str
+    label: str
+    permission: str
+    effect: str
+    done: str
+    decide: Callable[..., Any]  # decide(row's key, by=user name, reason=text, and what else its form asks)
+    offered: Callable[[Any], bool] = always
+    form: type[ReasonForm] = ReasonForm
+    bulk: bool = False
+    strong: bool = False
+    preview: Callable[[Any], str] = str
+
+    @property
+    def action_name(self) -> str:
+        """Its name in the list's menu of actions."""
+        return f"{self.name}_selected"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many rows a decision was carried out on, and why not on the others."""
+
+    done: int
+    refused: tuple[str, ...]
+
+
+class CountFreePaginator(Paginator[Any]):
+    """Pages through the first rows of a list without ever counting a huge table; older ones are found by filters."""
+
+    most = 2000
+
+    @cached_property
+    def count(self) -> int:
+        """Say how many rows can be paged through: the real number, or the most that are counted."""
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            return int(rows.order_by().values("pk")[: self.most].count())
+        return len(rows)
+
+
+class LedgerAdmin(Look):
+    """Rows that nobody edits by hand: what happens to them happens by decisions, each behind a permission."""
+
+    list_per_page = 50
+    list_max_show_all = 50
+    show_full_result_count = False
+    paginator = CountFreePaginator
+    list_disable_select_all = False
+    list_filter_submit = False
+    change_form_template = "admin/ledger_change_form.html"
+    change_list_template = "admin/ledger_change_list.html"
+    decisions: Sequence[Decision] = ()
+    nothing_yet = "Nothing has happened here yet."
+
+    # --- Who may -----------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody adds rows by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody edits rows by hand."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody deletes rows by hand."""
+        return False
+
+    # --- What a page says --------------------------------------------------------------------------------------------
+
+    def story(self, request: HttpRequest, row: Any) -> Story | None:
+        """Say in words what this row is and what to do next."""
+        return None
+
+    def links(self, request: HttpRequest, row: Any) -> Sequence[Link]:
+        """Name the addresses that belong beside the story."""
+        return ()
+
+    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel | Text]:
+        """Give the tables under the story."""
+        return ()
+
+    def saved_views(self, request: HttpRequest) -> Sequence[Link]:
+        """Give the links above the list that people come back to."""
+        return ()
+
+    def list_panels(self, request: HttpRequest, rows: "QuerySet[Any]") -> Sequence[Panel | Text]:
+        """Give the tables above a list; `rows` is what its filters leave."""
+        return ()
+
+    def offered(self, request: HttpRequest, row: Any) -> list[Decision]:
+        """Choose the decisions that fit the row and the person."""
+        return [each for each in self.decisions if request.user.has_perm(each.permission) and each.offered(row)]
+
+    # --- Pages -------------------------------------------------------------------------------------------------------
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show a row: story, buttons, tables, columns."""
+        row = self.get_object(request, unquote(object_id))
+        context = dict(extra_context or {})
+        if row is not None and self.has_view_or_change_permission(request, row):
+            context.update(self.around(request, row))
+        return super().change_view(request, object_id, form_url, context)
+
+    def around(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Gather what stands around the columns of a row."""
+        return {
+            "story": self.story(request, row),
+            "links": self.links(request, row),
+            "buttons": [
+                {"label": each.label, "strong": each.strong, "url": self.decision_url(each, row)}
+                for each in self.offered(request, row)
+            ],
+            "panels": self.panels(request, row),
+        }
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list with its saved views and, where it is empty, what that means."""
+        context = {"saved_views": self.saved_views(request), "nothing_yet": self.nothing_yet, **(extra_context or {})}
+        response = super().changelist_view(request, context)
+        rows = getattr(response, "context_data", {}).get("cl") if isinstance(response, TemplateResponse) else None
+        if rows is not None and isinstance(response, TemplateResponse) and response.context_data is not None:
+            response.context_data["list_panels"] = self.list_panels(request, rows.queryset)
+            response.context_data["counted_to"] = (
+                rows.paginator.most if rows.result_count == getattr(rows.paginator, "most", None) else None
+            )
+        return response
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the confirmation pages of this admin's decisions."""
+        one = self.admin_site.admin_view(self.decide_view)
+        many = self.admin_site.admin_view(self.decide_many_view)
+        return [
+            path("do/<slug:name>/", many, name=self._url_name("decide_many")),
+            path("<path:object_id>/do/<slug:name>/", one, name=self._url_name("decide")),
+            *super().get_urls(),
+        ]
+
+    def _url_name(self, page: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
+
+    def decision_url(self, decision: Decision, row: Any) -> str:
+        """Find the confirmation page of a decision about one row."""
+        return reverse(f"admin:{self._url_name('decide')}", args=(row.pk, decision.name))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer the decisions that may be taken about many rows, to those who may take them."""
+        return {
+            each.action_name: (_ask(each), each.action_name, f"{each.label} ...")
+            for each in self.decisions
+            if each.bulk and request.user.has_perm(each.permission)
+        }
+
+    def decision(self, request: HttpRequest, name: str) -> Decision:
+        """Find a decision by its name, for somebody who may take it."""
+        for each in self.decisions:
+            if each.name == name:
+                if not request.user.has_perm(each.permission) or not self.has_view_permission(request):
+                    raise PermissionDenied
+                return each
+        raise Http404
+
+    def decide_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """Ask for the reason, then carry out a decision about one row."""
+        decision = self.decision(request, name)
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        form = decision.form(request.POST or None)
+        back = self.page_after(row)
+        if not decision.offered(row):
+            self.message_user(request, f"{decision.label}: not possible in the state this is in now.", messages.WARNING)
+            return HttpResponseRedirect(back)
+        if form.is_valid():
+            outcome = run_action(self, request, [row], decision, form.cleaned_data)
+            if not outcome.refused:
+                return self.after_decision(request, row, decision) or HttpResponseRedirect(back)
+            return HttpResponseRedirect(back)
+        return self.confirmation(request, decision, [row], form, back=back)
+
+    def page_after(self, row: Any) -> str:
+        """Find the page to come back to."""
+        return reverse(f"admin:{self._url_name('change')}", args=(row.pk,))
+
+    def after_decision(self, request: HttpRequest, row: Any, decision: Decision) -> HttpResponse | None:
+        """Show something else than the row's page; most decisions do not."""
+        return None
+
+    def decide_many_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Carry out a decision about the rows of a confirmation page."""
+        decision = self.decision(request, name)
+        back = reverse(f"admin:{self._url_name('changelist')}")
+        if request.method != "POST" or not decision.bulk:
+            return HttpResponseRedirect(back)
+        keys = request.POST.getlist("row")[:MOST_ROWS_AT_ONCE]
+        rows = list(self.get_queryset(request).filter(pk__in=[key for key in keys if key.isdecimal()]))
+        form = decision.form(request.POST)
+        if form.is_valid():
+            run_action(self, request, rows, decision, form.cleaned_data)
+            return HttpResponseRedirect(back)
+        return self.confirmation(request, decision, rows, form, back=back)
+
+    def confirmation(
+        self, request: HttpRequest, decision: Decision, rows: Sequence[Any], form: ReasonForm, *, back: str
+    ) -> TemplateResponse:
+        """Show how many rows a decision is about, a sample of what it does to them, and ask for the reason."""
+        many = len(rows) != 1 or not request.path.startswith(back.removesuffix("change/"))
+        fitting = [row for row in rows if decision.offered(row)]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": decision.label,
+            "opts": self.opts,
+            "decision": decision,
+            "count": len(rows),
+            "noun": self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural,
+            "unfit": len(rows) - len(fitting),
+            "sample": [decision.preview(row) for row in fitting[:SAMPLE]],
+            "beyond_sample": max(0, len(fitting) - SAMPLE),
+            "keys": [row.pk for row in rows] if many else [],
+            "form": form,
+            "form_url": reverse(f"admin:{self._url_name('decide_many')}", args=(decision.name,)) if many else "",
+            "back": back,
+            "media": self.media,
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/confirm_action.html", context)
+
+
+def _ask(decision: Decision) -> Callable[..., HttpResponseBase | None]:
+    """Make the list action that leads to the confirmation page of a decision."""
+
+    def ask(model_admin: LedgerAdmin, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponseBase | None:
+        rows = list(queryset.order_by("pk")[: MOST_ROWS_AT_ONCE + 1])
+        if len(rows) > MOST_ROWS_AT_ONCE:
+            text = f"More than {MOST_ROWS_AT_ONCE} rows are selected. Narrow the list with its filters; nothing was done."
+            model_admin.message_user(request, text, messages.ERROR)
+            return None
+        back = reverse(f"admin:{model_admin._url_name('changelist')}")
+        return model_admin.confirmation(request, decision, rows, decision.form(), back=back)
+
+    return ask
+
+
+def run_action(
+    model_admin: LedgerAdmin, request: HttpRequest, rows: Sequence[Any], decision: Decision, answers: dict[str, Any]
+) -> Outcome:
+    """Carry out a decision on each row, keep who and why in its History, and say how many did and did not, and why."""
+    refused: list[str] = []
+    for row in rows:
+        try:
+            with transaction.atomic():
+                decision.decide(row.pk, by=request.user.get_username(), **answers)
+                model_admin.log_change(request, row, in_history(decision.label, answers))
+        except NotPossible as impossible:
+            refused.append(f"{row}: {impossible}")
+    outcome = Outcome(len(rows) - len(refused), tuple(refused))
+    _report(model_admin, request, decision, outcome)
+    return outcome
+
+
+def in_history(what: str, answers: dict[str, Any]) -> str:
+    """Write what History keeps: the decision, what was answered with it, and the reason."""
+    details = [f"{name.replace('_', ' ')} {value}" for name, value in answers.items() if name != "reason" and value != ""]
+    said = f"{what} ({', '.join(details)})" if details else what
+    return f"{said}. Reason: {answers['reason']}" if answers.get("reason") else f"{said}."
+
+
+def _report(model_admin: LedgerAdmin, request: HttpRequest, decision: Decision, outcome: Outcome) -> None:
+    options = model_admin.opts
+    if outcome.done:
+        noun = options.verbose_name if outcome.done == 1 else options.verbose_name_plural
+        model_admin.message_user(request, f"{outcome.done} {noun} {decision.done}.", messages.SUCCESS)
+    for text in outcome.refused[:SAMPLE]:
+        model_admin.message_user(request, f"Not done: {text}", messages.WARNING)
+    if len(outcome.refused) > SAMPLE:
+        more = len(outcome.refused) - SAMPLE
+        model_admin.message_user(request, f"Not done: {more} more, for reasons like these.", messages.WARNING)

@@ -1,0 +1,78 @@
+"""The console's menu, and the badge that says which environment this is, for the look that has room for them."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+# Title of the group, then (title, icon, application, model) of its pages, in the order people work through them.
+PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
+    (
+        "Paddle to m3ter",
+        (
+            ("Events", "bolt", "paddle_sync", "webhookevent"),
+            ("Plan mappings", "alt_route", "paddle_sync", "planmapping"),
+            ("Account links", "link", "paddle_sync", "accountlink"),
+            ("Catalogue", "category", "paddle_sync", "catalogueentry"),
+        ),
+    ),
+    (
+        "m3ter to Paddle",
+        (
+            ("Bills", "receipt_long", "billing_bridge", "pushedbill"),
+            ("Pushes", "upload", "billing_bridge", "push"),
+            ("Ledger", "account_balance", "billing_bridge", "billentry"),
+            ("Carried balance", "move_down", "billing_bridge", "carriedentry"),
+            ("Push policy", "policy", "billing_bridge", "pushpolicy"),
+        ),
+    ),
+    (
+        "This installation",
+        (
+            ("Findings", "flag", "integration_project", "finding"),
+            ("Go-live and settings", "rocket_launch", "integration_project", "installation"),
+            ("Vendors' circuits", "electric_bolt", "integration_project", "circuit"),
+            ("Call budgets", "speed", "integration_project", "callbudget"),
+            ("Workers", "favorite", "integration_project", "heartbeat"),
+            ("Schedule", "schedule", "integration_project", "scheduledjob"),
+            ("Refused webhooks", "block", "integration_project", "webhookrefusal"),
+        ),
+    ),
+    (
+        "People",
+        (
+            ("Users", "person", "auth", "user"),
+            ("Roles", "group", "auth", "group"),
+            ("What people did", "history", "admin", "logentry"),
+        ),
+    ),
+    (
+        "Machinery",
+        (
+            ("Jobs done", "task_alt", "django_q", "success"),
+            ("Jobs failed", "error", "django_q", "failure"),
+            ("Jobs waiting", "hourglass", "django_q", "ormq"),
+        ),
+    ),
+)
+
+
+def environment(request: HttpRequest) -> list[str]:
+    """Give the badge of the page's head: words and colour."""
+    return ["LIVE", "danger"] if settings.PADDLE_ENVIRONMENT == "live" else ["SANDBOX", "warning"]
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """List the pages this person may see, grouped by what they are for."""
+    home = {"title": "Home", "icon": "home", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"title": None, "items": [home]}]
+    for title, pages in PAGES:
+        items = [
+            {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+            for name, icon, app, model in pages
+            if request.user.has_perm(f"{app}.view_{model}")
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "collapsible": False, "items": items})
+    return groups
