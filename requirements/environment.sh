@@ -54,7 +54,7 @@ if [ -n "$uv" ]; then
     uv pip install --quiet --python .venv/bin/python --require-hashes --requirement "$lock"
 else
     .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip --upgrade >/dev/null
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+    .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
 fi || fail "the packages of $lock could not be installed; the lines above say why (is a package index reachable?)."
 echo "$sum" >"$stamp"
 say "ready"
