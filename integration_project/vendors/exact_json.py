@@ -1,6 +1,7 @@
 """JSON without floats: numbers are int or Decimal on the way in, and written digit for digit on the way out."""
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -8,16 +9,35 @@ from typing import Any
 from integration_project.vendors.reading import Unreadable
 
 
+_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+
+
 def _refuse(constant: str) -> None:
     raise Unreadable(f"{constant} is no JSON number")
 
 
 def decode(body: bytes) -> Any:
-    """Parse UTF-8 JSON; integers stay int, other numbers become Decimal."""
+    """Parse UTF-8 JSON; integers stay int, other numbers become Decimal. Texts that no database keeps are refused."""
     try:
-        return json.loads(body.decode("utf-8"), parse_float=Decimal, parse_constant=_refuse)
+        value = json.loads(body.decode("utf-8"), parse_float=Decimal, parse_constant=_refuse)
     except (ValueError, RecursionError, ArithmeticError):
         raise Unreadable("it is not JSON") from None
+    if _SUSPICIOUS.search(body) and not _can_be_kept(value):
+        raise Unreadable("a text in it has a NUL character or half a character")
+    return value
+
+
+def _can_be_kept(value: object) -> bool:
+    match value:
+        case str():
+            return _UNKEEPABLE.search(value) is None
+        case dict():
+            return all(_can_be_kept(part) for pair in value.items() for part in pair)
+        case list():
+            return all(_can_be_kept(part) for part in value)
+        case _:
+            return True
 
 
 def encode(value: object) -> bytes:

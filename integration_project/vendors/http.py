@@ -405,7 +405,7 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds that Retry-After asks to wait, as a number or a date, within reason; None when it says nothing."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_WAIT)
+        return min(int(text[:9]), LONGEST_WAIT)
     try:
         until = parsedate_to_datetime(text)
     except (TypeError, ValueError):

@@ -105,6 +105,7 @@ def _is_certificate(error: urllib3.exceptions.SSLError) -> bool:
 def _read(response: requests.Response, *, ends_at: float, deadline: float, max_bytes: int) -> Received:
     body = bytearray()
     problem = None
+    whole = False
     try:
         for chunk in response.raw.stream(CHUNK, decode_content=True):
             body += chunk
@@ -114,12 +115,14 @@ def _read(response: requests.Response, *, ends_at: float, deadline: float, max_b
             if time.monotonic() > ends_at:
                 problem = f"the answer was not complete within {deadline:g} seconds"
                 break
+        else:
+            whole = True
     except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
         problem = f"the answer was not complete within {deadline:g} seconds"
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
         problem = "the answer broke off"
     finally:
-        _let_go(response, whole=problem is None)
+        _let_go(response, whole=whole)
     return Received(response.status_code, response.headers, bytes(body[:max_bytes]), problem)
 
 

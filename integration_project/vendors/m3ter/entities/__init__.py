@@ -1,0 +1,52 @@
+"""What m3ter tells us and what we ask of it, as frozen values: amounts are Decimal, moments in UTC.
+
+`raw` is the JSON as it came; a change is written back over it, since m3ter deletes what a PUT leaves out. Neither it
+nor a field that may hold personal data appears in a repr.
+"""
+
+from integration_project.vendors.m3ter.entities.accounts import (
+    Account,
+    AccountAddress,
+    AccountPlan,
+    ExternalMapping,
+    NewAccount,
+    NewAccountPlan,
+    ReplacedAccountPlan,
+)
+from integration_project.vendors.m3ter.entities.bills import APPROVED, PENDING, Bill, BillLine
+from integration_project.vendors.m3ter.entities.catalogue import (
+    IntegrationConfig,
+    OrganizationConfig,
+    Plan,
+    PlanGroup,
+    PlanGroupLink,
+    PlanTemplate,
+    Product,
+)
+from integration_project.vendors.m3ter.entities.usage import Measurement
+from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment
+
+__all__ = [
+    "APPROVED",
+    "PENDING",
+    "Account",
+    "AccountAddress",
+    "AccountPlan",
+    "Bill",
+    "BillLine",
+    "CustomFields",
+    "ExternalMapping",
+    "IntegrationConfig",
+    "Measurement",
+    "NewAccount",
+    "NewAccountPlan",
+    "OrganizationConfig",
+    "Plan",
+    "PlanGroup",
+    "PlanGroupLink",
+    "PlanTemplate",
+    "Product",
+    "ReplacedAccountPlan",
+    "given",
+    "moment",
+]
