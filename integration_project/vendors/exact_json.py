@@ -8,7 +8,6 @@ from typing import Any
 
 from integration_project.vendors.reading import Unreadable
 
-
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 

@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Json = Mapping[str, Any]
 
+LARGEST_WHOLE = 2**63 - 1
+LONGEST_NUMBER = 30
+LONGEST_AMOUNT = 18
+
 
 class Unreadable(ValueError):
     """An answer, or a field of it, is not what the vendor's contract says."""
@@ -67,6 +71,8 @@ def whole(data: Json, key: str) -> int:
     value = data.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
         raise Unreadable(f"{key} is not a whole number")
+    if abs(value) > LARGEST_WHOLE:
+        raise Unreadable(f"{key} is too large")
     return value
 
 
@@ -79,7 +85,7 @@ def minor_units(data: Json, key: str) -> int:
     """An amount in the currency's lowest denomination, which Paddle writes as a text of digits."""
     value = data.get(key)
     digits = value.removeprefix("-") if isinstance(value, str) else ""
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 30:
+    if not digits.isascii() or not digits.isdigit() or len(digits) > LONGEST_AMOUNT:
         raise Unreadable(f"{key} is not an amount in digits")
     return int(str(value))
 
@@ -94,7 +100,10 @@ def number(data: Json, key: str) -> Decimal:
     value = data.get(key)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Unreadable(f"{key} is not a number")
-    return Decimal(value)
+    exact = Decimal(value)
+    if exact and abs(exact.adjusted()) > LONGEST_NUMBER:
+        raise Unreadable(f"{key} is out of all proportion")
+    return exact
 
 
 def optional_number(data: Json, key: str) -> Decimal | None:
