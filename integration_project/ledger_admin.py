@@ -1,4 +1,4 @@
-"""What every page of the console shares: read-only rows, a sentence first, decisions with a reason, paging without counting.
+"""What every page of the console shares: read-only rows, a sentence first, decisions with a reason, cheap paging.
 
 Registers nothing. The look is unfold's where unfold is installed and plain Django admin where it is not: taking the
 `unfold` lines out of INSTALLED_APPS is the whole switch, and no page of ours needs more than Django's own blocks.
@@ -20,14 +20,19 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from integration_project.errors import NotPossible
-from integration_project.showing import Link, Panel, Story, Text
+from integration_project.showing import Link, Panel, Story, Text, at
 
 if TYPE_CHECKING:
     Look = admin.ModelAdmin[Any]
+    Pages = Paginator[Any]
 else:
     from django.conf import settings
+
+    Pages = Paginator
 
     if "unfold" in settings.INSTALLED_APPS:
         from unfold.admin import ModelAdmin as Look
@@ -96,7 +101,7 @@ class Outcome:
     refused: tuple[str, ...]
 
 
-class CountFreePaginator(Paginator[Any]):
+class CountFreePaginator(Pages):
     """Pages through the first rows of a list without ever counting a huge table; older ones are found by filters."""
 
     most = 2000
@@ -250,7 +255,7 @@ class LedgerAdmin(Look):
             if not outcome.refused:
                 return self.after_decision(request, row, decision) or HttpResponseRedirect(back)
             return HttpResponseRedirect(back)
-        return self.confirmation(request, decision, [row], form, back=back)
+        return self.confirmation(request, decision, [row], form, back=back, many=False)
 
     def page_after(self, row: Any) -> str:
         """Find the page to come back to."""
@@ -272,13 +277,12 @@ class LedgerAdmin(Look):
         if form.is_valid():
             run_action(self, request, rows, decision, form.cleaned_data)
             return HttpResponseRedirect(back)
-        return self.confirmation(request, decision, rows, form, back=back)
+        return self.confirmation(request, decision, rows, form, back=back, many=True)
 
     def confirmation(
-        self, request: HttpRequest, decision: Decision, rows: Sequence[Any], form: ReasonForm, *, back: str
+        self, request: HttpRequest, decision: Decision, rows: Sequence[Any], form: ReasonForm, *, back: str, many: bool
     ) -> TemplateResponse:
         """Show how many rows a decision is about, a sample of what it does to them, and ask for the reason."""
-        many = len(rows) != 1 or not request.path.startswith(back.removesuffix("change/"))
         fitting = [row for row in rows if decision.offered(row)]
         context = {
             **self.admin_site.each_context(request),
@@ -306,11 +310,13 @@ def _ask(decision: Decision) -> Callable[..., HttpResponseBase | None]:
     def ask(model_admin: LedgerAdmin, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponseBase | None:
         rows = list(queryset.order_by("pk")[: MOST_ROWS_AT_ONCE + 1])
         if len(rows) > MOST_ROWS_AT_ONCE:
-            text = f"More than {MOST_ROWS_AT_ONCE} rows are selected. Narrow the list with its filters; nothing was done."
+            text = (
+                f"More than {MOST_ROWS_AT_ONCE} rows are selected. Narrow the list with its filters; nothing was done."
+            )
             model_admin.message_user(request, text, messages.ERROR)
             return None
         back = reverse(f"admin:{model_admin._url_name('changelist')}")
-        return model_admin.confirmation(request, decision, rows, decision.form(), back=back)
+        return model_admin.confirmation(request, decision, rows, decision.form(), back=back, many=True)
 
     return ask
 
@@ -334,7 +340,9 @@ def run_action(
 
 def in_history(what: str, answers: dict[str, Any]) -> str:
     """Write what History keeps: the decision, what was answered with it, and the reason."""
-    details = [f"{name.replace('_', ' ')} {value}" for name, value in answers.items() if name != "reason" and value != ""]
+    details = [
+        f"{name.replace('_', ' ')} {value}" for name, value in answers.items() if name != "reason" and value != ""
+    ]
     said = f"{what} ({', '.join(details)})" if details else what
     return f"{said}. Reason: {answers['reason']}" if answers.get("reason") else f"{said}."
 
@@ -349,3 +357,91 @@ def _report(model_admin: LedgerAdmin, request: HttpRequest, decision: Decision, 
     if len(outcome.refused) > SAMPLE:
         more = len(outcome.refused) - SAMPLE
         model_admin.message_user(request, f"Not done: {more} more, for reasons like these.", messages.WARNING)
+
+
+class ReasonedModelForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form whose every save says why."""
+
+    reason = forms.CharField(
+        label="Why this change?",
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "c-input"}),
+        help_text="Kept for ever in History, beside your name and the time.",
+    )
+
+
+class ReasonedAdmin(LedgerAdmin):
+    """Rows that people may edit, each change with its reason; their History compares one version with the next."""
+
+    form = ReasonedModelForm
+    object_history_template = "admin/version_history.html"
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Follow the roles."""
+        return bool(request.user.has_perm(f"{self.opts.app_label}.add_{self.opts.model_name}"))
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Follow the roles."""
+        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save, with the reason in the version's history."""
+        obj._change_reason = form.cleaned_data["reason"]
+        super().save_model(request, obj, form, change)
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Put the changed fields and the reason into History."""
+        fields = ", ".join(str(form.fields[name].label or name) for name in form.changed_data if name != "reason")
+        did = "Added" if add else f"Changed {fields or 'nothing'}"
+        return f"{did}. Reason: {form.cleaned_data['reason']}"
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show every version: when, who, what changed, why; rows that are gone still have theirs."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        versions = list(
+            self.model.log.filter(id=unquote(object_id)).select_related("history_user").order_by("-history_id")[:200]
+        )
+        if not versions:
+            raise Http404
+        panel = Panel(
+            "History",
+            ("When", "Who", "What", "Why"),
+            [
+                (
+                    at(version.history_date),
+                    version.history_user.get_username() if version.history_user else "the application",
+                    _difference(version, earlier),
+                    version.history_change_reason or "-",
+                )
+                for version, earlier in zip(versions, [*versions[1:], None], strict=True)
+            ],
+            empty="",
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History: {versions[0].history_object}",
+            "opts": self.opts,
+            "panels": [panel],
+            "back": self.page_after(versions[0].instance),
+            **(extra_context or {}),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/version_history.html", context)
+
+
+def _difference(version: Any, earlier: Any) -> SafeString:
+    """Say what a version changed."""
+    if version.history_type == "-":
+        return SafeString("Removed")
+    if earlier is None:
+        return SafeString("Added")
+    changes = version.diff_against(earlier, foreign_keys_are_objs=False).changes
+    words = ((change.field.replace("_", " "), _said(change.old), _said(change.new)) for change in changes)
+    return format_html_join(mark_safe("<br>"), "{}: {} → {}", words) or SafeString("Nothing")
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value in (None, "") else str(value)

@@ -29,7 +29,13 @@ PADDLE_PAGES = {
     "pri_": "prices-v2",
 }
 M3TER_CONSOLE = "https://console.m3ter.com"
-M3TER_PAGES = {"account": "accounts", "bill": "bills", "plan": "plans", "plan_group": "plan-groups", "product": "products"}
+M3TER_PAGES = {
+    "account": "accounts",
+    "bill": "bills",
+    "plan": "plans",
+    "plan_group": "plan-groups",
+    "product": "products",
+}
 
 STEPS = ((60, 1, "second"), (3600, 60, "minute"), (86_400, 3600, "hour"), (86_400 * 45, 86_400, "day"))
 
@@ -124,7 +130,9 @@ def line(text: str, length: int = 90) -> SafeString:
     """Show the first words of a long text, all of it on hover."""
     if not text:
         return NOTHING
-    return format_html('<span class="c-line" title="{}">{}</span>', text, Truncator(" ".join(text.split())).chars(length))
+    return format_html(
+        '<span class="c-line" title="{}">{}</span>', text, Truncator(" ".join(text.split())).chars(length)
+    )
 
 
 def copyable(text: str, url: str = "") -> SafeString:
@@ -133,7 +141,8 @@ def copyable(text: str, url: str = "") -> SafeString:
         return NOTHING
     shown = format_html('<a href="{}" rel="noreferrer">{}</a>', url, text) if url else format_html("{}", text)
     return format_html(
-        '<span class="c-id">{}<button type="button" class="c-copy" data-copy="{}" aria-label="Copy {}">copy</button></span>',
+        '<span class="c-id">{}'
+        '<button type="button" class="c-copy" data-copy="{}" aria-label="Copy {}">copy</button></span>',
         shown,
         text,
         text,
