@@ -27,6 +27,7 @@ SECRET_KEY = read.text("SECRET_KEY", None if SERVICE else secrets.token_urlsafe(
 DEBUG = read.switch("DEBUG") if SERVICE else False
 ALLOWED_HOSTS = read.list("ALLOWED_HOSTS") if SERVICE else ["localhost", "127.0.0.1", "[::1]", "testserver"]
 CSRF_TRUSTED_ORIGINS = read.list("CSRF_TRUSTED_ORIGINS") if SERVICE else []
+SITE_URL = read.text("SITE_URL", "")
 METRICS_TOKEN = read.text("METRICS_TOKEN", "")
 SENTRY_DSN = read.text("SENTRY_DSN", "") if SERVICE else ""
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from integration_project import clock
 from integration_project.demo import stage
+from integration_project.demo.calendar import Days
 
 EXAMPLES = """\
 examples:
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         self.say("Starting both simulated vendors, the web server and a worker ...")
         try:
             with stage.set_stage(
-                base=Path(settings.BASE_DIR) / ".demo", port=wanted, start_at=clock.now() - timedelta(days=60)
+                base=Path(settings.BASE_DIR) / ".demo", port=wanted, start_at=Days.around(clock.now()).checkout_at
             ) as made:
                 self.run_loop(made, once=options["once"])
                 if not options["once"]:

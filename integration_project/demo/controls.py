@@ -1,0 +1,35 @@
+"""Plays the buyer, the calendar and the person at m3ter's console, through the simulators' control interface."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The control interface of one simulator."""
+
+    url: str
+
+    def do(self, control: str, **arguments: Any) -> Any:
+        """Run one control and return what it said; a refusal is an error with the simulator's words."""
+        answer = requests.post(f"{self.url}/_control/{control}", json=arguments, timeout=TIMEOUT_SECONDS)
+        said = answer.json()
+        if answer.status_code != requests.codes.ok:
+            raise ValueError(f"{control}: {said.get('error', answer.status_code)}")
+        return said["result"]
+
+    def state(self) -> dict[str, Any]:
+        """Read everything that the simulated vendor remembers."""
+        answer = requests.get(f"{self.url}/_control/state", timeout=TIMEOUT_SECONDS)
+        remembered: dict[str, Any] = answer.json()
+        return remembered
+
+
+def connect_webhooks(paddle: Controls, m3ter: Controls, *, site: str, token: str) -> None:
+    """Tell both vendors where the application listens, as an engineer does once in their consoles."""
+    paddle.do("set_webhook_url", url=f"{site}/webhooks/paddle/")
+    m3ter.do("set_webhook_url", url=f"{site}/webhooks/m3ter/{token}/")
