@@ -1,0 +1,299 @@
+"""Subscriptions as such: how they begin, are shown, renew, fall due, pause and end."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from datetime import datetime
+
+from integration_project.vendors.paddle.simulator import periods, totals
+from integration_project.vendors.paddle.simulator.billing import Billing, Buyer
+from integration_project.vendors.paddle.simulator.envelope import Json
+from integration_project.vendors.paddle.simulator.totals import Line
+from integration_project.vendors.paddle.simulator.world import SYSTEM, World
+from integration_project.vendors.simulation import parse_time
+
+
+class Contracts:
+    """What happens to subscriptions, whoever asked for it."""
+
+    def __init__(self, world: World, billing: Billing) -> None:
+        self.world = world
+        self.billing = billing
+
+    # Beginning.
+
+    def begin(
+        self,
+        buyer: Buyer,
+        items: Sequence[Line],
+        *,
+        started_at: datetime | None = None,
+        next_billed_at: datetime | None = None,
+        import_meta: Json | None = None,
+    ) -> Json:
+        """A new subscription with these recurring items, kept but not yet announced."""
+        start = started_at or self.world.now()
+        price = items[0].price
+        trial = price["trial_period"] if import_meta is None else None
+        anchor = (next_billed_at or start).day
+        end = next_billed_at or periods.after(start, trial or price["billing_cycle"], anchor_day=anchor)
+        period = {"starts_at": self.world.stamp(start), "ends_at": self.world.stamp(end)}
+        subscription: Json = {
+            "id": self.world.new_id("sub"),
+            "status": "trialing" if trial else "active",
+            "customer_id": buyer.customer_id,
+            "address_id": buyer.address_id,
+            "business_id": buyer.business_id,
+            "currency_code": buyer.currency_code,
+            **self.world.times(),
+            "started_at": period["starts_at"],
+            "first_billed_at": None if trial else period["starts_at"],
+            "next_billed_at": period["ends_at"],
+            "paused_at": None,
+            "canceled_at": None,
+            "discount": None,
+            "collection_mode": buyer.collection_mode,
+            "billing_details": deepcopy(buyer.billing_details),
+            "current_billing_period": period,
+            "billing_cycle": dict(price["billing_cycle"]),
+            "scheduled_change": None,
+            "items": [self.make_item(line, period, trial=bool(trial)) for line in items],
+            "custom_data": deepcopy(buyer.custom_data),
+            "import_meta": import_meta,
+            "consent_requirements": [],
+        }
+        subscription["management_urls"] = self._management_urls(subscription["id"])
+        self.world.memory.subscriptions[subscription["id"]] = subscription
+        self.world.memory.anchors[subscription["id"]] = anchor
+        return subscription
+
+    def make_item(self, line: Line, period: Json, *, trial: bool) -> Json:
+        """One recurring item."""
+        return {
+            "status": "trialing" if trial else "active",
+            "quantity": line.quantity,
+            "recurring": True,
+            **self.world.times(),
+            "previously_billed_at": None if trial else period["starts_at"],
+            "next_billed_at": period["ends_at"],
+            "trial_dates": dict(period) if trial else None,
+            "price": deepcopy(line.price),
+            "product": deepcopy(line.product),
+        }
+
+    def note_created(self, subscription: Json, *, source: str, actor: Json) -> None:
+        """The first line of its history."""
+        memory = self.world.memory
+        detail = {
+            "action": "subscription_created",
+            **{
+                name: subscription[name]
+                for name in (
+                    "status",
+                    "collection_mode",
+                    "billing_details",
+                    "currency_code",
+                    "current_billing_period",
+                    "billing_cycle",
+                    "custom_data",
+                    "discount",
+                )
+            },
+            "customer": memory.customers.get(subscription["customer_id"]),
+            "address": memory.addresses.get(subscription["address_id"]),
+            "business": memory.businesses.get(subscription["business_id"] or ""),
+            "items": [{"price": item["price"], "quantity": item["quantity"]} for item in subscription["items"]],
+            "has_payment_method": True,
+        }
+        self.world.note(subscription["id"], detail, source=source, actor=actor)
+
+    # Showing.
+
+    def lines(self, subscription: Json) -> list[Line]:
+        """Its recurring items as lines."""
+        return [Line(item["price"], item["product"], item["quantity"]) for item in subscription["items"]]
+
+    def pending_lines(self, subscription_id: str) -> list[Line]:
+        """The lines of all one-time charges that wait for the renewal."""
+        return [line for charge in self.world.memory.pending[subscription_id] for line in charge.lines]
+
+    def recurring_details(self, subscription: Json) -> Json:
+        """What the recurring items cost."""
+        return self._details(subscription, self.lines(subscription))
+
+    def next_transaction(self, subscription: Json, more: Sequence[Line] = ()) -> Json | None:
+        """The renewal to come, pending charges included; None when it is going to end or pause, or has."""
+        if subscription["next_billed_at"] is None or subscription["scheduled_change"] is not None:
+            return None
+        start = parse_time(subscription["next_billed_at"])
+        lines = [*self.lines(subscription), *self.pending_lines(subscription["id"]), *more]
+        return {
+            "billing_period": self._period(subscription, start),
+            "details": self._details(subscription, lines),
+            "adjustments": [],
+        }
+
+    def _details(self, subscription: Json, lines: Sequence[Line]) -> Json:
+        country = self.world.country_of(subscription["address_id"])
+        return totals.preview_details(lines, country, subscription["currency_code"])
+
+    def _period(self, subscription: Json, start: datetime) -> Json:
+        anchor = self.world.memory.anchors.get(subscription["id"])
+        end = periods.after(start, subscription["billing_cycle"], anchor_day=anchor)
+        return {"starts_at": self.world.stamp(start), "ends_at": self.world.stamp(end)}
+
+    @staticmethod
+    def _management_urls(subscription_id: str) -> Json:
+        base = f"https://buyer-portal.example/subscriptions/{subscription_id}"
+        return {"update_payment_method": f"{base}/update-payment-method", "cancel": f"{base}/cancel"}
+
+    # Changing.
+
+    def announce(self, subscription: Json, *events: str) -> None:
+        """Send these subscription events."""
+        self.world.touch(subscription)
+        for event in events:
+            self.world.publish(f"subscription.{event}", subscription)
+
+    def renew(self, subscription: Json) -> Json:
+        """Its period is over: the next one begins, and pending charges are billed with it."""
+        was_trialing = subscription["status"] == "trialing"
+        self._next_period(subscription)
+        pending = self.world.memory.pending.pop(subscription["id"], [])
+        lines = [*self.lines(subscription), *(line for charge in pending for line in charge.lines)]
+        self.announce(subscription, "updated", *(("activated",) if was_trialing else ()))
+        transaction = self.billing.make(
+            Buyer.of(subscription),
+            lines,
+            origin="subscription_recurring",
+            subscription_id=subscription["id"],
+            billing_period=subscription["current_billing_period"],
+        )
+        for charge in self.world.memory.charges:
+            waits = charge.transaction_id is None and charge.billed and not charge.forgiven
+            if waits and charge.subscription_id == subscription["id"]:
+                charge.transaction_id = transaction["id"]
+        self.billing.announce(transaction, "created")
+        self.billing.issue(transaction)
+        self.world.note(
+            subscription["id"],
+            {
+                "action": "subscription_renewed",
+                "transaction_id": transaction["id"],
+                "next_billed_at": subscription["next_billed_at"],
+                "current_billing_period": subscription["current_billing_period"],
+            },
+        )
+        if subscription["collection_mode"] == "automatic" and not self.billing.collect(transaction, with_updates=True):
+            self.fall_due(subscription, transaction)
+        return transaction
+
+    def _next_period(self, subscription: Json) -> None:
+        start = parse_time(subscription["next_billed_at"])
+        period = self._period(subscription, start)
+        subscription["current_billing_period"] = period
+        subscription["next_billed_at"] = period["ends_at"]
+        subscription["first_billed_at"] = subscription["first_billed_at"] or period["starts_at"]
+        subscription["status"] = "active"
+        for item in subscription["items"]:
+            item["status"] = "active"
+            item["previously_billed_at"] = period["starts_at"]
+            item["next_billed_at"] = period["ends_at"]
+
+    def fall_due(self, subscription: Json, transaction: Json) -> None:
+        """A payment failed and stays owed."""
+        transaction["status"] = "past_due"
+        self.billing.announce(transaction, "past_due")
+        subscription["status"] = "past_due"
+        detail = {"action": "subscription_past_due", "status": "past_due", "transaction_id": transaction["id"]}
+        self.world.note(subscription["id"], detail)
+        self.announce(subscription, "past_due", "updated")
+
+    def recover(self, subscription: Json) -> None:
+        """What was owed has been paid."""
+        subscription["status"] = "active"
+        self.announce(subscription, "updated", "activated")
+
+    def schedule(self, subscription: Json, change: Json, *, source: str, actor: Json) -> None:
+        """It will be canceled or paused at the end of its period."""
+        subscription["scheduled_change"] = change
+        subscription["next_billed_at"] = None
+        for item in subscription["items"]:
+            item["next_billed_at"] = None
+        detail = {"action": "subscription_scheduled_change_added", "scheduled_change": change}
+        self.world.note(subscription["id"], detail, source=source, actor=actor)
+        self.announce(subscription, "updated")
+
+    def unschedule(self, subscription: Json, *, source: str, actor: Json) -> None:
+        """The scheduled change is called off."""
+        change = subscription["scheduled_change"]
+        subscription["scheduled_change"] = None
+        subscription["next_billed_at"] = subscription["current_billing_period"]["ends_at"]
+        for item in subscription["items"]:
+            item["next_billed_at"] = subscription["next_billed_at"]
+        detail = {"action": "subscription_scheduled_change_removed", "scheduled_change": change}
+        self.world.note(subscription["id"], detail, source=source, actor=actor)
+
+    def cancel(self, subscription: Json, *, effective_from: str, source: str = "system", actor: Json = SYSTEM) -> None:
+        """It ends now; charges that waited for a renewal are forgiven."""
+        self.world.memory.pending.pop(subscription["id"], None)
+        for charge in self.world.memory.charges:
+            if charge.subscription_id == subscription["id"] and charge.transaction_id is None:
+                charge.forgiven = True
+        self._stop(subscription, status="canceled", stamp="canceled_at")
+        detail = {"action": "subscription_canceled", "effective_from": effective_from}
+        self.world.note(subscription["id"], detail, source=source, actor=actor)
+        self.announce(subscription, "updated", "canceled")
+
+    def pause(self, subscription: Json, *, effective_from: str, source: str = "system", actor: Json = SYSTEM) -> None:
+        """It stops until it is resumed."""
+        self._stop(subscription, status="paused", stamp="paused_at")
+        detail = {"action": "subscription_paused", "effective_from": effective_from, "status": "paused"}
+        self.world.note(subscription["id"], detail, source=source, actor=actor)
+        self.announce(subscription, "updated", "paused")
+
+    def _stop(self, subscription: Json, *, status: str, stamp: str) -> None:
+        subscription["status"] = status
+        subscription[stamp] = self.world.stamp()
+        subscription["scheduled_change"] = None
+        subscription["next_billed_at"] = None
+        subscription["current_billing_period"] = None
+        for item in subscription["items"]:
+            item["status"] = "inactive"
+            item["next_billed_at"] = None
+
+    def resume(self, subscription: Json, *, source: str, actor: Json) -> Json:
+        """A paused one goes on: a new period begins now and is billed."""
+        subscription["paused_at"] = None
+        subscription["next_billed_at"] = self.world.stamp()
+        self.world.memory.anchors[subscription["id"]] = self.world.now().day
+        self._next_period(subscription)
+        detail = {"action": "subscription_resumed", "status": "active", "on_resume": "start_new_billing_period"}
+        self.world.note(subscription["id"], detail, source=source, actor=actor)
+        self.announce(subscription, "updated", "resumed")
+        transaction = self.billing.make(
+            Buyer.of(subscription),
+            self.lines(subscription),
+            origin="subscription_recurring",
+            subscription_id=subscription["id"],
+            billing_period=subscription["current_billing_period"],
+        )
+        self.billing.announce(transaction, "created")
+        self.billing.issue(transaction)
+        if subscription["collection_mode"] == "automatic" and not self.billing.collect(transaction, with_updates=True):
+            self.fall_due(subscription, transaction)
+        return transaction
+
+    def run_due(self) -> list[str]:
+        """Bill every period that is over and carry out every scheduled change that is due; the transactions' ids."""
+        made: list[str] = []
+        for subscription in list(self.world.memory.subscriptions.values()):
+            while True:
+                change, due = subscription["scheduled_change"], subscription["next_billed_at"]
+                if change is not None and parse_time(change["effective_at"]) <= self.world.now():
+                    ends = self.cancel if change["action"] == "cancel" else self.pause
+                    ends(subscription, effective_from="next_billing_period")
+                elif due is not None and parse_time(due) <= self.world.now() and subscription["status"] != "past_due":
+                    made.append(self.renew(subscription)["id"])
+                else:
+                    break
+        return made
