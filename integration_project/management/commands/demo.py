@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from integration_project import clock
-from integration_project.demo import stage
+from integration_project.demo import stage, story
 from integration_project.demo.calendar import Days
 
 EXAMPLES = """\
@@ -48,8 +48,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Set the stage, run the loop in a process that knows it, and stay or leave."""
         if options["tell"]:
-            from integration_project.demo import story  # needs the environment that the stage has made
-
             sys.exit(story.tell(self.stdout, once=options["once"]))
         signal.signal(signal.SIGTERM, stop_like_ctrl_c)
         wanted = options["port"] or (None if options["once"] else USUAL_PORT)
