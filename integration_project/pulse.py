@@ -3,12 +3,13 @@
 The main process makes them before it forks; where no worker command runs, nothing is shared and nothing is stopping.
 """
 
+import ctypes
 import time
 from multiprocessing.sharedctypes import RawArray
 
 STOPPING, GUARDED_AT, MOVED_AT, STUCK_SINCE, BUSY = range(5)
 
-_shared = RawArray("d", 5)
+_shared: "ctypes.Array[ctypes.c_double]" = RawArray(ctypes.c_double, 5)
 
 
 def stop() -> None:

@@ -191,8 +191,8 @@ def wake_up(queue: Queue[Any]) -> None:
 
 def backoff(attempts: int) -> timedelta:
     """Wait longer after every attempt, up to an hour, and never all at the same moment."""
-    longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** min(max(attempts - 1, 0), 20))
-    return longest * random.uniform(0.5, 1.0)
+    doublings: int = min(max(attempts - 1, 0), 20)
+    return min(LONGEST_WAIT, SHORTEST_WAIT * (1 << doublings)) * random.uniform(0.5, 1.0)
 
 
 _UNLEASED: dict[str, Any] = {"lease": None, "lease_until": None, "leased_by": ""}

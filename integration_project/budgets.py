@@ -1,0 +1,149 @@
+"""How many calls a vendor may still get: token buckets in the database, shared by every process of every host.
+
+A vendor's limit is one number for all of us, so it is split: each purpose (push, look, import) has a bucket with a
+guaranteed share, and may borrow from a bucket that is full, that is, from a purpose that has nothing to do. A bucket
+whose burst equals the window's limit would let through twice the limit, so rate x window + burst stays at or under 97 %
+of it. One UPDATE takes a token or takes none, and on PostgreSQL the time is the database's.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, FloatField, Func, Value
+from django.db.models.functions import Greatest, Least
+
+from integration_project.errors import BudgetSpent
+from integration_project.models import CallBudget
+
+USABLE = 0.97
+"""Part of a vendor's limit that we use; the rest is for clocks and counting that differ from ours."""
+PATIENCE = 3.0
+"""Seconds that a caller waits for a token; the row's lease is renewed before each call and must outlive it."""
+SHORTEST_PAUSE = 0.02
+LONGEST_PAUSE = 0.25
+
+
+@dataclass(frozen=True)
+class Share:
+    """One bucket: tokens a second, and how many it holds."""
+
+    rate: float
+    capacity: float
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a vendor allows in a window of seconds, to all our processes together."""
+
+    calls: int
+    window: float
+
+    @property
+    def burst(self) -> int:
+        """Calls that may come at once: a thirtieth of the limit, and one for each purpose at least."""
+        return max(len(PARTS), self.calls // 30)
+
+    def shares(self) -> dict[str, Share]:
+        """Split the limit over the purposes, so that all buckets together keep it."""
+        rate = (self.calls * USABLE - self.burst) / self.window
+        capacities = _whole_parts(self.burst)
+        return {purpose: Share(rate * part, capacities[purpose]) for purpose, part in PARTS.items()}
+
+
+PARTS: Mapping[str, float] = {"push": 0.4, "look": 0.2, "import": 0.4}
+"""Purposes and their guaranteed parts of a vendor's limit."""
+
+
+def limit_of(vendor: str) -> Limit:
+    """Read a vendor's limit from the settings."""
+    limits = {
+        "paddle": Limit(settings.PADDLE_CALLS_PER_MINUTE, 60.0),
+        "m3ter": Limit(settings.M3TER_CALLS_PER_SECOND, 1.0),
+    }
+    return limits[vendor]
+
+
+def take(vendor: str, purpose: str, *, patience: float = PATIENCE, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Take one call out of the budget, waiting a little if need be; BudgetSpent when none came free."""
+    shares = limit_of(vendor).shares()
+    end = time.monotonic() + patience
+    while not _take_once(vendor, purpose, shares):
+        if _make_buckets(vendor, shares):
+            continue
+        pause = _until_next(vendor, purpose, shares)
+        left = end - time.monotonic()
+        if left <= 0:
+            raise BudgetSpent(
+                f"All calls that {vendor} allows us now are in use; the next is free in about {pause:.1f} s.", pause
+            )
+        sleep(min(left, max(SHORTEST_PAUSE, min(pause, LONGEST_PAUSE))))
+
+
+def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share]) -> bool:
+    """Take a token from the own bucket, else from one that is full."""
+    if _update(vendor, purpose, shares[purpose], at_least=1.0):
+        return True
+    others = [other for other in shares if other != purpose]
+    return any(_update(vendor, other, shares[other], at_least=shares[other].capacity) for other in others)
+
+
+def _update(vendor: str, purpose: str, share: Share, *, at_least: float) -> bool:
+    """Refill one bucket by the time gone by and take a token, if then it holds `at_least` so many."""
+    now = _now()
+    gone_by = Greatest(Value(0.0), now - F("refilled_at"), output_field=FloatField())
+    refilled = Least(Value(share.capacity), F("tokens") + gone_by * Value(share.rate), output_field=FloatField())
+    bucket = CallBudget.objects.filter(vendor=vendor, purpose=purpose).alias(refilled=refilled)
+    # refilled_at never goes back, whoever's clock is late.
+    until = Greatest(F("refilled_at"), now, output_field=FloatField())
+    taken = bucket.filter(refilled__gte=at_least).update(
+        tokens=refilled - Value(1.0), refilled_at=until, rate=share.rate, capacity=share.capacity
+    )
+    return bool(taken)
+
+
+def _now() -> Func | Value:
+    """Tell the time of the database on PostgreSQL; SQLite lives on this machine and has its clock."""
+    if connection.vendor == "postgresql":
+        epoch = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"
+        return Func(template=epoch, output_field=FloatField())
+    return Value(time.time(), output_field=FloatField())
+
+
+def _until_next(vendor: str, purpose: str, shares: Mapping[str, Share]) -> float:
+    """Guess how long until the own bucket holds a token."""
+    tokens = CallBudget.objects.values_list("tokens", flat=True).get(vendor=vendor, purpose=purpose)
+    return max(0.0, 1.0 - tokens) / shares[purpose].rate
+
+
+def _make_buckets(vendor: str, shares: Mapping[str, Share]) -> bool:
+    """Create full buckets where there are none yet; another process may do the same at the same time."""
+    if CallBudget.objects.filter(vendor=vendor).count() == len(shares):
+        return False
+    CallBudget.objects.bulk_create(
+        [
+            CallBudget(
+                vendor=vendor,
+                purpose=purpose,
+                tokens=share.capacity,
+                capacity=share.capacity,
+                rate=share.rate,
+                refilled_at=0.0,
+            )
+            for purpose, share in shares.items()
+        ],
+        ignore_conflicts=True,
+    )
+    return True
+
+
+def _whole_parts(burst: int) -> dict[str, int]:
+    """Split the burst into whole tokens by the purposes' parts, at least one each; the largest remainders round up."""
+    capacities = {purpose: max(1, int(burst * part)) for purpose, part in PARTS.items()}
+    by_remainder = sorted(PARTS, key=lambda purpose: capacities[purpose] - burst * PARTS[purpose])
+    for purpose in by_remainder:
+        if sum(capacities.values()) < burst:
+            capacities[purpose] += 1
+    return capacities

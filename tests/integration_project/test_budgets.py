@@ -1,0 +1,122 @@
+"""Call budgets: the limit holds across processes' threads, shares are guaranteed, idle ones are lent."""
+
+import threading
+import time
+
+import pytest
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from integration_project import budgets
+from integration_project.errors import BudgetSpent
+from integration_project.models import CallBudget
+
+pytestmark = pytest.mark.django_db
+
+
+def take_until_spent(vendor: str, purpose: str) -> int:
+    taken = 0
+    while True:
+        try:
+            budgets.take(vendor, purpose, patience=0)
+        except BudgetSpent:
+            return taken
+        taken += 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "rate", "burst"),
+    [
+        (budgets.Limit(240, 60.0), 3.746, 8),
+        (budgets.Limit(50, 1.0), 45.5, 3),
+        (budgets.Limit(10, 60.0), 0.111, 3),
+        (budgets.Limit(1000, 60.0), 15.616, 33),
+    ],
+)
+def test_rate_times_window_and_burst_together_stay_under_the_limit(
+    limit: budgets.Limit, rate: float, burst: int
+) -> None:
+    shares = limit.shares()
+
+    total_rate = sum(share.rate for share in shares.values())
+    capacity = sum(share.capacity for share in shares.values())
+    assert total_rate == pytest.approx(rate, abs=0.001)
+    assert capacity == burst
+    assert total_rate * limit.window + capacity <= 0.97 * limit.calls + 1e-9
+    assert min(share.capacity for share in shares.values()) >= 1
+
+
+def test_every_purpose_has_calls_left_when_another_took_all_it_could(settings: Settings) -> None:
+    settings.PADDLE_CALLS_PER_MINUTE = 240
+
+    imports = take_until_spent("paddle", "import")
+
+    # Its own 3, and 1 from each bucket that was full.
+    assert imports == 5
+    assert take_until_spent("paddle", "push") == 2
+    assert take_until_spent("paddle", "look") == 1
+
+
+def test_one_vendor_spends_nothing_of_the_other() -> None:
+    take_until_spent("m3ter", "push")
+
+    budgets.take("paddle", "push")
+
+
+def test_a_caller_waits_a_little_for_a_token(settings: Settings) -> None:
+    settings.M3TER_CALLS_PER_SECOND = 50
+    budgets.take("m3ter", "push")
+    CallBudget.objects.update(tokens=0.0, refilled_at=time.time())
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        # The wait is played by moving the buckets' last count back.
+        for bucket in CallBudget.objects.all():
+            CallBudget.objects.filter(pk=bucket.pk).update(refilled_at=bucket.refilled_at - seconds)
+
+    budgets.take("m3ter", "push", sleep=wait)
+
+    assert 0 < sum(pauses) < 0.2
+
+
+def test_a_spent_budget_says_in_words_when_the_next_call_is_free() -> None:
+    budgets.take("paddle", "push")
+    CallBudget.objects.update(tokens=0.0, refilled_at=time.time())
+
+    with pytest.raises(BudgetSpent, match="All calls that paddle allows us now are in use") as refusal:
+        budgets.take("paddle", "push", patience=0)
+
+    assert refusal.value.retry_after is not None
+    assert 0 < refusal.value.retry_after < 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_limit_holds_for_callers_side_by_side(settings: Settings) -> None:
+    settings.M3TER_CALLS_PER_SECOND = 50
+    budgets.take("m3ter", "push")
+    taken: list[float] = []
+    end = time.monotonic() + 1.0
+
+    def call(purpose: str) -> None:
+        try:
+            while time.monotonic() < end:
+                try:
+                    budgets.take("m3ter", purpose, patience=0.05)
+                except BudgetSpent:
+                    continue
+                taken.append(time.monotonic())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=call, args=(purpose,)) for purpose in ("push", "look", "import", "push")]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # What the buckets can have given in the time that really went by; the vendor's limit is above that.
+    allowed = 45.5 * (max(taken) - began) + 3
+    assert len(taken) <= allowed + 1
+    assert len(taken) >= 15
