@@ -4,6 +4,7 @@ import inspect
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -68,7 +69,7 @@ class Call:
     at: datetime
 
 
-class Simulator:
+class Simulator(ABC):
     """A vendor in memory, thread-safe by one lock. Subclasses give it routes, guards, refusals and controls."""
 
     vendor: ClassVar[str] = "vendor"
@@ -92,32 +93,33 @@ class Simulator:
 
     # What a vendor's simulator supplies.
 
+    @abstractmethod
     def make_routes(self) -> Sequence[Route]:
         """The vendor's operations."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_outbox(self) -> Outbox:
         """Where webhooks wait, with the vendor's retry schedule and signature."""
-        raise NotImplementedError
 
+    @abstractmethod
     def guard(self, request: Request, route: Route) -> None:
         """Raise a Refusal unless this caller may do this now: key, permission, rate."""
 
+    @abstractmethod
     def error(self, status: int, *, retry_after: int | None = None) -> Answer:
         """The vendor's own error answer for a status: 404, 405, 429 and 5xx are asked for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unreadable(self, request: Request) -> Answer:
         """The vendor's answer to a body that is not JSON."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forget(self) -> None:
         """Empty the vendor's memory and put the sample catalogue back; called with the lock held."""
-        raise NotImplementedError
 
+    @abstractmethod
     def contents(self) -> dict[str, Any]:
         """Everything the vendor remembers, for GET /_control/state."""
-        raise NotImplementedError
 
     # WSGI.
 
@@ -152,20 +154,28 @@ class Simulator:
             return self.faults.take(operation, kinds.BEFORE | kinds.AFTER | kinds.SLOW)
 
     def _answered(self, request: Request, route: Route | None, fault: Fault | None) -> tuple[Answer, bytes]:
-        if fault is not None and fault.kind == "slow":
-            time.sleep(float(fault.params.get("seconds", 1)))
+        too_late = fault is not None and fault.kind == "slow" and self._be_slow(request, fault)
         if fault is not None and fault.kind in kinds.BEFORE:
             answer = self._instead(request, fault)
             return answer, answer.encoded()
         with self.lock:
             answer = self._handled(request, route)
             body = answer.encoded()
-        if fault is not None and fault.kind == "lose_answer":
+        if too_late or (fault is not None and fault.kind == "lose_answer"):
             raise AnswerLost(f"the answer to {request.method} {request.path} is lost")
         if fault is not None and fault.kind == "error_after":
             answer = self.error(int(fault.params.get("status", 500)))
             body = answer.encoded()
         return answer, body
+
+    @staticmethod
+    def _be_slow(request: Request, fault: Fault) -> bool:
+        """Wait; or, mounted in one process with a client that says how long it waits, tell whether it gave up by then."""
+        seconds = float(fault.params.get("seconds", 1))
+        if request.client_deadline is None:
+            time.sleep(seconds)
+            return False
+        return seconds >= request.client_deadline
 
     def _instead(self, request: Request, fault: Fault) -> Answer:
         if fault.kind == "html":

@@ -79,6 +79,7 @@ class Request:
     base_url: str
     query: str = ""
     path_params: Mapping[str, str] = field(default_factory=dict)
+    client_deadline: float | None = None
 
     @cached_property
     def json(self) -> Any:
@@ -116,6 +117,7 @@ class Request:
             remote=environ.get("REMOTE_ADDR") or "127.0.0.1",
             base_url=f"{environ['wsgi.url_scheme']}://{host}",
             query=query,
+            client_deadline=environ.get("client.deadline"),
         )
 
 
