@@ -170,7 +170,7 @@ class Simulator(ABC):
 
     @staticmethod
     def _be_slow(request: Request, fault: Fault) -> bool:
-        """Wait; or, mounted in one process with a client that says how long it waits, tell whether it gave up by then."""
+        """Wait; or, mounted under a client that says how long it waits, tell at once whether it gave up by then."""
         seconds = float(fault.params.get("seconds", 1))
         if request.client_deadline is None:
             time.sleep(seconds)
@@ -348,5 +348,5 @@ class Simulator(ABC):
                 self.delivered(delivery)
         return status
 
-    def delivered(self, delivery: Delivery) -> None:
+    def delivered(self, delivery: Delivery) -> None:  # noqa: B027 - not every vendor lists what it sent
         """Called after each attempt with the lock held: a vendor that lists its notifications updates them here."""
