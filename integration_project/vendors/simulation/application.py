@@ -1,6 +1,7 @@
 """The WSGI application a simulator is: routes, refusals, faults, a log of calls and the control interface."""
 
 import inspect
+import json
 import re
 import threading
 import time
@@ -171,7 +172,7 @@ class Simulator(ABC):
     @staticmethod
     def _be_slow(request: Request, fault: Fault) -> bool:
         """Wait; or, mounted under a client that says how long it waits, tell at once whether it gave up by then."""
-        seconds = float(fault.params.get("seconds", 1))
+        seconds = fault.seconds(1)
         if request.client_deadline is None:
             time.sleep(seconds)
             return False
@@ -222,7 +223,7 @@ class Simulator(ABC):
         if fault is not None and fault.kind == "truncated":
             chunks = [sent[: len(sent) // 2]]
         elif fault is not None and fault.kind == "drip":
-            chunks = kinds.dripped(sent, seconds=float(fault.params.get("seconds", 1)))
+            chunks = kinds.dripped(sent, seconds=fault.seconds(1))
         elif fault is not None and fault.kind == "huge":
             headers.pop("Content-Length")
             chunks = kinds.endless(int(fault.params.get("size", 64 * 1024 * 1024)))
@@ -252,7 +253,7 @@ class Simulator(ABC):
         if request.method != "POST":
             return Answer(405, {"error": "Controls are posted."})
         try:
-            arguments = request.json or {}
+            arguments = json.loads(request.body or b"{}")
             if not isinstance(arguments, dict):
                 raise ControlError("The body is a JSON object of keyword arguments.")
             method = getattr(self, name)
@@ -323,7 +324,7 @@ class Simulator(ABC):
             late = self.faults.take(kinds.WEBHOOK_OPERATION, {"delay"})
             due = [] if late else self.outbox.claim(now, even_if_not_due=even_if_not_due)
             if late:
-                self._put_off(now, float(late.params.get("seconds", 60)))
+                self._put_off(now, late.seconds(60))
             if due and self.faults.take(kinds.WEBHOOK_OPERATION, {"shuffle"}):
                 due = disordered(due)
         statuses = [self._deliver(delivery) for delivery in due]

@@ -36,6 +36,11 @@ class Fault:
     set_at: datetime
     order: int = field(default_factory=next_order)
 
+    def seconds(self, default: float) -> float:
+        """The `seconds` it was set with."""
+        given: float | None = self.params.get("seconds")
+        return default if given is None else given
+
     def summary(self) -> dict[str, Any]:
         """What the control interface shows of it."""
         return {"operation": self.operation, "kind": self.kind, "times": self.times, "params": dict(self.params)}

@@ -197,7 +197,6 @@ class World:
 
     def _hidden(self, record_id: str, fault: Fault) -> bool:
         order, at = self.memory.recorded.get(record_id, (0, datetime.min.replace(tzinfo=UTC)))
-        seconds = fault.params.get("seconds")
-        if seconds is None:
+        if "seconds" not in fault.params:
             return order > fault.order
-        return at > self.transport_now() - timedelta(seconds=float(seconds))
+        return at > self.transport_now() - timedelta(seconds=fault.seconds(0))
