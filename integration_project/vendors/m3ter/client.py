@@ -97,6 +97,7 @@ class M3terClient:
         name: str | None = None,
         email_address: str | None = None,
         address: AccountAddress | None = None,
+        currency: str | None = None,
         bill_epoch: date | None = None,
         custom_fields: CustomFields | None = None,
     ) -> Account:
@@ -109,6 +110,7 @@ class M3terClient:
             name=name,
             emailAddress=email_address,
             address=address.to_m3ter() if address else None,
+            currency=currency,
             billEpoch=bill_epoch.isoformat() if bill_epoch else None,
         )
 

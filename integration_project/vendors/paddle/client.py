@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from integration_project.errors import Temporary
+from integration_project.errors import NotFound, Temporary
 from integration_project.vendors import reading
 from integration_project.vendors.http import CHARGE_DEADLINE, VendorHTTP
 from integration_project.vendors.paddle.entities import (
@@ -95,6 +95,22 @@ class PaddleClient:
         """Read one business of a customer."""
         path = f"/customers/{_segment(customer_id)}/businesses/{_segment(business_id)}"
         return self._get("get business", path, Business.from_paddle)
+
+    def find_transaction(self, transaction_id: str, *, include: Sequence[str] = ()) -> Transaction | None:
+        """One transaction, or None."""
+        return _or_none(lambda: self.get_transaction(transaction_id, include=include))
+
+    def find_customer(self, customer_id: str) -> Customer | None:
+        """One customer, or None."""
+        return _or_none(lambda: self.get_customer(customer_id))
+
+    def find_address(self, customer_id: str, address_id: str) -> Address | None:
+        """One address of a customer, or None."""
+        return _or_none(lambda: self.get_address(customer_id, address_id))
+
+    def find_business(self, customer_id: str, business_id: str) -> Business | None:
+        """One business of a customer, or None."""
+        return _or_none(lambda: self.get_business(customer_id, business_id))
 
     def preview_charge(self, subscription_id: str, charge: Charge) -> ChargePreview:
         """Say what a charge would do, minimum amounts included; creates nothing."""
@@ -217,6 +233,14 @@ def found_charge(
 
 def _is_canceled(transaction: Transaction | None) -> bool:
     return transaction is not None and transaction.status == CANCELED
+
+
+def _or_none(get: Callable[[], T]) -> T | None:
+    """What Paddle has, or None where it says that it has no such thing."""
+    try:
+        return get()
+    except NotFound:
+        return None
 
 
 def _data(answer: Any) -> Any:
