@@ -18,25 +18,10 @@ from integration_project.vendors.http import Answer, CallRecord, OpenGate, Polic
 from integration_project.vendors.paddle.errors import judge
 from integration_project.vendors.transport import Sessions
 from tests.vendors.loopback import LoopbackServer, Script, answer, dripping, replying, resetting, served, silent
+from tests.vendors.opening import RecordingGate
 
 KEY = "pdl_sdbx_apikey_01hv6y1jedq4p1n0yqn5ba3ky4_abcdefghijklmnopqrstuv_abc"
 PERSON = "jane.roe@customer.example"
-
-
-class RecordingGate(OpenGate):
-    """Keeps what it is told, in order."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, ...]] = []
-
-    def enter(self, operation: str) -> None:
-        self.told.append(("enter", operation))
-
-    def refused(self, operation: str, *, whole_vendor: bool, detail: str) -> None:
-        self.told.append(("refused", operation, "whole vendor" if whole_vendor else "operation"))
-
-    def answered(self, operation: str) -> None:
-        self.told.append(("answered", operation))
 
 
 def bearer(*, fresh: bool) -> str:

@@ -118,7 +118,7 @@ class PaddleClient:
             "preview charge",
             "POST",
             f"/subscriptions/{_segment(subscription_id)}/charge/preview",
-            read=_entity(ChargePreview.from_paddle),
+            read=_entity(lambda data: ChargePreview.from_paddle({**data, "id": subscription_id})),  # it has no id
             json=charge.to_paddle(),
         )
 
