@@ -146,7 +146,7 @@ class AccountPlans(Resource):
     def routes(self) -> Sequence[Route]:
         """The usual five and replace."""
         replace = f"{ORGANISATION}/accountplans/{{id}}/replace"
-        return (*super().routes(), Route("POST", replace, "replace accountplan", self.replace))
+        return (*super().routes(), Route("POST", replace, "replace account plan", self.replace))
 
     def prepare(self, values: Row, row: Row | None) -> None:
         """Refuse what does not exist, is bespoke to another account, or overlaps."""

@@ -218,19 +218,30 @@ class M3terSimulator(Simulator):
             return {"notificationId": rule["id"], "destinationId": target["id"], "integrationConfigId": link["id"]}
 
     @control
+    def set_webhook_url(self, url: str | None) -> None:
+        """Post every change of a bill to this address from now on, after a reset too; none stops it."""
+        with self.lock:
+            self._webhook_url = url
+            for link in list(self.memory.integration_configs):
+                if link["entityType"] == "Notification":
+                    self.memory.integration_configs.remove(link)
+            if url is not None:
+                self.link_webhook(url)
+
+    @control
     def process_measurements(self) -> dict[str, int]:
         """Check and store what was submitted; counts of stored and failed."""
         with self.lock:
             return self.ingest.process()
 
     @control
-    def run_bill_job(self, accounts: Sequence[str] | None = None, bill_date: str | date | None = None) -> Row:
-        """Process what was submitted, then bill accounts (ids or codes; all without) for periods ended by the date."""
+    def run_bill_job(self, account_ids: Sequence[str] | None = None, bill_date: str | date | None = None) -> Row:
+        """Process what was submitted, then bill accounts (by id or code; else all) for periods ended by the date."""
         with self.lock:
             self.ingest.process()
             values: Row = {} if bill_date is None else {"billDate": str(bill_date)}
-            if accounts is not None:
-                values["accountIds"] = [self._account_id(account) for account in accounts]
+            if account_ids is not None:
+                values["accountIds"] = [self._account_id(account) for account in account_ids]
             before = len(self.bill_jobs.failures)
             job = self.bill_jobs.start(values)
             self.bill_jobs.finish(job)

@@ -54,11 +54,11 @@ class BillJobs:
         """Run, recalculate, watch, cancel."""
         path = f"{ORGANISATION}/billjobs"
         return (
-            Route("POST", path, "create billjob", self.create),
-            Route("GET", path, "list billjobs", self.list_jobs),
+            Route("POST", path, "create bill job", self.create),
+            Route("GET", path, "list bill jobs", self.list_jobs),
             Route("POST", f"{path}/recalculate", "recalculate bills", self.recalculate),
-            Route("GET", f"{path}/{{id}}", "get billjob", self.get),
-            Route("POST", f"{path}/{{id}}/cancel", "cancel billjob", self.cancel),
+            Route("GET", f"{path}/{{id}}", "get bill job", self.get),
+            Route("POST", f"{path}/{{id}}/cancel", "cancel bill job", self.cancel),
         )
 
     def create(self, request: Request) -> Answer:

@@ -62,10 +62,10 @@ class ExternalMappings(Resource):
         allowed = f"{ORGANISATION}/externalmappingconfiguration"
         return (
             *super().routes(),
-            Route("GET", outside, "find externalmapping by external id", self.by_external),
-            Route("GET", f"{path}/external/{{entity}}/{{m3ter_id}}", "find externalmapping by m3ter id", self.by_m3ter),
-            Route("GET", allowed, "get externalmapping configuration", self.configuration),
-            Route("GET", f"{allowed}/values/{{destination}}/{{entity}}", "list externalmapping values", self.values),
+            Route("GET", outside, "find external mapping", self.by_external),
+            Route("GET", f"{path}/external/{{entity}}/{{m3ter_id}}", "list external mappings of entity", self.by_m3ter),
+            Route("GET", allowed, "get external mapping configuration", self.configuration),
+            Route("GET", f"{allowed}/values/{{destination}}/{{entity}}", "list external mapping values", self.values),
         )
 
     def prepare(self, values: Row, row: Row | None) -> None:
@@ -137,9 +137,9 @@ class IntegrationConfigs(Resource):
         return (
             Route("GET", available, "get available integrations", self.available),
             Route("GET", f"{available}/systems", "list available systems", self.systems),
-            Route("GET", f"{path}/entity/{{entity_type}}", "list integrationconfigs of entity", self.of_entity),
+            Route("GET", f"{path}/entity/{{entity_type}}", "list integration configs of entity", self.of_entity),
             *super().routes(),
-            Route("POST", f"{path}/{{id}}/enable", "enable integrationconfig", self.enable),
+            Route("POST", f"{path}/{{id}}/enable", "enable integration config", self.enable),
         )
 
     def prepare(self, values: Row, row: Row | None) -> None:
@@ -241,7 +241,7 @@ class WebhookDestinations(Resource):
     def routes(self) -> Sequence[Route]:
         """The usual five and switching on and off."""
         path = f"{ORGANISATION}/integrationdestinations/webhooks/{{id}}/active"
-        return (*super().routes(), Route("PUT", path, "activate webhookdestination", self.activate))
+        return (*super().routes(), Route("PUT", path, "activate webhook destination", self.activate))
 
     def prepare(self, values: Row, row: Row | None) -> None:
         """The address must be one; the credentials get an id and a version of their own."""
@@ -278,13 +278,13 @@ class Webhooks:
         path = f"{ORGANISATION}/integrationruns"
         return (
             Route(
-                "GET", f"{path}/destinations/{{destination_id}}", "list integrationruns of destination", self.by_target
+                "GET", f"{path}/destinations/{{destination_id}}", "list integration runs of destination", self.by_target
             ),
-            Route("GET", f"{path}/logs/{{id}}", "get integrationrun log", self.log),
-            Route("GET", f"{path}/{{entity_type}}/latest", "get latest integrationruns", self.latest_of_many),
-            Route("GET", f"{path}/{{entity_type}}/latest/{{entity_id}}", "get latest integrationrun", self.latest),
-            Route("GET", f"{path}/{{entity_type}}/{{entity_id}}", "list integrationruns", self.of_entity),
-            Route("GET", f"{path}/{{id}}", "get integrationrun", self.get),
+            Route("GET", f"{path}/logs/{{id}}", "get integration run log", self.log),
+            Route("GET", f"{path}/{{entity_type}}/latest", "get latest integration runs", self.latest_of_many),
+            Route("GET", f"{path}/{{entity_type}}/latest/{{entity_id}}", "get latest integration run", self.latest),
+            Route("GET", f"{path}/{{entity_type}}/{{entity_id}}", "list integration runs", self.of_entity),
+            Route("GET", f"{path}/{{id}}", "get integration run", self.get),
         )
 
     @property

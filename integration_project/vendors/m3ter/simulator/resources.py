@@ -1,6 +1,7 @@
 """Create, list, get, update and delete, the same for every kind of configuration entity."""
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -68,10 +69,10 @@ class Resource:
     def routes(self) -> Sequence[Route]:
         """The five calls."""
         path, one_of_them = ORGANISATION + self.kind.path, f"{ORGANISATION}{self.kind.path}/{{id}}"
-        single = self.kind.name.lower()
+        single, several = _words(self.kind.name), _words(self.kind.plural)
         return (
             Route("POST", path, f"create {single}", self.create),
-            Route("GET", path, f"list {self.kind.plural.lower()}", self.list),
+            Route("GET", path, f"list {several}", self.list),
             Route("GET", one_of_them, f"get {single}", self.get),
             Route("PUT", one_of_them, f"update {single}", self.update),
             Route("DELETE", one_of_them, f"delete {single}", self.delete),
@@ -182,6 +183,10 @@ class Resource:
     def _emit(self, change: str, row: Row, old: Row | None) -> None:
         if self.kind.event is not None:
             self.memory.emit(f"{self.kind.event}.{change}", self.shown(row), None if old is None else self.shown(old))
+
+
+def _words(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
 
 
 def related(collection: Collection, id: str, *, field: str) -> Row:

@@ -7,29 +7,29 @@ ORG_ID = "0f2a7c54-3d1e-4b8a-9c60-7e5d1a2b3c4d"
 ACCESS_KEY_ID = "gauge-demo-access-key"
 API_SECRET = "gauge-demo-api-secret"
 
-CLOUD_PRODUCT_ID = "11111111-aaaa-4a01-8a01-000000000001"
-SEATS_PRODUCT_ID = "11111111-aaaa-4a01-8a01-000000000002"
-CLOUD_TEMPLATE_ID = "22222222-bbbb-4b02-8b02-000000000001"
-SEATS_TEMPLATE_ID = "22222222-bbbb-4b02-8b02-000000000002"
-SCALE_PLAN_ID = "33333333-cccc-4c03-8c03-000000000001"
-BULK_PLAN_ID = "33333333-cccc-4c03-8c03-000000000002"
-SEATS_PLAN_ID = "33333333-cccc-4c03-8c03-000000000003"
-BUNDLE_GROUP_ID = "44444444-dddd-4d04-8d04-000000000001"
-CLOUD_LINK_ID = "55555555-eeee-4e05-8e05-000000000001"
-SEATS_LINK_ID = "55555555-eeee-4e05-8e05-000000000002"
-METER_ID = "66666666-ffff-4f06-8f06-000000000001"
-AGGREGATION_ID = "77777777-abcd-4a07-8a07-000000000001"
-SCALE_PRICING_ID = "88888888-bcde-4b08-8b08-000000000001"
-BULK_PRICING_ID = "88888888-bcde-4b08-8b08-000000000002"
-CONFIG_ID = "99999999-cdef-4c09-8c09-000000000001"
-CUSTOM_FIELDS_ID = "99999999-cdef-4c09-8c09-000000000002"
-BILL_CONFIG_ID = "99999999-cdef-4c09-8c09-000000000003"
-EUR_ID = "aaaaaaaa-def0-4d0a-8d0a-000000000001"
-USD_ID = "aaaaaaaa-def0-4d0a-8d0a-000000000002"
-GBP_ID = "aaaaaaaa-def0-4d0a-8d0a-000000000003"
+PRODUCT_CLOUD = "11111111-aaaa-4a01-8a01-000000000001"
+PRODUCT_SEATS = "11111111-aaaa-4a01-8a01-000000000002"
+TEMPLATE_CLOUD = "22222222-bbbb-4b02-8b02-000000000001"
+TEMPLATE_SEATS = "22222222-bbbb-4b02-8b02-000000000002"
+PLAN_SCALE = "33333333-cccc-4c03-8c03-000000000001"
+PLAN_BULK = "33333333-cccc-4c03-8c03-000000000002"
+PLAN_SEATS = "33333333-cccc-4c03-8c03-000000000003"
+GROUP_BUNDLE = "44444444-dddd-4d04-8d04-000000000001"
+LINK_CLOUD = "55555555-eeee-4e05-8e05-000000000001"
+LINK_SEATS = "55555555-eeee-4e05-8e05-000000000002"
+METER = "66666666-ffff-4f06-8f06-000000000001"
+AGGREGATION = "77777777-abcd-4a07-8a07-000000000001"
+PRICING_SCALE = "88888888-bcde-4b08-8b08-000000000001"
+PRICING_BULK = "88888888-bcde-4b08-8b08-000000000002"
+CONFIG = "99999999-cdef-4c09-8c09-000000000001"
+CUSTOM_FIELDS_OBJECT = "99999999-cdef-4c09-8c09-000000000002"
+BILL_CONFIG_OBJECT = "99999999-cdef-4c09-8c09-000000000003"
+EUR = "aaaaaaaa-def0-4d0a-8d0a-000000000001"
+USD = "aaaaaaaa-def0-4d0a-8d0a-000000000002"
+GBP = "aaaaaaaa-def0-4d0a-8d0a-000000000003"
 
-METER_CODE = "api_calls"
-MEASURE_CODE = "calls"
+METER_API_CALLS = "api_calls"
+MEASURE_CALLS = "calls"
 SCALE_PLAN_CODE = "scale"
 BULK_PLAN_CODE = "bulk"
 SEATS_PLAN_CODE = "seats-team"
@@ -40,8 +40,8 @@ SEATS_STANDING_CHARGE = Decimal(12)
 Rows = tuple[dict[str, Any], ...]
 
 PRODUCTS: Rows = (
-    {"id": CLOUD_PRODUCT_ID, "name": "Gauge Cloud", "code": "gauge-cloud"},
-    {"id": SEATS_PRODUCT_ID, "name": "Gauge Seats", "code": "gauge-seats"},
+    {"id": PRODUCT_CLOUD, "name": "Gauge Cloud", "code": "gauge-cloud"},
+    {"id": PRODUCT_SEATS, "name": "Gauge Seats", "code": "gauge-seats"},
 )
 
 
@@ -67,28 +67,28 @@ def _template(id: str, product_id: str, name: str, standing_charge: Decimal) -> 
 
 
 PLAN_TEMPLATES: Rows = (
-    _template(CLOUD_TEMPLATE_ID, CLOUD_PRODUCT_ID, "Gauge Cloud", SCALE_STANDING_CHARGE),
-    _template(SEATS_TEMPLATE_ID, SEATS_PRODUCT_ID, "Gauge Seats", SEATS_STANDING_CHARGE),
+    _template(TEMPLATE_CLOUD, PRODUCT_CLOUD, "Gauge Cloud", SCALE_STANDING_CHARGE),
+    _template(TEMPLATE_SEATS, PRODUCT_SEATS, "Gauge Seats", SEATS_STANDING_CHARGE),
 )
 PLANS: Rows = (
-    {"id": SCALE_PLAN_ID, "planTemplateId": CLOUD_TEMPLATE_ID, "name": "Scale", "code": SCALE_PLAN_CODE},
-    {"id": BULK_PLAN_ID, "planTemplateId": CLOUD_TEMPLATE_ID, "name": "Bulk", "code": BULK_PLAN_CODE}
+    {"id": PLAN_SCALE, "planTemplateId": TEMPLATE_CLOUD, "name": "Scale", "code": SCALE_PLAN_CODE},
+    {"id": PLAN_BULK, "planTemplateId": TEMPLATE_CLOUD, "name": "Bulk", "code": BULK_PLAN_CODE}
     | {"minimumSpend": Decimal(50)},
-    {"id": SEATS_PLAN_ID, "planTemplateId": SEATS_TEMPLATE_ID, "name": "Team seats", "code": SEATS_PLAN_CODE},
+    {"id": PLAN_SEATS, "planTemplateId": TEMPLATE_SEATS, "name": "Team seats", "code": SEATS_PLAN_CODE},
 )
-PLAN_GROUPS: Rows = ({"id": BUNDLE_GROUP_ID, "name": "Gauge Bundle", "code": "gauge-bundle", "currency": "USD"},)
+PLAN_GROUPS: Rows = ({"id": GROUP_BUNDLE, "name": "Gauge Bundle", "code": "gauge-bundle", "currency": "USD"},)
 PLAN_GROUP_LINKS: Rows = (
-    {"id": CLOUD_LINK_ID, "planGroupId": BUNDLE_GROUP_ID, "planId": SCALE_PLAN_ID},
-    {"id": SEATS_LINK_ID, "planGroupId": BUNDLE_GROUP_ID, "planId": SEATS_PLAN_ID},
+    {"id": LINK_CLOUD, "planGroupId": GROUP_BUNDLE, "planId": PLAN_SCALE},
+    {"id": LINK_SEATS, "planGroupId": GROUP_BUNDLE, "planId": PLAN_SEATS},
 )
 METERS: Rows = (
     {
-        "id": METER_ID,
-        "productId": CLOUD_PRODUCT_ID,
+        "id": METER,
+        "productId": PRODUCT_CLOUD,
         "name": "API calls",
-        "code": METER_CODE,
+        "code": METER_API_CALLS,
         "dataFields": [
-            {"category": "MEASURE", "code": MEASURE_CODE, "name": "Calls", "unit": "calls"},
+            {"category": "MEASURE", "code": MEASURE_CALLS, "name": "Calls", "unit": "calls"},
             {"category": "WHAT", "code": "endpoint", "name": "Endpoint"},
         ],
         "derivedFields": [],
@@ -96,11 +96,11 @@ METERS: Rows = (
 )
 AGGREGATIONS: Rows = (
     {
-        "id": AGGREGATION_ID,
+        "id": AGGREGATION,
         "name": "API calls",
         "code": "api_calls_sum",
-        "meterId": METER_ID,
-        "targetField": MEASURE_CODE,
+        "meterId": METER,
+        "targetField": MEASURE_CALLS,
         "aggregation": "SUM",
         "rounding": "UP",
         "quantityPerUnit": Decimal(1),
@@ -116,9 +116,9 @@ def _band(id: str, lower_limit: int, unit_price: str) -> dict[str, Any]:
 
 PRICINGS: Rows = (
     {
-        "id": SCALE_PRICING_ID,
-        "planId": SCALE_PLAN_ID,
-        "aggregationId": AGGREGATION_ID,
+        "id": PRICING_SCALE,
+        "planId": PLAN_SCALE,
+        "aggregationId": AGGREGATION,
         "startDate": "2020-01-01T00:00:00.000Z",
         "type": "DEBIT",
         "cumulative": True,
@@ -130,9 +130,9 @@ PRICINGS: Rows = (
         ],
     },
     {
-        "id": BULK_PRICING_ID,
-        "planId": BULK_PLAN_ID,
-        "aggregationId": AGGREGATION_ID,
+        "id": PRICING_BULK,
+        "planId": PLAN_BULK,
+        "aggregationId": AGGREGATION,
         "startDate": "2020-01-01T00:00:00.000Z",
         "type": "DEBIT",
         "cumulative": False,
@@ -148,12 +148,12 @@ def _currency(id: str, code: str, name: str) -> dict[str, Any]:
 
 
 CURRENCIES: Rows = (
-    _currency(EUR_ID, "EUR", "Euro"),
-    _currency(USD_ID, "USD", "US Dollar"),
-    _currency(GBP_ID, "GBP", "Pound Sterling"),
+    _currency(EUR, "EUR", "Euro"),
+    _currency(USD, "USD", "US Dollar"),
+    _currency(GBP, "GBP", "Pound Sterling"),
 )
 ORGANIZATION_CONFIG: dict[str, Any] = {
-    "id": CONFIG_ID,
+    "id": CONFIG,
     "timezone": "UTC",
     "yearEpoch": "2022-01-01",
     "monthEpoch": "2022-01-01",
@@ -181,7 +181,7 @@ ORGANIZATION_CONFIG: dict[str, Any] = {
     "allowOverlappingPlans": False,
 }
 CUSTOM_FIELDS: dict[str, Any] = {
-    "id": CUSTOM_FIELDS_ID,
+    "id": CUSTOM_FIELDS_OBJECT,
     "organization": {},
     "account": {"paddleSubscriptionId": "", "paddleCustomerId": ""},
     "accountPlan": {},
@@ -193,4 +193,4 @@ CUSTOM_FIELDS: dict[str, Any] = {
     "compoundAggregation": {},
     "contract": {},
 }
-BILL_CONFIG: dict[str, Any] = {"id": BILL_CONFIG_ID}
+BILL_CONFIG: dict[str, Any] = {"id": BILL_CONFIG_OBJECT}
