@@ -161,6 +161,11 @@ class PushedBill(WorkItem):
             models.Index(fields=("state", "-id"), name="bill_by_state"),
             models.Index(fields=("lease_until",), condition=Q(lease__isnull=False), name="bill_leased"),
         )
+        permissions = (
+            ("review_pushedbill", "Can approve, hold and skip bills"),
+            ("resend_pushedbill", "Can send bills again"),
+            ("answer_pushedbill", "Can say whether an unconfirmed charge was made"),
+        )
 
     def __str__(self) -> str:
         return f"bill {self.m3ter_bill_id} of {self.m3ter_account_code or self.m3ter_account_id}"
@@ -227,6 +232,16 @@ class Push(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Committed just before the request that charges.")
     settled_at = models.DateTimeField(null=True, blank=True)
     paddle_transaction_id = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    payment = models.CharField(
+        max_length=15,
+        choices=PushedBill.Payment.choices,
+        default=PushedBill.Payment.NONE,
+        help_text="By its transaction.",
+    )
+    collected = models.BigIntegerField(default=0, help_text="Collected by Paddle before tax, in minor units.")
+    transaction_seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="When what we know of the transaction happened; older news is not applied."
+    )
     expected_renewal_at = models.DateTimeField(null=True, blank=True, help_text="The renewal that should collect it.")
     detail = models.TextField(blank=True, default="", help_text="Paddle's words, or how it was found.")
 
@@ -252,18 +267,29 @@ class Push(models.Model):
 class PushAttempt(models.Model):
     """What was about to be done, and what came of it: one row before and one after each step. Append-only."""
 
-    push = models.ForeignKey(Push, on_delete=models.CASCADE, related_name="history")
-    attempt = models.PositiveIntegerField()
-    step = models.CharField(max_length=20, help_text="look, preview, charge or decision.")
+    bill = models.ForeignKey(PushedBill, on_delete=models.CASCADE, related_name="steps")
+    push = models.ForeignKey(
+        Push,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="history",
+        help_text="Empty before the first.",
+    )
+    attempt = models.PositiveIntegerField(default=0)
+    step = models.CharField(max_length=20, help_text="read, look, preview, charge, finish or decision.")
     phase = models.CharField(max_length=8, help_text="before or after.")
     at = models.DateTimeField()
     outcome = models.CharField(max_length=30, blank=True, default="")
-    detail = models.TextField(blank=True, default="", help_text="The vendor's words.")
+    detail = models.TextField(blank=True, default="", help_text="The vendor's words, or the reason given.")
     calls = models.JSONField(default=list, blank=True)
     by = models.CharField(max_length=150, blank=True, default="", help_text="Who decided, for decisions.")
 
     class Meta:
-        indexes = (models.Index(fields=("push", "id"), name="push_attempt_in_order"),)
+        indexes = (
+            models.Index(fields=("push", "id"), name="push_attempt_in_order"),
+            models.Index(fields=("bill", "id"), name="bill_steps_in_order"),
+        )
 
     def __str__(self) -> str:
         return f"{self.step} {self.phase} {self.outcome}".strip()

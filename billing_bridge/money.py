@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 
-TWO_DECIMALS = "ARS AUD BRL CAD CHF CNY COP CZK DKK EUR GBP HKD HUF ILS INR MXN NOK NZD PEN PLN RUB SEK SGD THB TRY TWD UAH USD ZAR"
+TWO_DECIMALS = (
+    "ARS AUD BRL CAD CHF CNY COP CZK DKK EUR GBP HKD HUF ILS INR MXN NOK NZD PEN PLN RUB SEK SGD THB TRY TWD UAH USD "
+    "ZAR"
+)
 NO_DECIMALS = "JPY KRW"
 EXPONENTS: dict[str, int] = {**dict.fromkeys(TWO_DECIMALS.split(), 2), **dict.fromkeys(NO_DECIMALS.split(), 0)}
 """Decimals of the currencies Paddle takes. No currency of Paddle's has three."""

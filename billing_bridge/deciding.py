@@ -1,0 +1,61 @@
+"""Judges a bill by the tables: its live link, the policy that applies to it, the go-live date, today's date."""
+
+from datetime import date
+from typing import Any
+
+from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
+from billing_bridge.models import PushedBill, PushPolicy
+from integration_project import clock, installation
+from paddle_sync.models import AccountLink
+
+
+def live_link(m3ter_account_id: str) -> AccountLink | None:
+    """The subscription that pays for an account now; there is at most one."""
+    return AccountLink.objects.filter(m3ter_account_id=m3ter_account_id, state=AccountLink.State.LIVE).first()
+
+
+def policy_for(link: AccountLink | None) -> PushPolicy:
+    """The link's own policy, else everybody's, else the defaults."""
+    own = PushPolicy.objects.filter(link=link).first() if link is not None else None
+    return own or PushPolicy.objects.filter(link=None).first() or PushPolicy()
+
+
+def circumstances(bill: PushedBill) -> Circumstances:
+    """Everything a bill is judged by, read now."""
+    ours = installation.current()
+    link = live_link(bill.m3ter_account_id)
+    return Circumstances(
+        link=link,
+        policy=policy_for(link),
+        charge_from=ours.charge_from,
+        today=today(),
+    )
+
+
+def today() -> date:
+    """Today's date where the m3ter organisation is."""
+    return clock.now().astimezone(installation.zone(installation.current())).date()
+
+
+def judge(bill: PushedBill) -> Verdict:
+    """Say what becomes of a bill now, by its current revision."""
+    if bill.revision is None:
+        raise ValueError(f"{bill} has no revision")
+    return why_not_chargeable(bill, bill.revision, circumstances(bill))
+
+
+def columns(verdict: Verdict) -> dict[str, Any]:
+    """The columns that a verdict sets; due now when the bill is ready."""
+    due_at = clock.now() if verdict.chargeable and verdict.due_at is None else verdict.due_at
+    return {
+        "state": verdict.state,
+        "reason": verdict.reason,
+        "reason_detail": verdict.detail,
+        "due_at": due_at,
+        "updated_at": clock.now(),
+    }
+
+
+def serial_key(bill: PushedBill, link: AccountLink | None) -> str:
+    """What may be charged one at a time: everything on one subscription."""
+    return link.paddle_subscription_id if link is not None else f"bill:{bill.m3ter_bill_id}"

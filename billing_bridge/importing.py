@@ -1,0 +1,403 @@
+"""Reads bills from m3ter and keeps what each says, by revision. Decides what becomes of a bill; charges nothing."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+
+from billing_bridge import deciding, ledger, money, owed
+from billing_bridge.charges import Verdict, held, waiting
+from billing_bridge.models import BillRevision, PushedBill
+from billing_bridge.queues import PUSH
+from integration_project import clock, installation, work
+from integration_project.errors import NotFound
+from integration_project.vendors import Vendors
+from integration_project.vendors.m3ter.entities import Bill, BillLine
+
+State = PushedBill.State
+Reason = PushedBill.Reason
+
+OPEN = frozenset({State.PUSHING, State.UNCONFIRMED})
+"""While a push is open, nothing about the bill is computed."""
+CHARGED = frozenset({State.PUSHED, State.CARRIED, State.LOST})
+PENDING_AGAIN = timedelta(hours=1)
+"""A bill that m3ter is calculating is read again then, should neither notice nor poll have told of its approval."""
+SWEEP_DAYS = 400
+FAR_EXPONENT = 30
+"""No real amount has so many digits; a hostile one would only cost time."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a customer would be charged for: the part of a bill that makes a revision."""
+
+    currency: str
+    total: Decimal
+    lines: tuple[dict[str, str], ...]
+
+    @property
+    def hash(self) -> str:
+        """One value for everything of it, in whatever order m3ter gave the lines."""
+        keys = ("type", "product_id", "accounting_product_id", "description", "amount", "from", "to")
+        lines = sorted([line[key] for key in keys] for line in self.lines)
+        text = json.dumps([self.currency, exact_text(self.total), lines], ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def exact_text(amount: Decimal) -> str:
+    """An amount as text: the same for 5, 5.0 and 5E+0."""
+    return f"{amount.normalize(money.EXACT) + 0:f}"
+
+
+def content_of(bill: Bill) -> Content:
+    """Take from a bill what makes its revision; its lines must have been read."""
+    if bill.lines is None:
+        raise ValueError(f"bill {bill.id} was read without its lines")
+    lines = tuple(_line(line) for line in bill.lines)
+    total = bill.total if bill.total is not None else money.exact_sum([line.converted_subtotal for line in bill.lines])
+    return Content(bill.currency, total, lines)
+
+
+def _line(line: BillLine) -> dict[str, str]:
+    return {
+        "type": line.line_item_type,
+        "description": line.description,
+        "amount": exact_text(line.converted_subtotal),
+        "product_id": line.product_id or "",
+        "product": line.product_name or "",
+        "accounting_product_id": line.accounting_product_id or "",
+        "accounting_product": line.accounting_product_name or "",
+        "quantity": "" if line.quantity is None else exact_text(line.quantity),
+        "units": "" if line.units is None else exact_text(line.units),
+        "unit": line.unit or "",
+        "unit_price": "" if line.average_unit_price is None else exact_text(line.average_unit_price),
+        "subtotal": "" if line.subtotal is None else exact_text(line.subtotal),
+        "currency": line.currency or "",
+        "from": _day(line.service_period_start),
+        "to": _day(line.service_period_end),
+    }
+
+
+def _day(moment: datetime | None) -> str:
+    return moment.date().isoformat() if moment else ""
+
+
+# --- One bill ---------------------------------------------------------------------------------------------------------
+
+
+def import_bill(bill_id: str, vendors: Vendors) -> PushedBill | None:
+    """Read a bill from m3ter and keep what it says; None when m3ter has no such bill, or has not approved it yet."""
+    try:
+        bill = vendors.m3ter.get_bill(bill_id)
+    except NotFound:
+        return _deleted(bill_id)
+    return record(bill)
+
+
+def record(bill: Bill) -> PushedBill | None:
+    """Keep what a bill says now. While one of its pushes is open nothing is kept: it is read again afterwards."""
+    with transaction.atomic():
+        known = _known(bill)
+        if known is None or known.state in OPEN:
+            return known
+        _keep(known, bill)
+        if not bill.is_approved:
+            _settle(known, _pending(known))
+        elif (verdict := _next(known, changed=_take_revision(known, bill))) is not None:
+            _settle(known, verdict)
+    return known
+
+
+def absorb(owner: PushedBill, bill: Bill) -> Verdict:
+    """Keep what a claimed bill says now, for whoever is about to charge it, and say whether it may be charged."""
+    with transaction.atomic():
+        ledger.still_owned(owner)
+        known = ledger.locked(owner.pk)
+        _keep(known, bill)
+        if not bill.is_approved:
+            return _pending(known) or waiting(Reason.PENDING, PENDING_WORDS, clock.now() + PENDING_AGAIN)
+        _take_revision(known, bill)
+        return deciding.judge(known)
+
+
+def _known(bill: Bill) -> PushedBill | None:
+    """The locked row of a bill; made when it is approved and new."""
+    found = PushedBill.objects.select_for_update(of=ledger.LOCKABLE).filter(m3ter_bill_id=bill.id).first()
+    if found is not None or not bill.is_approved:
+        return found
+    now = clock.now()
+    fresh = PushedBill(
+        m3ter_bill_id=bill.id,
+        m3ter_account_id=bill.account_id,
+        currency=bill.currency[:3],
+        state=State.HELD,
+        reason=Reason.REVIEW,
+        first_seen_at=now,
+        updated_at=now,
+    )
+    try:
+        with transaction.atomic():
+            fresh.save()
+    except IntegrityError:  # another worker imported it in between
+        pass
+    return PushedBill.objects.select_for_update(of=ledger.LOCKABLE).get(m3ter_bill_id=bill.id)
+
+
+def _keep(known: PushedBill, bill: Bill) -> None:
+    link = deciding.live_link(bill.account_id)
+    known.m3ter_account_id = bill.account_id
+    known.m3ter_account_code = (bill.account_code or "")[:80]
+    known.m3ter_version = max(bill.version, 0)
+    known.m3ter_status = bill.status[:20]
+    known.m3ter_locked = bill.locked
+    known.m3ter_read_at = clock.now()
+    known.bill_date = bill.bill_date
+    known.period_start = bill.start_date
+    known.period_end = bill.end_date
+    known.link = link
+    known.serial_key = deciding.serial_key(known, link)
+    known.save(
+        update_fields=(
+            "m3ter_account_id",
+            "m3ter_account_code",
+            "m3ter_version",
+            "m3ter_status",
+            "m3ter_locked",
+            "m3ter_read_at",
+            "bill_date",
+            "period_start",
+            "period_end",
+            "link",
+            "serial_key",
+        )
+    )
+
+
+def _take_revision(known: PushedBill, bill: Bill) -> bool:
+    """Make the bill's content its current revision; True when that is another one than before."""
+    content = content_of(bill)
+    if known.revision is not None and known.revision.content_hash == content.hash:
+        return False
+    first_time = known.revision is None
+    currency = content.currency[:3]
+    rounded = _payable(content)
+    revision, _ = BillRevision.objects.get_or_create(
+        bill=known,
+        content_hash=content.hash,
+        defaults={
+            "number": known.revisions.count() + 1,
+            "m3ter_version": max(bill.version, 0),
+            "currency": currency,
+            "total": exact_text(content.total),
+            "payable": rounded.minor,
+            "remainder": exact_text(rounded.remainder),
+            "lines": list(content.lines),
+            "first_seen_at": clock.now(),
+            "approved_at": bill.approved_at,
+        },
+    )
+    known.revision = revision
+    known.currency = currency
+    known.save(update_fields=("revision", "currency"))
+    ledger.add_up(known, payable=revision.payable)
+    return not first_time
+
+
+def _payable(content: Content) -> owed.Payable:
+    """What Paddle would be asked for; nothing in a currency it cannot be counted in (such a bill is held)."""
+    if content.currency not in money.EXPONENTS or content.total.adjusted() > FAR_EXPONENT:
+        return owed.Payable(0, content.total)
+    return owed.payable(content.total, content.currency)
+
+
+PENDING_WORDS = "m3ter is calculating it again; it goes on when it is approved there."
+
+
+def _pending(known: PushedBill) -> Verdict | None:
+    """Approval was taken back in m3ter. What Paddle has already, or a person has decided, stays as it is."""
+    if known.pushed or known.state in {State.SKIPPED, State.SUPERSEDED} or _by_a_person(known):
+        return None
+    return waiting(Reason.PENDING, PENDING_WORDS, clock.now() + PENDING_AGAIN)
+
+
+def _by_a_person(known: PushedBill) -> bool:
+    return known.reason == Reason.OPERATOR and known.state in {State.HELD, State.SKIPPED}
+
+
+def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
+    """Say what becomes of an approved bill that has been read; None: it stays what it is."""
+    if known.pushed:
+        return _after_push(known)
+    if known.state == State.FAILED and not changed:
+        return None
+    if _by_a_person(known):
+        if not changed:
+            return None
+        before = "skipped" if known.state == State.SKIPPED else "held"
+        return held(Reason.OPERATOR, f"A person {before} it, and m3ter has changed it since: {known.reason_detail}")
+    if known.state == State.HELD and known.reason in FOUND_OUT_LATER and not changed:
+        return None
+    return deciding.judge(known)
+
+
+FOUND_OUT_LATER = frozenset(
+    {Reason.BELOW_MINIMUM, Reason.RENEWAL_TOO_FAR, Reason.CANCELLED, Reason.CONFIGURATION, Reason.MODE, Reason.PAUSED}
+)
+"""Reasons that Paddle gave when it was asked: the bill says the same as then, so only a person can try again."""
+
+
+def _after_push(known: PushedBill) -> Verdict | None:
+    if known.state == State.LOST and known.outstanding == known.lost:
+        return None
+    if known.outstanding:
+        return held(Reason.CHANGED, ledger.changed_words(known))
+    if known.state == State.HELD and known.reason in {Reason.CHANGED, Reason.DELETED}:
+        return replace(Verdict(State.PUSHED), due_at=clock.now())
+    return None
+
+
+def _settle(known: PushedBill, verdict: Verdict | None) -> None:
+    """Write what was decided about a locked bill that no worker holds for a push."""
+    if verdict is None:
+        return
+    if known.state == verdict.state and verdict.chargeable:
+        return  # it has a place in the queue already
+    for column, value in deciding.columns(verdict).items():
+        setattr(known, column, value)
+    known.attempts = 0
+    known.save(update_fields=("state", "reason", "reason_detail", "due_at", "updated_at", "attempts"))
+    if known.due_at is not None:
+        work.wake_up(PUSH)
+
+
+def _deleted(bill_id: str) -> PushedBill | None:
+    """m3ter has no such bill: what is known of it is held, with nothing payable, for a person to look at."""
+    with transaction.atomic():
+        known = PushedBill.objects.select_for_update(of=ledger.LOCKABLE).filter(m3ter_bill_id=bill_id).first()
+        if known is None or known.state in OPEN or known.state == State.SUPERSEDED:
+            return known
+        ledger.add_up(known, payable=0)
+        known.m3ter_status = "deleted"
+        known.m3ter_read_at = clock.now()
+        known.save(update_fields=("m3ter_status", "m3ter_read_at"))
+        if known.reason != Reason.DELETED:
+            _settle(known, deleted_verdict(known))
+    return known
+
+
+def deleted_verdict(known: PushedBill) -> Verdict:
+    """What becomes of a bill that m3ter no longer has."""
+    charged = f"; Paddle has {money.words(known.pushed, known.currency)} of it" if known.pushed else ""
+    return held(Reason.DELETED, f"It was deleted in m3ter{charged}. Nothing more is charged.")
+
+
+def absorb_deletion(owner: PushedBill) -> Verdict:
+    """The claimed bill turned out to be deleted in m3ter."""
+    with transaction.atomic():
+        ledger.still_owned(owner)
+        known = ledger.locked(owner.pk)
+        ledger.add_up(known, payable=0)
+        PushedBill.objects.filter(pk=known.pk).update(m3ter_status="deleted", m3ter_read_at=clock.now())
+        return deleted_verdict(known)
+
+
+# --- Many bills -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A bill of a list, and what was done about it."""
+
+    bill_id: str
+    account: str
+    total: str
+    outcome: str
+    read: bool
+
+
+def import_approved_bills(vendors: Vendors, *, since: date | None = None, dry_run: bool = False) -> Iterator[Seen]:
+    """Go through m3ter's unfinished bills: approved, not locked; whole only those whose version is new."""
+    yield from _go_through(
+        vendors, vendors.m3ter.list_bills(status="APPROVED", locked=False, bill_date_start=since), dry_run
+    )
+
+
+def sweep(vendors: Vendors, *, since: date | None = None, dry_run: bool = False) -> Iterator[Seen]:
+    """Go through all bills of the last 400 days, locked and pending ones too, and look for those that are gone."""
+    start = since or clock.now().date() - timedelta(days=SWEEP_DAYS)
+    listed = set()
+    for seen in _go_through(vendors, vendors.m3ter.list_bills(bill_date_start=start), dry_run):
+        listed.add(seen.bill_id)
+        yield seen
+    unfinished = PushedBill.objects.filter(m3ter_locked=False, bill_date__gte=start).exclude(
+        state__in=(State.SUPERSEDED, State.PUSHING, State.UNCONFIRMED)
+    )
+    for bill_id in unfinished.exclude(reason=Reason.DELETED).values_list("m3ter_bill_id", flat=True):
+        if bill_id not in listed:
+            known = None if dry_run else import_bill(bill_id, vendors)
+            yield Seen(bill_id, known.m3ter_account_code if known else "", "", _outcome(known, dry_run), not dry_run)
+
+
+def _go_through(vendors: Vendors, bills: Iterator[Bill], dry_run: bool) -> Iterator[Seen]:
+    for bill in bills:
+        seen = Seen(bill.id, bill.account_code or bill.account_id, f"{bill.total} {bill.currency}", "unchanged", False)
+        if not _is_news(bill):
+            yield seen
+            continue
+        known = None if dry_run else import_bill(bill.id, vendors)
+        yield replace(seen, outcome=_outcome(known, dry_run), read=not dry_run)
+
+
+def _is_news(bill: Bill) -> bool:
+    """Compare a listed bill with what is stored; a pending one that is not known is not our business yet."""
+    known = (
+        PushedBill.objects.filter(m3ter_bill_id=bill.id).values_list("m3ter_version", "m3ter_status", "state").first()
+    )
+    if known is None:
+        return bill.is_approved
+    version, status, state = known
+    return state not in OPEN and (version, status) != (bill.version, bill.status)
+
+
+def _outcome(known: PushedBill | None, dry_run: bool) -> str:
+    if dry_run:
+        return "would be read"
+    if known is None:
+        return "not approved yet"
+    return f"{known.state}: {known.reason}" if known.reason else str(known.state)
+
+
+def reconsider() -> int:
+    """Judge again the bills whose reason may have ended by itself: a link, a period's end, the go-live date."""
+    count = 0
+    for bill in _to_reconsider():
+        count += reconsider_one(bill.pk)
+    return count
+
+
+def _to_reconsider() -> Iterator[PushedBill]:
+    due = PushedBill.objects.filter(state=State.HELD, reason=Reason.PERIOD_OPEN, period_end__lte=deciding.today())
+    yield from due.iterator()
+    for bill in PushedBill.objects.filter(state=State.HELD, reason=Reason.MAPPING).iterator():
+        if deciding.live_link(bill.m3ter_account_id) is not None:
+            yield bill
+    if installation.current().charge_from is not None:
+        yield from PushedBill.objects.filter(state=State.WAITING, reason=Reason.NOT_LIVE).iterator()
+
+
+def reconsider_one(bill_id: int) -> bool:
+    """Judge a bill again that no worker holds; True when that changed its state or reason."""
+    with transaction.atomic():
+        known = ledger.locked(bill_id)
+        if known.state not in {State.HELD, State.WAITING, State.SKIPPED} or known.pushed or known.revision is None:
+            return False
+        before = (known.state, known.reason)
+        link = deciding.live_link(known.m3ter_account_id)
+        known.link, known.serial_key = link, deciding.serial_key(known, link)
+        known.save(update_fields=("link", "serial_key"))
+        _settle(known, deciding.judge(known))
+        return before != (known.state, known.reason)

@@ -1,0 +1,175 @@
+"""Looks in Paddle for a charge that may have been made, and settles what it finds. Sends nothing."""
+
+import logging
+from datetime import UTC, datetime, time, timedelta
+
+from django.db import transaction
+
+from billing_bridge import deciding, ledger, money
+from billing_bridge.journal import Journal
+from billing_bridge.models import Push, PushAttempt, PushedBill
+from billing_bridge.queues import CONFIRM, PUSH
+from integration_project import clock, finding, installation, work
+from integration_project.errors import IntegrationError, Temporary
+from integration_project.models import Finding
+from integration_project.vendors import Vendors
+from integration_project.vendors.paddle.entities import FoundCharge
+
+logger = logging.getLogger(__name__)
+
+State = PushedBill.State
+
+SCHEDULE = (
+    timedelta(seconds=15),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(minutes=60),
+)
+"""How long after the request Paddle is looked through; its reads lag its writes, so one look proves nothing."""
+SHORTEST_GAP = timedelta(seconds=15)
+LOOK_AGAIN = timedelta(seconds=60)
+"""After a look-up that was refused or could not be finished; the schedule does not advance by it."""
+DAY = timedelta(days=1)
+UNCONFIRMED = "charge unconfirmed"
+
+
+def next_look(sent_at: datetime, looks: int) -> datetime | None:
+    """When to look next, after so many look-ups that counted and found nothing; None after the whole schedule."""
+    if looks >= len(SCHEDULE):
+        return None
+    return max(sent_at + SCHEDULE[looks], clock.now() + SHORTEST_GAP)
+
+
+def look(push: Push, vendors: Vendors, journal: Journal) -> FoundCharge | None:
+    """Search Paddle for a push, every page of history and transactions; raises when a page could not be read."""
+    journal.before("look", f"push {push.push_id} on {push.paddle_subscription_id}")
+    found = vendors.paddle.find_charge(push.push_id, subscription_id=push.paddle_subscription_id, since=earliest(push))
+    found = found if found is not None and found.billed else None
+    journal.after("look", "found" if found else "absent", _where(found))
+    return found
+
+
+def earliest(push: Push) -> datetime:
+    """Since when a push can have been made: not before its period began, whichever database made it."""
+    written = push.created_at - DAY
+    start = push.bill.period_start
+    return min(written, datetime.combine(start, time.min, UTC) - DAY) if start else written
+
+
+def _where(found: FoundCharge | None) -> str:
+    if found is None:
+        return "No trace in the subscription's history, nor in its transactions."
+    transaction_words = f", transaction {found.transaction_id}" if found.transaction_id else ""
+    return f"Found in the {found.where}{transaction_words}."
+
+
+def is_first_after_restore(push: Push) -> bool:
+    """After a restore, whether this push has not yet been looked for: the original may have made it."""
+    ours = installation.current()
+    if not ours.look_before_first_push or ours.restore_confirmed_at is None:
+        return False
+    return not PushAttempt.objects.filter(
+        push=push, step="look", phase="after", outcome="absent", at__gte=ours.restore_confirmed_at
+    ).exists()
+
+
+def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) -> bool:
+    """Note what a look-up found; twice the same push is an alarm, since it was charged twice."""
+    recorded = ledger.record_pushed(
+        push.pk,
+        amount=found.amount,
+        detail=f"Found by looking. {_where(found)}",
+        owner=owner,
+        transaction_id=found.transaction_id or "",
+    )
+    finding.settle(UNCONFIRMED, push.push_id, reason="It was found in Paddle.")
+    if found.times > 1:
+        report_double(push, f"{found.times} times")
+    return recorded
+
+
+def report_double(push: Push, how_often: str) -> None:
+    """Raise the alarm that Paddle has a push more than once."""
+    finding.report(
+        "charged twice",
+        push.push_id,
+        detail=f"Paddle has push {push.push_id} of {money.words(push.amount, push.currency)} {how_often}.",
+        next_step=f"Refund what is too much on {push.paddle_subscription_id} in Paddle, once it is paid.",
+        severity=Finding.Severity.ALARM,
+    )
+
+
+def confirm_bill(bill: PushedBill, vendors: Vendors) -> None:
+    """Look once for a claimed unconfirmed bill's push, and settle the bill by what was seen."""
+    push = bill.pushes.filter(state=Push.State.UNCONFIRMED).select_related("bill").order_by("-ordinal").first()
+    if push is None:
+        work.settle(bill, due_at=None)
+        return
+    journal = Journal(bill, push)
+    try:
+        with vendors.listening(before=lambda operation: work.renew(CONFIRM, bill), after=journal.listen):
+            found = look(push, vendors, journal)
+        if found is not None:
+            record_found(push, found, owner=bill)
+            logger.info("%s: push %s was found by looking", bill, push.push_id)
+        else:
+            _absent(bill, push)
+    except work.LeaseLost:
+        logger.warning("%s: another worker owns it by now; nothing more is written.", bill)
+    except IntegrationError as error:
+        _not_looked(bill, journal, error)
+    except Exception:
+        logger.exception("%s: unforeseen, while looking", bill)
+        journal.after("look", "internal error", "The log has the details.")
+        work.settle(bill, due_at=clock.now() + LOOK_AGAIN, last_error="Internal error while looking.")
+
+
+def _absent(bill: PushedBill, push: Push) -> None:
+    """A complete look-up found nothing: look again later, or leave it to a person after the whole schedule."""
+    looks = bill.looks + 1
+    due_at = next_look(push.sent_at or push.created_at, looks)
+    if due_at is not None:
+        words = f"No trace in Paddle after {looks} of {len(SCHEDULE)} look-ups."
+        work.settle(bill, due_at=due_at, looks=looks, reason_detail=words, last_error="")
+        return
+    if deciding.policy_for(bill.link).resend_when_absent:
+        _resend(bill, push, looks)
+        return
+    words = f"No trace in Paddle after all {looks} look-ups. A person must say whether it was charged."
+    if work.settle(bill, due_at=None, looks=looks, reason_detail=words, last_error=""):
+        finding.report(
+            UNCONFIRMED,
+            push.push_id,
+            detail=f"A charge of {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} was sent "
+            f"and not answered, and Paddle shows no trace of it after {looks} look-ups.",
+            next_step="Look at the subscription in Paddle's console; say on the bill's page whether it was charged.",
+            severity=Finding.Severity.ALARM,
+        )
+
+
+def _resend(bill: PushedBill, push: Push, looks: int) -> None:
+    """Policy lets what left no trace be sent again; the next attempt looks once more before it sends."""
+    words = f"No trace in Paddle after all {looks} look-ups; it is sent again, as the policy says."
+    try:
+        with transaction.atomic():
+            ledger.still_owned(bill)
+            push.state = Push.State.INTENDED
+            push.detail = words
+            push.save(update_fields=("state", "detail"))
+            work.settle(
+                bill, state=State.READY, reason_detail=words, due_at=clock.now(), looks=0, attempts=0, last_error=""
+            )
+            ledger.resume(push.paddle_subscription_id)
+            work.wake_up(PUSH)
+    except work.LeaseLost:
+        logger.warning("%s: another worker owns it by now; nothing more is written.", bill)
+
+
+def _not_looked(bill: PushedBill, journal: Journal, error: IntegrationError) -> None:
+    """The look-up was refused or broke off: it counts for nothing."""
+    wait = LOOK_AGAIN
+    if isinstance(error, Temporary) and error.retry_after:
+        wait = timedelta(seconds=error.retry_after)
+    journal.after("look", "not complete", str(error))
+    work.settle(bill, due_at=clock.now() + wait, last_error=str(error))

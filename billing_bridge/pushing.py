@@ -1,0 +1,381 @@
+"""Charges bills in Paddle, each exactly once although Paddle knows no idempotency keys. The only module that charges.
+
+    intent       the push and its id are written down; at most one is open per subscription
+    look         where an earlier attempt may have been sent, Paddle is searched for it first
+    preview      tells what the charge would do, and what the subscription is at this moment
+    sent_at      is committed just before the request: from here on no answer means unconfirmed, never again
+    charge       the one request
+    outcome      pushed, refused, not sent, or unconfirmed; an unconfirmed one is settled by looking only
+
+Everything written after the claim is fenced by the bill's lease. A worker that loses it writes nothing more.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from billing_bridge import charges, deciding, importing, ledger, looking, safeguards
+from billing_bridge.charges import Circumstances, Marks, Verdict
+from billing_bridge.journal import Journal
+from billing_bridge.models import Push, PushedBill
+from billing_bridge.queues import CONFIRM, FIRST_LOOK, PUSH
+from integration_project import clock, finding, work
+from integration_project.errors import (
+    BudgetSpent,
+    IntegrationError,
+    NeedsConfiguration,
+    NotFound,
+    OutcomeUnknown,
+    Temporary,
+    VendorClosed,
+    VendorRejected,
+)
+from integration_project.models import Finding
+from integration_project.vendors import Vendors
+from integration_project.vendors.paddle.entities import Charge
+
+logger = logging.getLogger(__name__)
+
+State = PushedBill.State
+Reason = PushedBill.Reason
+
+FRESH = timedelta(seconds=60)
+"""A bill read so lately is not read again before it is charged."""
+CLOSED_AGAIN = timedelta(seconds=60)
+BUDGET_AGAIN = timedelta(seconds=5)
+ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
+NOT_SENT = (BudgetSpent, VendorClosed)
+"""Nothing was asked of the vendor on the bill's behalf, so the attempt does not count."""
+
+
+class NotNow(Exception):
+    """The bill cannot be charged now; the verdict says what becomes of it."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.detail)
+        self.verdict = verdict
+
+
+class Unsettled(Exception):
+    """Paddle seems to have this push already: it is looked for, and nothing is sent."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A push that is written down, and what it asks of Paddle."""
+
+    push: Push
+    charge: Charge
+    given: Circumstances
+    sent_before: datetime | None
+    """When an earlier attempt, whose outcome was never seen, was sent."""
+    one_item: bool = False
+
+
+def push_bill(bill: PushedBill, vendors: Vendors) -> None:
+    """Charge a claimed bill, or find out why not, and settle it either way."""
+    journal = Journal(bill)
+    try:
+        with vendors.listening(before=lambda operation: work.renew(PUSH, bill), after=journal.listen):
+            _push(bill, vendors, journal)
+    except work.LeaseLost:
+        logger.warning("%s: another worker owns it by now; nothing more is written.", bill)
+    except NotNow as reason:
+        _close(bill, journal, reason.verdict)
+    except Unsettled as reason:
+        _unconfirmed(bill, journal, str(reason))
+    except IntegrationError as error:
+        _not_charged(bill, journal, error)
+    except Exception:
+        logger.exception("%s: unforeseen", bill)
+        _internal(bill, journal)
+
+
+def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
+    refusal = safeguards.why_no_push()
+    if refusal:
+        raise VendorClosed("paddle", refusal)
+    _up_to_date(bill, vendors)
+    intent = _write_intent(bill)
+    journal.push, journal.step = intent.push, "preview"
+    if not safeguards.history_is_proven():
+        safeguards.prove_history(vendors, intent.push.paddle_subscription_id)
+    if _may_have_been_sent(intent.push):
+        found = looking.look(intent.push, vendors, journal)
+        if found is not None:
+            looking.record_found(intent.push, found, owner=bill)
+            return
+    intent = _preview(bill, intent, vendors, journal)
+    _write_sent(bill, intent, journal)
+    _charge(bill, intent, vendors, journal)
+
+
+def _up_to_date(bill: PushedBill, vendors: Vendors) -> None:
+    """Make sure that what is charged is what m3ter says, approved, now; and that nothing else stands in the way."""
+    read_at = bill.m3ter_read_at
+    if read_at is not None and clock.now() - read_at < FRESH and bill.m3ter_status == "APPROVED":
+        verdict = deciding.judge(bill)
+    else:
+        try:
+            verdict = importing.absorb(bill, vendors.m3ter.get_bill(bill.m3ter_bill_id))
+        except NotFound:
+            verdict = importing.absorb_deletion(bill)
+        bill.refresh_from_db(fields=("revision", "payable", "outstanding", "pushed", "serial_key", "period_start"))
+    if not verdict.chargeable:
+        raise NotNow(verdict)
+
+
+# --- Intent -----------------------------------------------------------------------------------------------------------
+
+
+def _write_intent(bill: PushedBill) -> Intent:
+    """Write down what is about to be asked, under the id it will be found by."""
+    try:
+        with transaction.atomic():
+            ledger.still_owned(bill)
+            return _intent(bill)
+    except IntegrityError:  # a push was opened on this subscription since we looked
+        raise NotNow(_another_push("a bill of the same subscription")) from None
+
+
+def _intent(bill: PushedBill) -> Intent:
+    given = deciding.circumstances(bill)
+    if given.link is None or bill.revision is None:
+        raise NotNow(deciding.judge(bill))
+    subscription_id = given.link.paddle_subscription_id
+    amount = bill.outstanding
+    if amount <= 0:
+        raise NotNow(charges.held(Reason.CHANGED, ledger.changed_words(bill)))
+    push = _push_row(bill, subscription_id)
+    _refuse_a_second_open_push(push, subscription_id)
+    marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
+    charge = charges.build_charge(bill.revision, amount=amount, marks=marks, policy=given.policy)
+    push.revision = bill.revision
+    push.mode = given.policy.mode
+    push.paddle_subscription_id = subscription_id
+    push.currency = bill.revision.currency
+    push.amount = amount
+    push.items = charge.to_paddle()["items"]
+    push.state = Push.State.PUSHING
+    push.detail = ""
+    push.save()
+    Journal(bill, push).before("preview", f"{len(charge.items)} items on {subscription_id}")
+    return Intent(push, charge, given, sent_before=push.sent_at)
+
+
+def _push_row(bill: PushedBill, subscription_id: str) -> Push:
+    """The push that is still to be made, under its old id; a new one only after what went before was accepted."""
+    last = bill.pushes.select_for_update(of=ledger.LOCKABLE).order_by("-ordinal").first()
+    if last is not None and last.state not in {Push.State.PUSHED, Push.State.LOST}:
+        if last.sent_at is not None and last.paddle_subscription_id != subscription_id:
+            raise NotNow(
+                charges.held(
+                    Reason.MAPPING,
+                    f"Push {last.push_id} may have been sent to {last.paddle_subscription_id}, and the account belongs "
+                    f"to {subscription_id} by now.",
+                )
+            )
+        last.attempt += 1
+        return last
+    ordinal = last.ordinal + 1 if last is not None else 1
+    return Push(
+        push_id=f"{bill.m3ter_bill_id}-{ordinal}", bill=bill, ordinal=ordinal, attempt=1, created_at=clock.now()
+    )
+
+
+def _refuse_a_second_open_push(push: Push, subscription_id: str) -> None:
+    others = Push.objects.filter(
+        paddle_subscription_id=subscription_id,
+        state__in=(Push.State.PUSHING, Push.State.UNCONFIRMED),
+    ).exclude(pk=push.pk)
+    other = others.select_related("bill").first()
+    if other is not None:
+        raise NotNow(_another_push(f"push {other.push_id} of {other.bill}"))
+
+
+def _another_push(which: str) -> Verdict:
+    return charges.waiting(
+        Reason.ANOTHER_PUSH,
+        f"Waits for {which}, which is open on the same subscription; it goes on by itself.",
+        clock.now() + ANOTHER_PUSH_AGAIN,
+    )
+
+
+def _may_have_been_sent(push: Push) -> bool:
+    """Whether this id may be known to Paddle: from an attempt here, or from the database this one is a copy of."""
+    return push.sent_at is not None or looking.is_first_after_restore(push)
+
+
+# --- Preview ----------------------------------------------------------------------------------------------------------
+
+
+def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> Intent:
+    """Ask Paddle what the charge would do. Its answer is also the freshest word on the subscription."""
+    journal.step = "preview"
+    try:
+        preview = vendors.paddle.preview_charge(intent.push.paddle_subscription_id, intent.charge)
+    except VendorRejected as refused:
+        if refused.code in charges.TOO_MANY_ITEMS and not intent.one_item:
+            return _preview(bill, _as_one_item(bill, intent), vendors, journal)
+        raise
+    subscription = preview.subscription
+    push = intent.push
+    push.expected_renewal_at = bill.renews_at = subscription.next_billed_at
+    verdict = charges.why_not_now(subscription, currency=push.currency, policy=intent.given.policy, now=clock.now())
+    if verdict is not None:
+        raise NotNow(verdict)
+    shown = charges.read_preview(preview, intent.charge, push_id=push.push_id)
+    if shown.there_already:
+        raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
+    if shown.lines > charges.MOST_ITEMS and not intent.one_item:
+        return _preview(bill, _as_one_item(bill, intent), vendors, journal)
+    if shown.problem:
+        raise NotNow(charges.held(Reason.MISMATCH, shown.problem))
+    return intent
+
+
+def _as_one_item(bill: PushedBill, intent: Intent) -> Intent:
+    """Ask for the same amount in one item, because the lines do not fit on the subscription."""
+    push = intent.push
+    marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
+    charge = charges.build_charge(
+        push.revision, amount=push.amount, marks=marks, policy=intent.given.policy, one_item=True
+    )
+    return replace(intent, charge=charge, one_item=True)
+
+
+# --- Charge -----------------------------------------------------------------------------------------------------------
+
+
+def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
+    """Commit that the request is about to leave. Whoever finds this without an outcome looks, and never sends."""
+    push = intent.push
+    with transaction.atomic():
+        ledger.still_owned(bill)
+        push.sent_at = clock.now()
+        push.items = intent.charge.to_paddle()["items"]
+        push.save(update_fields=("sent_at", "items", "expected_renewal_at"))
+        work.fenced(bill).update(renews_at=bill.renews_at)
+        journal.after("preview", "ok")
+        journal.before("charge", f"{push.push_id}, attempt {push.attempt}")
+
+
+def _charge(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> None:
+    push = intent.push
+    try:
+        vendors.paddle.charge_subscription(push.paddle_subscription_id, intent.charge)
+    except OutcomeUnknown as unknown:
+        _unconfirmed(bill, journal, str(unknown))
+        return
+    except IntegrationError:
+        push.sent_at = intent.sent_before  # refused, or never left: Paddle has nothing of this attempt
+        raise
+    with transaction.atomic():
+        journal.after("charge", "accepted")
+        ledger.record_pushed(push.pk, amount=push.amount, detail="Paddle accepted it.", owner=bill)
+    logger.info("%s: push %s accepted by Paddle", bill, push.push_id)
+
+
+# --- Outcomes ---------------------------------------------------------------------------------------------------------
+
+
+def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) -> None:
+    """Record an error of our tree: nothing was charged by this attempt."""
+    now = clock.now()
+    words = str(error)
+    match error:
+        case BudgetSpent():
+            verdict = Verdict(State.READY, "", words, now + _wait(error, BUDGET_AGAIN))
+        case VendorClosed():
+            verdict = Verdict(State.READY, "", words, now + CLOSED_AGAIN)
+        case Temporary():
+            verdict = Verdict(State.READY, "", words, now + _wait(error, work.backoff(bill.attempts)))
+        case NeedsConfiguration():
+            verdict = charges.held(Reason.CONFIGURATION, words)
+        case VendorRejected():
+            verdict = charges.refusal(error.code, words, now) or Verdict(State.FAILED, "", words)
+        case _:
+            verdict = Verdict(State.FAILED, "", words)
+    _close(bill, journal, verdict, error=words, counted=not isinstance(error, NOT_SENT))
+
+
+def _wait(error: Temporary, otherwise: timedelta) -> timedelta:
+    return timedelta(seconds=error.retry_after) if error.retry_after else otherwise
+
+
+def _close(bill: PushedBill, journal: Journal, verdict: Verdict, *, error: str = "", counted: bool = True) -> None:
+    """Settle a bill that was not charged by this attempt, and its push with it."""
+    push = journal.push
+    try:
+        with transaction.atomic():
+            ledger.still_owned(bill)
+            journal.after(journal.step, verdict.state, verdict.detail)
+            _close_push(push, verdict)
+            columns = deciding.columns(verdict)
+            attempts = bill.attempts if counted else max(bill.attempts - 1, 0)
+            work.settle(bill, **columns, attempts=attempts, last_error=error, renews_at=bill.renews_at)
+    except work.LeaseLost:
+        logger.warning("%s: outcome discarded, because another worker owns it by now: %s", bill, verdict.detail)
+        return
+    logger.info("%s: %s %s: %s", bill, verdict.state, verdict.reason, verdict.detail)
+
+
+def _close_push(push: Push | None, verdict: Verdict) -> None:
+    """An open push that was not accepted is none any more; the next attempt takes it up under its id."""
+    if push is None or push.state != Push.State.PUSHING:
+        return
+    push.state = Push.State.FAILED if verdict.state == State.FAILED else Push.State.INTENDED
+    push.detail = verdict.detail
+    push.save(update_fields=("state", "detail", "sent_at"))
+    ledger.resume(push.paddle_subscription_id)
+
+
+def _unconfirmed(bill: PushedBill, journal: Journal, words: str) -> None:
+    """Nobody knows whether Paddle has it: from here on it is looked for, and never sent again by itself."""
+    push = journal.push
+    if push is None:
+        raise ValueError("nothing was sent")
+    try:
+        with transaction.atomic():
+            ledger.still_owned(bill)
+            journal.after("charge", "unconfirmed", words)
+            push.state = Push.State.UNCONFIRMED
+            push.sent_at = push.sent_at or clock.now()
+            push.detail = words
+            push.save(update_fields=("state", "detail", "sent_at"))
+            work.settle(
+                bill,
+                state=State.UNCONFIRMED,
+                reason=Reason.NONE,
+                reason_detail=words,
+                due_at=push.sent_at + FIRST_LOOK,
+                looks=0,
+                attempts=0,
+                last_error=words,
+                updated_at=clock.now(),
+            )
+            work.wake_up(CONFIRM)
+    except work.LeaseLost:
+        logger.warning("%s: outcome discarded, because another worker owns it by now: %s", bill, words)
+        return
+    logger.warning("%s: unconfirmed: %s", bill, words)
+
+
+def _internal(bill: PushedBill, journal: Journal) -> None:
+    """A fault of ours: visible, and settled by what is certain. What may have been sent is looked for."""
+    words = "Internal error: the log has the details."
+    push = journal.push
+    if push is not None and Push.objects.filter(pk=push.pk, state=Push.State.PUSHING, sent_at__isnull=False).exists():
+        push.refresh_from_db()
+        _unconfirmed(bill, journal, words)
+        return
+    _close(bill, journal, Verdict(State.FAILED, "", words), error=words)
+    finding.report(
+        "internal error",
+        bill.m3ter_bill_id,
+        detail=f"Charging {bill} met a fault of this application. Nothing was charged.",
+        next_step="Report the traceback in the log; then resend the bill.",
+        severity=Finding.Severity.PROBLEM,
+    )

@@ -1,0 +1,177 @@
+"""What people decide about bills. Each decision is one transaction, names who and why, and says when it cannot be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+from django.db import transaction
+
+from billing_bridge import deciding, importing, journal, ledger, looking
+from billing_bridge.charges import Verdict, held
+from billing_bridge.models import BillEntry, Push, PushedBill
+from billing_bridge.queues import PUSH
+from integration_project import clock, finding, installation, work
+from integration_project.errors import NotPossible
+from integration_project.models import Installation
+
+State = PushedBill.State
+Reason = PushedBill.Reason
+
+OPEN_WORDS = "A charge of it is under way or unconfirmed; wait until that is settled."
+
+
+@contextmanager
+def _deciding(bill_id: int, action: str, *, by: str, reason: str, only_from: frozenset[str]) -> Iterator[PushedBill]:
+    """Lock a bill whose state allows the action, and write down who decided it and why."""
+    with transaction.atomic():
+        bill = ledger.locked(bill_id)
+        if bill.state not in only_from:
+            words = OPEN_WORDS if bill.state in importing.OPEN else f"It is {State(bill.state).label.lower()}."
+            raise NotPossible(f"Bill {bill.m3ter_bill_id} cannot be changed by {action}: {words}")
+        journal.decision(bill, action, by=by, reason=reason, push=_last_push(bill))
+        yield bill
+
+
+def _last_push(bill: PushedBill) -> Push | None:
+    return bill.pushes.order_by("-ordinal").first()
+
+
+def _become(bill: PushedBill, verdict: Verdict) -> None:
+    """Write the verdict; whatever worker holds the bill loses it."""
+    values = deciding.columns(verdict)
+    PushedBill.objects.filter(pk=bill.pk).update(
+        **values, attempts=0, last_error="", lease=None, lease_until=None, leased_by=""
+    )
+    if values["due_at"] is not None:
+        work.wake_up(PUSH)
+
+
+def approve(bill_id: int, *, by: str, reason: str = "") -> None:
+    """Let a held bill be charged as it stands now; everything else that speaks against it is checked again."""
+    with _deciding(bill_id, "approve", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
+        if bill.reason == Reason.DELETED:
+            _close_deleted(bill)
+            return
+        if bill.pushed and bill.outstanding != 0:
+            raise NotPossible(f"{ledger.changed_words(bill)} Skip it to leave the difference uncharged.")
+        if bill.revision is None:
+            raise NotPossible("Nothing of it has been read from m3ter yet.")
+        bill.reviewed_revision = bill.revision
+        bill.save(update_fields=("reviewed_revision",))
+        if bill.pushed:
+            _become(bill, Verdict(State.PUSHED))
+            return
+        verdict = deciding.judge(bill)
+        if verdict.state == State.HELD:
+            raise NotPossible(f"It cannot be charged: {verdict.detail}")
+        _become(bill, verdict)
+
+
+def _close_deleted(bill: PushedBill) -> None:
+    """A bill that m3ter no longer has is closed where Paddle has nothing of it."""
+    if bill.outstanding:
+        raise NotPossible(f"{ledger.changed_words(bill)} Skip it to leave that as it is.")
+    PushedBill.objects.filter(pk=bill.pk).update(
+        state=State.SUPERSEDED, reason=Reason.DELETED, due_at=None, updated_at=clock.now()
+    )
+
+
+HOLDABLE = frozenset({State.HELD, State.WAITING, State.READY, State.FAILED, State.LOST})
+
+
+def hold(bill_id: int, *, by: str, reason: str) -> None:
+    """Keep a bill from being charged until somebody approves it."""
+    with _deciding(bill_id, "hold", by=by, reason=reason, only_from=HOLDABLE) as bill:
+        if bill.reason in {Reason.CHANGED, Reason.DELETED} and bill.state == State.HELD:
+            raise NotPossible(f"It is held already: {bill.reason_detail}")
+        PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None)
+        _become(bill, held(Reason.OPERATOR, f"Held by {by}: {reason}"))
+
+
+def skip(bill_id: int, *, by: str, reason: str) -> None:
+    """Charge nothing more for a bill. What Paddle has already stays; a difference is written off."""
+    with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE) as bill:
+        PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None)
+        if not bill.pushed:
+            _become(bill, Verdict(State.SKIPPED, Reason.OPERATOR, f"Skipped by {by}: {reason}"))
+            return
+        if bill.outstanding:
+            note = f"Difference left as it is: {reason}"
+            ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=note)
+        deleted = bill.reason == Reason.DELETED
+        state, why = (State.SUPERSEDED, Reason.DELETED) if deleted else (State.PUSHED, Reason.NONE)
+        _become(bill, Verdict(state, why, f"The difference was written off by {by}: {reason}"))
+
+
+def resend(bill_id: int, *, by: str, reason: str) -> None:
+    """Try again what failed, was lost or was skipped; Paddle is searched first where it may have been charged."""
+    states = frozenset({State.FAILED, State.LOST, State.SKIPPED, State.READY, State.WAITING})
+    with _deciding(bill_id, "resend", by=by, reason=reason, only_from=states) as bill:
+        if bill.state == State.WAITING and bill.reason == Reason.NOT_LIVE:
+            raise NotPossible("Nothing is charged until the go-live date is set.")
+        if bill.revision is None:
+            raise NotPossible("Nothing of it has been read from m3ter yet.")
+        if bill.state == State.SKIPPED:
+            bill.reviewed_revision = None
+        elif bill.state in {State.FAILED, State.LOST}:
+            bill.reviewed_revision = bill.revision
+        bill.save(update_fields=("reviewed_revision",))
+        verdict = deciding.judge(bill)
+        if verdict.state == State.SKIPPED:
+            raise NotPossible(f"It cannot be charged: {verdict.detail}")
+        _become(bill, verdict)
+
+
+def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:
+    """A person has looked in Paddle and found nothing: the charge may be sent again, under the same id."""
+    with _deciding(bill_id, "was not made", by=by, reason=reason, only_from=frozenset({State.UNCONFIRMED})) as bill:
+        push = _unconfirmed_push(bill)
+        _refuse_while_looking(bill, push)
+        push.state = Push.State.INTENDED
+        push.detail = f"Not made, says {by}: {reason}"
+        push.save(update_fields=("state", "detail"))
+        _become(bill, Verdict(State.READY, "", f"Sent again, because {by} found that it was not made: {reason}"))
+        ledger.resume(push.paddle_subscription_id)
+        finding.settle(looking.UNCONFIRMED, push.push_id, reason=f"{by}: it was not made.")
+
+
+def charge_was_made(bill_id: int, *, by: str, reason: str, paddle_transaction_id: str = "") -> None:
+    """A person has found the charge in Paddle: it is recorded as pushed."""
+    with _deciding(bill_id, "was made", by=by, reason=reason, only_from=frozenset({State.UNCONFIRMED})) as bill:
+        push = _unconfirmed_push(bill)
+        ledger.record_pushed(
+            push.pk,
+            amount=push.amount,
+            detail=f"Made, says {by}: {reason}",
+            owner=None,
+            transaction_id=paddle_transaction_id,
+        )
+        finding.settle(looking.UNCONFIRMED, push.push_id, reason=f"{by}: it was made.")
+
+
+def _unconfirmed_push(bill: PushedBill) -> Push:
+    push = bill.pushes.filter(state=Push.State.UNCONFIRMED).order_by("-ordinal").first()
+    if push is None:
+        raise NotPossible("It has no push that waits for an answer.")
+    return push
+
+
+def _refuse_while_looking(bill: PushedBill, push: Push) -> None:
+    """What was just sent may still be under way in Paddle, so no person can know yet that it was not made."""
+    if bill.due_at is not None or bill.lease is not None:
+        raise NotPossible(
+            f"Paddle is still being searched for push {push.push_id}; this can be said after the last look-up."
+        )
+
+
+def set_charge_from(day: date | None, *, by: str, reason: str) -> None:
+    """Set the go-live date, and judge again every bill whose fate hangs on it."""
+    installation.current()
+    with transaction.atomic():
+        Installation.objects.select_for_update().filter(pk=1).update(charge_from=day)
+        affected = PushedBill.objects.filter(
+            state__in=(State.WAITING, State.SKIPPED), reason__in=(Reason.NOT_LIVE, Reason.BEFORE_GO_LIVE)
+        )
+        for bill in affected.iterator():
+            if importing.reconsider_one(bill.pk):
+                journal.decision(bill, "go-live date", by=by, reason=f"{day}: {reason}")
