@@ -1,0 +1,154 @@
+"""Answers the simulated Paddle never gives, made by hand: other shapes, other hosts, codes of tomorrow."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from integration_project import errors
+from integration_project.vendors.paddle.client import PaddleClient
+from tests.vendors.opening import config, opened
+from tests.vendors.paddle.stage import charge
+
+
+def scripted(*bodies: str, status: str = "200 OK") -> tuple[PaddleClient, list[str]]:
+    asked: list[str] = []
+    replies = list(bodies)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        asked.append(f"{environ['HTTP_HOST']}{environ['PATH_INFO']}?{environ['QUERY_STRING']}")
+        body = (replies.pop(0) if len(replies) > 1 else replies[0]).encode()
+        start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    return opened(config(paddle_api_key="key"), paddle=app).paddle, asked
+
+
+PRODUCT = '{"id": "pro_1", "name": "Gauge", "status": "a word of tomorrow", "type": "new", "tax_category": "moon"}'
+
+
+def page(pagination: str, entries: str = PRODUCT) -> str:
+    return f'{{"data": [{entries}], "meta": {{"request_id": "r", "pagination": {pagination}}}}}'
+
+
+def test_the_next_page_is_asked_of_our_host_and_path_whatever_next_says() -> None:
+    client, asked = scripted(
+        page('{"has_more": true, "next": "https://evil.example/steal?after=pro_1&per_page=2&status=active"}'),
+        page('{"has_more": false, "next": "https://evil.example/steal?after=pro_2"}'),
+    )
+
+    assert len(list(client.list_products())) == 2
+    assert asked[1] == "paddle.localhost/products?after=pro_1&per_page=2&status=active"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "pagination",
+    ['{"has_more": true}', '{"has_more": true, "next": "https://api.example/products"}', '{"has_more": 1}', "null"],
+)
+def test_a_page_that_does_not_say_how_to_go_on_is_unreadable(pagination: str) -> None:
+    client, _ = scripted(page(pagination))
+
+    with pytest.raises(errors.Temporary, match="could not be read"):
+        list(client.list_products())
+
+
+def test_pages_that_go_round_in_a_circle_are_noticed() -> None:
+    client, asked = scripted(page('{"has_more": true, "next": "https://api.example/products?after=pro_1"}'))
+
+    with pytest.raises(errors.Temporary, match="round in a circle"):
+        list(client.list_products())
+    assert len(asked) == 2
+
+
+def test_an_unknown_word_is_read_as_it_is() -> None:
+    client, _ = scripted(page('{"has_more": false}'))
+
+    (product,) = client.list_products()
+
+    assert (product.status, product.type, product.tax_category) == ("a word of tomorrow", "new", "moon")
+
+
+SUBSCRIPTION = '{{"data": {{"id": "sub_1", "status": "active", "customer_id": "c", "currency_code": "EUR", {}}}}}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        '"text"',
+        "12",
+        "{}",
+        '{"data": null}',
+        '{"data": []}',
+        '{"data": {"id": 5}}',
+        '{"data": {"id": "sub_1", "status": null}}',
+        SUBSCRIPTION.format('"items": {}'),
+        SUBSCRIPTION.format('"items": [1]'),
+        SUBSCRIPTION.format('"items": [], "next_billed_at": "tomorrow"'),
+        SUBSCRIPTION.format('"items": [], "next_billed_at": "2026-03-01T09:00:00"'),
+    ],
+)
+def test_an_entity_of_another_shape_is_unreadable_and_a_charge_then_open(body: str) -> None:
+    client, _ = scripted(body)
+
+    with pytest.raises(errors.Temporary, match="could not be read"):
+        client.get_subscription("sub_1")
+    with pytest.raises(errors.OutcomeUnknown, match="could not be read"):
+        client.charge_subscription("sub_1", charge())
+
+
+def error_body(code: str) -> str:
+    return f'{{"error": {{"type": "request_error", "code": "{code}", "detail": "Words."}}}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        ("409 Conflict", error_body("concurrent_modification"), errors.Temporary),
+        ("409 Conflict", error_body("subscription_outstanding_transaction"), errors.VendorRejected),
+        ("409 Conflict", error_body("a_code_of_tomorrow"), errors.Conflict),
+        ("400 Bad Request", error_body("a_code_of_tomorrow"), errors.VendorRejected),
+        ("400 Bad Request", error_body("receipt_data_not_enabled"), errors.NeedsConfiguration),
+        ("400 Bad Request", "{}", errors.VendorRejected),
+        ("400 Bad Request", '{"error": "text"}', errors.VendorRejected),
+        ("400 Bad Request", '{"error": {"code": 7, "detail": 7, "errors": 7}}', errors.VendorRejected),
+        ("400 Bad Request", "<html>", errors.VendorRejected),
+        ("401 Unauthorized", error_body("a_code_of_tomorrow"), errors.VendorClosed),
+        ("403 Forbidden", error_body("forbidden"), errors.VendorClosed),
+        ("403 Forbidden", error_body("invalid_token"), errors.VendorClosed),
+        ("403 Forbidden", "<html>firewall</html>", errors.OutcomeUnknown),
+        ("404 Not Found", error_body("a_code_of_tomorrow"), errors.NotFound),
+        ("408 Request Timeout", "", errors.OutcomeUnknown),
+        ("429 Too Many Requests", "", errors.Temporary),
+        ("500 Internal Server Error", error_body("internal_error"), errors.OutcomeUnknown),
+        ("500 Internal Server Error", error_body("invalid_field"), errors.OutcomeUnknown),
+        ("503 Service Unavailable", error_body("service_unavailable"), errors.OutcomeUnknown),
+        ("504 Gateway Timeout", "", errors.OutcomeUnknown),
+        ("304 Not Modified", "", errors.OutcomeUnknown),
+        ("599 Strange", "", errors.OutcomeUnknown),
+    ],
+)
+def test_a_charge_s_refusal_is_judged_by_code_and_by_status_only_without_one(
+    status: str, body: str, kind: type[errors.IntegrationError]
+) -> None:
+    client, asked = scripted(body, status=status)
+
+    with pytest.raises(errors.IntegrationError) as caught:
+        client.charge_subscription("sub_1", charge())
+
+    assert type(caught.value) is kind
+    assert len(asked) == 1
+
+
+def test_the_fields_paddle_names_are_in_the_words() -> None:
+    body = (
+        '{"error": {"code": "invalid_field", "detail": "Request does not pass validation.",'
+        ' "errors": [{"field": "items.0.quantity", "message": "must be greater than 0"}, 5]}}'
+    )
+    client, _ = scripted(body, status="400 Bad Request")
+
+    with pytest.raises(errors.VendorRejected) as caught:
+        client.charge_subscription("sub_1", charge())
+
+    assert caught.value.detail == "Request does not pass validation.; items.0.quantity: must be greater than 0"
