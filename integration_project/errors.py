@@ -95,7 +95,11 @@ class NeedsConfiguration(IntegrationError):
 
 
 class MappingMissing(NeedsConfiguration):
-    """Nobody has decided what this Paddle price or product means in m3ter."""
+    """Nobody has decided what this Paddle price means in m3ter; a decision about its product would do as well."""
+
+    def __init__(self, kind: str, key: str, detail: str, *, product: str = "") -> None:
+        super().__init__(kind, key, detail)
+        self.product = product
 
 
 class AccountConflict(NeedsConfiguration):

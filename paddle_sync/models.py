@@ -1,5 +1,7 @@
 """Paddle's events, what operators mapped, and which m3ter account and plans each subscription has."""
 
+import json
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -45,6 +47,12 @@ class WebhookEvent(WorkItem):
         max_length=40, blank=True, default="", help_text="What kind of thing is missing."
     )
     waiting_for_key = models.CharField(max_length=120, blank=True, default="", help_text="Which one is missing.")
+    waiting_for_product = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="Paddle product of the missing price: deciding it would do as well.",
+    )
     note = models.TextField(blank=True, default="", help_text="The outcome in words.")
     paddle_subscription_id = models.CharField(max_length=64, blank=True, default="")
     paddle_customer_id = models.CharField(max_length=64, blank=True, default="")
@@ -99,6 +107,16 @@ class WebhookPayload(models.Model):
 
     def __str__(self) -> str:
         return f"payload of {self.event_id}"
+
+    def content(self) -> dict[str, Any]:
+        """Read the whole body; numbers with a point come as Decimal."""
+        value: dict[str, Any] = json.loads(self.body, parse_float=Decimal)
+        return value
+
+    def entity(self) -> dict[str, Any]:
+        """Read the entity that a notification of Paddle carries."""
+        value: dict[str, Any] = self.content()["data"]
+        return value
 
 
 class EventAttempt(models.Model):

@@ -1,0 +1,24 @@
+"""What runs when: one literal table over both apps. The worker's ticker keeps it, see scheduling.py."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A job without arguments, and how often it runs."""
+
+    name: str
+    every: timedelta
+    job: str
+    """Dotted path. What the job returns is kept as its result in words."""
+
+
+SCHEDULES = (
+    Schedule("check installation", timedelta(minutes=10), "integration_project.jobs.check_installation"),
+    Schedule("prune", timedelta(days=1), "integration_project.jobs.prune"),
+    Schedule("refresh catalogue", timedelta(hours=1), "paddle_sync.jobs.refresh_catalogue"),
+    Schedule("resume overtaken", timedelta(minutes=1), "paddle_sync.jobs.resume_overtaken"),
+    Schedule("import new bills", timedelta(minutes=1), "billing_bridge.jobs.import_new_bills"),
+    Schedule("sweep bills", timedelta(days=1), "billing_bridge.jobs.sweep_bills"),
+)

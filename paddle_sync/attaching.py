@@ -1,0 +1,90 @@
+"""Plans that an account should have and lacks: looked for, then attached, each exactly once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from integration_project.errors import PlanConflict
+from integration_project.vendors.m3ter.client import M3terClient
+from integration_project.vendors.m3ter.entities import AccountPlan, NewAccountPlan
+from paddle_sync.accounts import ENTITY, TABLE, Ensured
+from paddle_sync.models import AccountLink
+from paddle_sync.plans import WantedPlan
+from paddle_sync.resolving import PLAN_CONFLICT
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A wanted plan, and the account plan that stands for it in m3ter."""
+
+    wanted: WantedPlan
+    code: str
+    account_plan: AccountPlan
+
+
+def missing(link: AccountLink | None, wanted: Sequence[WantedPlan]) -> tuple[WantedPlan, ...]:
+    """The wanted plans for whose product, or group, a linked account has none yet."""
+    if link is None:
+        return tuple(wanted)
+    have = {plan.m3ter_plan_group_id or plan.m3ter_product_id for plan in link.plans.all()}
+    return tuple(plan for plan in wanted if (plan.plan_group_id or plan.product_id) not in have)
+
+
+def attach(
+    account: Ensured, wanted: Sequence[WantedPlan], subscription_id: str, m3ter: M3terClient
+) -> tuple[Attached, ...]:
+    """Attach what the account lacks; an account that was not made just now is listed first, ended plans too."""
+    existing = () if account.made_now else m3ter.list_account_plans(account.id)
+    found = {plan.target: _standing_for(plan, subscription_id, existing) for plan in wanted}
+    return tuple(_attach(account, plan, subscription_id, found[plan.target], m3ter) for plan in wanted)
+
+
+def map_account(account: Ensured, subscription_id: str, m3ter: M3terClient) -> str:
+    """Note in m3ter which Paddle subscription the account is, unless an earlier attempt did; the mapping's id."""
+    if not account.made_now:
+        found = m3ter.find_external_mapping(table=TABLE, external_id=subscription_id)
+        if found is not None and found.m3ter_id == account.id:
+            return found.id
+    made = m3ter.ensure_external_mapping(entity=ENTITY, m3ter_id=account.id, table=TABLE, external_id=subscription_id)
+    return made.id
+
+
+def _attach(
+    account: Ensured, plan: WantedPlan, subscription_id: str, found: AccountPlan | None, m3ter: M3terClient
+) -> Attached:
+    code = plan.code(subscription_id)
+    made = found or m3ter.create_account_plan(
+        NewAccountPlan(
+            account_id=account.id,
+            start_date=plan.starts_at,
+            plan_id=plan.plan_id or None,
+            plan_group_id=plan.plan_group_id or None,
+            code=code,
+        )
+    )
+    return Attached(plan, code, made)
+
+
+def _standing_for(plan: WantedPlan, subscription_id: str, existing: Sequence[AccountPlan]) -> AccountPlan | None:
+    """The account plan that is the wanted one already: by its code, or the same plan running at that time."""
+    code = plan.code(subscription_id)
+    by_code = next((candidate for candidate in existing if candidate.code == code), None)
+    if by_code is not None:
+        return by_code
+    running = [candidate for candidate in existing if _runs_at(candidate, plan.starts_at)]
+    same = [c for c in running if plan.target in {c.plan_id, c.plan_group_id}]
+    other = [c for c in running if plan.product_id and c.product_id == plan.product_id]
+    if other and not same:
+        raise PlanConflict(
+            PLAN_CONFLICT,
+            plan.product_id,
+            f"The m3ter account already has another plan of the product {plan.product_id} ({other[0].plan_id}) at"
+            f" {plan.starts_at:%d %B %Y}. No plan was attached. End that plan in m3ter, or map the price to it; then"
+            " replay this event.",
+        )
+    return same[0] if same else None
+
+
+def _runs_at(plan: AccountPlan, moment: datetime) -> bool:
+    """Say whether a plan runs at that moment, or begins later: either way it stands in the way of another."""
+    return plan.end_date is None or plan.end_date > moment

@@ -1,0 +1,102 @@
+"""What puts an event on the queue: a notification that arrives, a person who replays, a thing somebody decided."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from integration_project import clock, work
+from integration_project.errors import NotPossible
+from paddle_sync import parking
+from paddle_sync.models import WebhookEvent, WebhookPayload
+from paddle_sync.queues import EVENTS
+
+State = WebhookEvent.State
+REPLAYABLE = (State.PROCESSED, State.IGNORED, State.PARKED, State.FAILED)
+IGNORABLE = (State.RECEIVED, State.PARKED, State.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the row of an event says about it; everything else stays in its payload."""
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    notification_id: str = ""
+    paddle_subscription_id: str = ""
+    paddle_customer_id: str = ""
+    subject_id: str = ""
+    serial_key: str = ""
+
+
+def receive_notification(source: str, envelope: Envelope, body: str) -> bool:
+    """Store an event and its payload once, however often it comes, and wake the worker; True when it is new."""
+    now = clock.now()
+    event = WebhookEvent(
+        source=source,
+        event_id=envelope.event_id,
+        event_type=envelope.event_type,
+        notification_id=envelope.notification_id,
+        occurred_at=envelope.occurred_at,
+        paddle_subscription_id=envelope.paddle_subscription_id,
+        paddle_customer_id=envelope.paddle_customer_id,
+        subject_id=envelope.subject_id,
+        serial_key=envelope.serial_key,
+        received_at=now,
+        due_at=now,
+    )
+    try:
+        with transaction.atomic():
+            event.save(force_insert=True)
+            WebhookPayload(event=event, body=body).save(force_insert=True)
+    except IntegrityError:
+        if WebhookEvent.objects.filter(source=source, event_id=envelope.event_id).exists():
+            return False
+        raise
+    work.wake_up(EVENTS)
+    return True
+
+
+def replay(event_id: int, *, by: str, reason: str) -> None:
+    """Run an event again by the same function as the first time; what happened before stays on record."""
+    rows = WebhookEvent.objects.filter(pk=event_id, state__in=REPLAYABLE)
+    again = {**parking.FRESH_START, "due_at": clock.now(), "replays": F("replays") + 1}
+    with transaction.atomic():
+        if not rows.update(**again):
+            raise NotPossible(_why_not(event_id, "replayed", REPLAYABLE))
+        parking.decided([event_id], action="replay", by=by, reason=reason)
+        work.wake_up(EVENTS)
+
+
+def ignore(event_id: int, *, by: str, reason: str) -> None:
+    """Leave an event undone, with the reason kept."""
+    if not reason.strip():
+        raise NotPossible("Say why the event is ignored; the reason is kept with it.")
+    now = clock.now()
+    done = {
+        **parking.FRESH_START,
+        "state": State.IGNORED,
+        "attempts": F("attempts"),
+        "due_at": None,
+        "finished_at": now,
+        "note": f"Ignored by {by}: {reason}",
+    }
+    with transaction.atomic():
+        if not WebhookEvent.objects.filter(pk=event_id, state__in=IGNORABLE).update(**done):
+            raise NotPossible(_why_not(event_id, "ignored", IGNORABLE))
+        parking.decided([event_id], action="ignore", by=by, reason=reason)
+
+
+def resume_parked(kind: str, key: str, *, by: str) -> int:
+    """Run the events again that wait for this very thing; for a product, those too that wait for one of its prices."""
+    return parking.resume(parking.waiting_for(kind, key), by=by, reason=f"{kind} {key} was decided")
+
+
+def _why_not(event_id: int, done: str, states: tuple[WebhookEvent.State, ...]) -> str:
+    state = WebhookEvent.objects.filter(pk=event_id).values_list("state", flat=True).first()
+    if state is None:
+        return "There is no such event any more."
+    words = ", ".join(str(State(allowed).label).lower() for allowed in states)
+    return f"It is {State(state).label.lower()}; only an event that is {words} can be {done}."

@@ -1,0 +1,88 @@
+"""Events that wait for a decision of a person: which they are, and how they run again once it was made."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+
+from integration_project import clock, work
+from paddle_sync.models import EventAttempt, EventDecision, PlanMapping, SubscriptionSnapshot, WebhookEvent
+from paddle_sync.queues import EVENTS
+from paddle_sync.resolving import PLAN_CONFLICT, PRICE, PRODUCT
+
+State = WebhookEvent.State
+LOOK_BACK = timedelta(days=1)
+FRESH_START = {
+    "state": State.RECEIVED,
+    "failure_kind": WebhookEvent.FailureKind.NONE,
+    "waiting_for_kind": "",
+    "waiting_for_key": "",
+    "waiting_for_product": "",
+    "attempts": 0,
+    "finished_at": None,
+}
+
+
+def waiting_for(kind: str, key: str) -> QuerySet[WebhookEvent]:
+    """Parked events that wait for this very thing; for a product, those too that wait for one of its prices."""
+    waiting = Q(waiting_for_kind=kind, waiting_for_key=key)
+    if kind == PRODUCT:
+        waiting |= Q(waiting_for_kind=PRICE, waiting_for_product=key)
+    return WebhookEvent.objects.filter(waiting, state=State.PARKED)
+
+
+def waiting_for_mapping(mapping: PlanMapping) -> QuerySet[WebhookEvent]:
+    """Parked events that this mapping may let go on: by its price, its product, or as a way out of a plan conflict."""
+    price, product = mapping.paddle_price_id, mapping.paddle_product_id
+    direct = waiting_for(PRICE, price) if price else waiting_for(PRODUCT, product)
+    conflicts = WebhookEvent.objects.filter(state=State.PARKED, waiting_for_kind=PLAN_CONFLICT)
+    subscriptions = dict(conflicts.values_list("pk", "paddle_subscription_id"))
+    concerned = _subscriptions_with(price, product, set(subscriptions.values()))
+    return direct | conflicts.filter(
+        pk__in=[pk for pk, subscription in subscriptions.items() if subscription in concerned]
+    )
+
+
+def resume(parked: QuerySet[WebhookEvent], *, by: str, reason: str) -> int:
+    """Run these parked events again, by one UPDATE; say how many there were."""
+    with transaction.atomic():
+        ids = list(parked.filter(state=State.PARKED).values_list("pk", flat=True))
+        again = {**FRESH_START, "due_at": clock.now(), "replays": F("replays") + 1}
+        resumed = WebhookEvent.objects.filter(pk__in=ids, state=State.PARKED).update(**again) if ids else 0
+        if resumed:
+            decided(ids, action="resume", by=by, reason=reason)
+            work.wake_up(EVENTS)
+    return resumed
+
+
+def resume_overtaken() -> int:
+    """Run again what was parked while the mapping it waits for was just being saved; say how many events that were."""
+    recent = PlanMapping.objects.filter(updated_at__gte=clock.now() - LOOK_BACK)
+    return sum(_resume_overtaken(mapping) for mapping in recent)
+
+
+def decided(ids: list[int], *, action: str, by: str, reason: str) -> None:
+    """Write down who decided what about these events, and why."""
+    now = clock.now()
+    EventDecision.objects.bulk_create(
+        [EventDecision(event_id=pk, at=now, action=action, by=by[:150], reason=reason) for pk in ids], batch_size=500
+    )
+
+
+def _resume_overtaken(mapping: PlanMapping) -> int:
+    """An attempt that began before the mapping was saved may not have seen it."""
+    attempts = EventAttempt.objects.filter(event=OuterRef("pk")).order_by("-pk")
+    waiting = waiting_for_mapping(mapping).annotate(began=Subquery(attempts.values("started_at")[:1]))
+    overtaken = list(waiting.filter(began__lte=mapping.updated_at).values_list("pk", flat=True))
+    return resume(WebhookEvent.objects.filter(pk__in=overtaken), by="schedule", reason=f"mapping saved: {mapping}")
+
+
+def _subscriptions_with(price: str, product: str, subscriptions: set[str]) -> set[str]:
+    """Say which of these subscriptions ever had this price, or a price of this product."""
+    snapshots = SubscriptionSnapshot.objects.filter(paddle_subscription_id__in=subscriptions)
+    return {
+        snapshot.paddle_subscription_id
+        for snapshot in snapshots
+        for item in snapshot.data.get("items", ())
+        if (price and item["price"]["id"] == price) or (product and item["price"]["product_id"] == product)
+    }

@@ -1,0 +1,235 @@
+"""A subscription's story: what it was at every moment we know of, in the order it happened, without personal data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from integration_project import clock
+from integration_project.errors import Permanent
+from integration_project.vendors import reading
+from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors.paddle.entities import Subscription
+from integration_project.vendors.reading import Unreadable
+from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
+
+FOUNDING = ("subscription.created", "subscription.imported")
+"""The events that say a subscription exists from now on."""
+READ = "read"
+FRESH = timedelta(seconds=60)
+LONGEST_ID = 64
+CODE_IN_CUSTOM_DATA = "m3ter_account_code"
+"""The key of a subscription's custom data that may name the account's code, where an Administrator trusts it."""
+KEPT = (
+    "status",
+    "currency_code",
+    "customer_id",
+    "address_id",
+    "business_id",
+    "transaction_id",
+    "collection_mode",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "first_billed_at",
+    "next_billed_at",
+    "paused_at",
+    "canceled_at",
+)
+KEPT_PARTS = {
+    "current_billing_period": ("starts_at", "ends_at"),
+    "billing_cycle": ("interval", "frequency"),
+    "scheduled_change": ("action", "effective_at", "resume_at"),
+    "import_meta": ("external_id", "imported_from"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recurring thing a subscription is for; its price identifies it."""
+
+    price_id: str
+    price_name: str
+    product_id: str
+    product_name: str
+    quantity: int
+
+    def __str__(self) -> str:
+        name = ", ".join(part for part in (self.product_name, self.price_name) if part)
+        return f'"{name}" ({self.price_id})' if name else self.price_id
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a subscription was at one moment."""
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    subscription: Subscription
+    items: tuple[Item, ...]
+    imported_id: str
+    custom_code: str
+
+    @property
+    def is_founding(self) -> bool:
+        """True when the subscription began with this event."""
+        return self.event_type in FOUNDING
+
+    @property
+    def is_imported(self) -> bool:
+        """True for a subscription that existed before this Paddle account knew it."""
+        return self.event_type == "subscription.imported"
+
+
+@dataclass(frozen=True)
+class SubscriptionStory:
+    """Every snapshot of one subscription, oldest first."""
+
+    subscription_id: str
+    snapshots: tuple[Snapshot, ...]
+    unknown_to_paddle: bool = False
+    """True when Paddle, asked again, knew no such subscription."""
+
+    @classmethod
+    def of(cls, event: WebhookEvent) -> "SubscriptionStory":
+        """Keep what this event says of its subscription, and give the whole story."""
+        data = event.payload.entity()
+        keep(
+            event.paddle_subscription_id,
+            data,
+            occurred_at=event.occurred_at,
+            event_id=event.event_id,
+            event_type=event.event_type,
+        )
+        return cls.stored(event.paddle_subscription_id)
+
+    @classmethod
+    def stored(cls, subscription_id: str) -> "SubscriptionStory":
+        """Give the story as far as it is stored."""
+        rows = SubscriptionSnapshot.objects.filter(paddle_subscription_id=subscription_id)
+        return cls(subscription_id, tuple(_snapshot(row) for row in rows.order_by("occurred_at", "event_id")))
+
+    @property
+    def latest(self) -> Snapshot:
+        """What the subscription is now, as far as we know."""
+        return self.snapshots[-1]
+
+    @property
+    def founding(self) -> Snapshot | None:
+        """How the subscription began; None while that event has not arrived."""
+        return next((snapshot for snapshot in self.snapshots if snapshot.is_founding), None)
+
+    def is_fresh(self, event: WebhookEvent) -> bool:
+        """Say whether the event itself is as good as a read: first attempt, under a minute old, nothing newer known."""
+        first_time = event.attempts <= 1 and event.replays == 0
+        return first_time and clock.now() - event.occurred_at < FRESH and self.latest.event_id == event.event_id
+
+    def with_read(self, paddle: PaddleClient) -> "SubscriptionStory":
+        """Read the subscription again and take that into the story; one that Paddle does not know adds nothing."""
+        listed = paddle.list_subscriptions(ids=(self.subscription_id,))
+        found = next((subscription for subscription in listed if subscription.id == self.subscription_id), None)
+        if found is None:
+            return replace(self, unknown_to_paddle=True)
+        self._keep_read(found.raw)
+        return self.stored(self.subscription_id)
+
+    def _keep_read(self, raw: Mapping[str, Any]) -> None:
+        """Place a read after all that was known before it: whatever we know of had happened by then."""
+        updated_at = reading.optional_moment(raw, "updated_at") or clock.now()
+        name = f"{READ}:{updated_at.isoformat()}"
+        occurred_at = max(updated_at, self.latest.occurred_at)
+        SubscriptionSnapshot.objects.update_or_create(
+            paddle_subscription_id=self.subscription_id,
+            event_id=name,
+            defaults={"occurred_at": occurred_at, "event_type": READ, "data": reduced(raw)},
+        )
+
+
+def keep(
+    subscription_id: str, data: Mapping[str, Any], *, occurred_at: datetime, event_id: str, event_type: str
+) -> None:
+    """Store a snapshot once, however often its event runs."""
+    SubscriptionSnapshot.objects.get_or_create(
+        paddle_subscription_id=subscription_id,
+        event_id=event_id,
+        defaults={"occurred_at": occurred_at, "event_type": event_type, "data": reduced(data)},
+    )
+
+
+def reduced(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a subscription that decides about plans; Permanent when it cannot be read."""
+    try:
+        Subscription.from_paddle(data)
+        return {
+            "id": reading.identifier(data),
+            **{name: data.get(name) for name in KEPT},
+            **{name: _part(data, name, fields) for name, fields in KEPT_PARTS.items()},
+            "custom_code": _custom_code(data),
+            "items": [_reduced_item(item) for item in reading.entries(data, "items")],
+        }
+    except Unreadable as problem:
+        raise Permanent(f"Paddle's subscription could not be read: {problem}.") from None
+
+
+def _reduced_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    price = reading.mapping(item.get("price"), "price")
+    product = reading.optional_mapping(item, "product") or {}
+    price_id = _short(reading.identifier(price), "a price's id")
+    return {
+        "status": item.get("status"),
+        "quantity": item["quantity"],
+        "created_at": item.get("created_at"),
+        "next_billed_at": item.get("next_billed_at"),
+        "previously_billed_at": item.get("previously_billed_at"),
+        "price": {
+            "id": price_id,
+            "product_id": _short(reading.optional_text(price, "product_id") or "", "a product's id"),
+            "name": (reading.optional_text(price, "name") or reading.optional_text(price, "description") or "")[:200],
+            "unit_price": _part(price, "unit_price", ("amount", "currency_code")),
+        },
+        "product": {"name": (reading.optional_text(product, "name") or "")[:200]},
+    }
+
+
+def _part(data: Mapping[str, Any], name: str, fields: tuple[str, ...]) -> dict[str, Any] | None:
+    part = reading.optional_mapping(data, name)
+    return None if part is None else {field: part.get(field) for field in fields}
+
+
+def _custom_code(data: Mapping[str, Any]) -> str:
+    """An account code that the checkout's custom data names, if it could be one."""
+    custom = data.get("custom_data")
+    code = custom.get(CODE_IN_CUSTOM_DATA) if isinstance(custom, dict) else None
+    usable = isinstance(code, str) and 0 < len(code) <= 80 and code == code.strip() and code.isprintable()
+    return str(code) if usable else ""
+
+
+def _short(text: str, what: str) -> str:
+    if len(text) > LONGEST_ID:
+        raise Unreadable(f"{what} has more than {LONGEST_ID} characters")
+    return text
+
+
+def _snapshot(row: SubscriptionSnapshot) -> Snapshot:
+    meta = row.data.get("import_meta") or {}
+    return Snapshot(
+        event_id=row.event_id,
+        event_type=row.event_type,
+        occurred_at=row.occurred_at.astimezone(UTC),
+        subscription=Subscription.from_paddle(row.data),
+        items=tuple(_item(item) for item in row.data["items"]),
+        imported_id=str(meta.get("external_id") or ""),
+        custom_code=row.data.get("custom_code", ""),
+    )
+
+
+def _item(data: Mapping[str, Any]) -> Item:
+    price = data["price"]
+    return Item(
+        price_id=price["id"],
+        price_name=price["name"],
+        product_id=price["product_id"],
+        product_name=data["product"]["name"],
+        quantity=data["quantity"],
+    )
