@@ -31,5 +31,5 @@ class Controls:
 
 def connect_webhooks(paddle: Controls, m3ter: Controls, *, site: str, token: str) -> None:
     """Tell both vendors where the application listens, as an engineer does once in their consoles."""
-    paddle.do("set_webhook_url", url=f"{site}/webhooks/paddle/")
-    m3ter.do("set_webhook_url", url=f"{site}/webhooks/m3ter/{token}/")
+    paddle.do("send_webhooks_to", url=f"{site}/webhooks/paddle/")
+    m3ter.do("send_webhooks_to", url=f"{site}/webhooks/m3ter/{token}/")

@@ -31,6 +31,7 @@ from integration_project.vendors.simulation import (
     BusinessClock,
     ControlError,
     Delivery,
+    Fault,
     Handler,
     Outbox,
     Post,
@@ -89,10 +90,10 @@ class M3terSimulator(Simulator):
         self.ingest = Ingest(self.memory, self.events, self._accounts)
         self.bills = Bills(self.memory)
         self.bill_jobs = BillJobs(self.memory, Calculator(self.memory, self._account_plans))
-        self._lag: timedelta | None = None
+        self._hidden_since: datetime | None = None
         self._out = Outbox(schedule=self._retry, sign=lambda delivery, now: self.webhooks.headers(delivery, now))
         self.webhooks = Webhooks(self.memory, self.events, self._out)
-        self.memory.list_lag = lambda: self._lag
+        self.memory.hidden_since = lambda: self._hidden_since
         super().__init__(clock=clock, transport_now=transport_now, post=post)
         self.forget()
 
@@ -139,8 +140,14 @@ class M3terSimulator(Simulator):
         fault = self.faults.take(route.operation, {"forbidden", "firewall"})
         if fault is not None:
             raise firewall_block() if fault.kind == "firewall" else refusal(403, "Forbidden")
-        lag = self.faults.take(route.operation, {"list_lag"})
-        self._lag = None if lag is None else timedelta(seconds=float(lag.params.get("seconds", 5)))
+        self._hidden_since = self._lag(self.faults.take(route.operation, {"list_lag"}))
+
+    def _lag(self, fault: Fault | None) -> datetime | None:
+        """Since when rows are missing from a list: since the fault was set, or for so many seconds."""
+        if fault is None:
+            return None
+        seconds = fault.params.get("seconds")
+        return fault.set_at if seconds is None else self.transport_now() - timedelta(seconds=float(seconds))
 
     def error(self, status: int, *, retry_after: int | None = None) -> Answer:
         """m3ter documents a message and no headers."""
@@ -218,7 +225,7 @@ class M3terSimulator(Simulator):
             return {"notificationId": rule["id"], "destinationId": target["id"], "integrationConfigId": link["id"]}
 
     @control
-    def set_webhook_url(self, url: str | None) -> None:
+    def send_webhooks_to(self, url: str | None) -> None:
         """Post every change of a bill to this address from now on, after a reset too; none stops it."""
         with self.lock:
             self._webhook_url = url

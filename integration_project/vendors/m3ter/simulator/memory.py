@@ -89,11 +89,10 @@ class Collection:
         return self._entries[row["id"]].order
 
     def newest_first(self) -> list[Row]:
-        """The rows as lists show them; rows younger than the list lag in force are not there yet."""
-        lag = self._memory.list_lag()
-        cutoff = None if lag is None else self._memory.transport_now() - lag
+        """The rows as lists show them; while lists lag, the youngest are not there yet."""
+        cutoff = self._memory.hidden_since()
         entries = sorted(self._entries.values(), key=lambda entry: -entry.order)
-        return [entry.row for entry in entries if cutoff is None or entry.added_at <= cutoff]
+        return [entry.row for entry in entries if cutoff is None or entry.added_at < cutoff]
 
 
 class Memory:
@@ -128,7 +127,7 @@ class Memory:
         self.clock = clock
         self.transport_now = transport_now
         self.guesses = guesses
-        self.list_lag: Callable[[], Any] = lambda: None
+        self.hidden_since: Callable[[], datetime | None] = lambda: None
         self.emit: Callable[[str, Row | None, Row | None], None] = lambda name, new, old: None
         self.organization_config: Row = {}
         self.custom_fields: Row = {}
