@@ -34,8 +34,7 @@ def mapping_form(event: WebhookEvent) -> str:
     if event.waiting_for_kind not in MAPPED_KINDS:
         return ""
     _, field = MAPPED_KINDS[event.waiting_for_kind]
-    filled = urlencode({field: event.waiting_for_key, "effective_from": event.occurred_at.date().isoformat()})
-    return f"{reverse('admin:paddle_sync_planmapping_add')}?{filled}"
+    return f"{reverse('admin:paddle_sync_planmapping_add')}?{urlencode({field: event.waiting_for_key})}"
 
 
 def story(event: WebhookEvent) -> Story:

@@ -1,0 +1,7 @@
+"""The console's pages for what flows out of m3ter into Paddle."""
+
+from billing_bridge.admin.bills import PushedBillAdmin
+from billing_bridge.admin.ledgers import BillEntryAdmin, CarriedEntryAdmin, PushAdmin
+from billing_bridge.admin.policy import PushPolicyAdmin
+
+__all__ = ["BillEntryAdmin", "CarriedEntryAdmin", "PushAdmin", "PushPolicyAdmin", "PushedBillAdmin"]

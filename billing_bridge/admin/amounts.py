@@ -1,0 +1,153 @@
+"""How the console shows money: the currency's own decimals, aligned to the right, exact."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from billing_bridge import charges, money
+from billing_bridge.models import BillRevision, Push, PushedBill, PushPolicy
+from integration_project import showing
+from integration_project.showing import Panel
+
+
+def amount(minor: int | None, currency: str, *, dash_zero: bool = False) -> SafeString:
+    """Show an amount of smallest units."""
+    if minor is None or (dash_zero and not minor):
+        return SafeString('<span class="c-money">-</span>')
+    css = "c-money c-minus" if minor < 0 else "c-money"
+    return format_html('<span class="{}">{}</span>', css, money.words(minor, currency))
+
+
+def exact(text: str, currency: str) -> SafeString:
+    """Show an amount as m3ter sent it, with every decimal."""
+    try:
+        number = f"{Decimal(text):f}"
+    except (InvalidOperation, TypeError):
+        number = str(text)
+    return format_html('<span class="c-money">{} {}</span>', number, currency)
+
+
+def left_and_right(bill: PushedBill, policy: PushPolicy) -> list[Panel]:
+    """Show m3ter's lines, and what Paddle is or would be asked to charge for them."""
+    revision = bill.revision
+    if revision is None:
+        return []
+    return [_m3ter_lines(revision), _paddle_items(bill, revision, policy)]
+
+
+def _m3ter_lines(revision: BillRevision) -> Panel:
+    shares = _shares(revision)
+    rows = [
+        (
+            line.get("description") or line.get("type") or "-",
+            line.get("accounting_product") or line.get("product") or "-",
+            f"{line.get('from', '')} to {line.get('to', '')}" if line.get("from") else "-",
+            " ".join(part for part in (str(line.get("units") or ""), str(line.get("unit") or "")) if part) or "-",
+            exact(line.get("amount", ""), revision.currency),
+            amount(shares[index], revision.currency) if shares else "-",
+        )
+        for index, line in enumerate(revision.lines)
+    ]
+    total = amount(revision.payable, revision.currency)
+    rows.append(("Total", "", "", "", exact(revision.total, revision.currency), total))
+    return Panel(
+        f"m3ter's bill, revision {revision.number}",
+        ("Line", "Product", "From, to (exclusive)", "Units", "Exact", "Rounded"),
+        rows,
+        empty="The bill has no lines.",
+        note=_rounding(revision),
+    )
+
+
+def _rounding(revision: BillRevision) -> str:
+    try:
+        remainder = Decimal(revision.remainder)
+    except InvalidOperation:
+        return ""
+    if not remainder:
+        return "The total needs no rounding."
+    return (
+        f"The total is rounded half up to the currency's decimals: {remainder:f} {revision.currency} is left over, "
+        "recorded here and never carried. Lines are rounded so that they add up to the rounded total."
+    )
+
+
+def _shares(revision: BillRevision) -> list[int]:
+    try:
+        return money.allocate(charges.exact_lines(revision), revision.payable, revision.currency)
+    except ValueError:
+        return []
+
+
+def _paddle_items(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> Panel:
+    columns = ("Item", "Text", "Product", "Tax", "Amount")
+    push = bill.pushes.filter(revision=revision).order_by("-ordinal").first()
+    if push is not None and push.items:
+        rows = [_item(item, push.currency) for item in push.items if isinstance(item, dict)]
+        rows.append(("Total", "", "", "", amount(push.amount, push.currency)))
+        title = "What Paddle was asked to charge" if push.sent_at else "What Paddle will be asked to charge"
+        return Panel(title, columns, rows, empty="", note=f"Push {push.push_id}, {push.get_state_display().lower()}.")
+    return _would_be(bill, revision, policy, columns)
+
+
+def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, columns: tuple[str, ...]) -> Panel:
+    marks = charges.Marks(push_id=f"{bill.m3ter_bill_id}-1", bill_id=bill.m3ter_bill_id, attempt=1)
+    title = "What Paddle would be asked to charge"
+    try:
+        charge = charges.build_charge(revision, amount=bill.outstanding or revision.payable, marks=marks, policy=policy)
+    except ValueError as impossible:
+        return Panel(title, columns, (), empty=f"Nothing: it cannot be charged as it is ({impossible}).")
+    rows = [_item(item.to_paddle(), revision.currency) for item in charge.items]
+    total = sum(item.amount_minor for item in charge.items)
+    rows.append(("Total", "", "", "", amount(total, revision.currency)))
+    when = "with the next renewal" if policy.mode == PushPolicy.Mode.NEXT_BILLING_PERIOD else policy.get_mode_display()
+    note = f"Before tax, quantity 1 each, {when}; nothing has been sent. Paddle shows a preview before every charge."
+    return Panel(title, columns, rows, empty="Nothing: the bill comes to zero.", note=note)
+
+
+def _item(item: Mapping[str, Any], currency: str) -> tuple[Any, ...]:
+    price = item.get("price") or {}
+    product = price.get("product") or {}
+    asked = (price.get("unit_price") or {}).get("amount", "")
+    return (
+        price.get("name", "-"),
+        price.get("description", "-"),
+        price.get("product_id") or f"{product.get('name', '-')} ({product.get('tax_category', '-')})",
+        "added to it" if price.get("tax_mode") == PushPolicy.TaxMode.EXTERNAL else str(price.get("tax_mode", "-")),
+        amount(int(asked), currency) if str(asked).isdecimal() else str(asked),
+    )
+
+
+def pushes(bill: PushedBill) -> Panel:
+    """Show every intended charge of a bill."""
+    return Panel(
+        "Pushes",
+        ("Push", "Amount", "State", "Sent", "Settled", "Transaction", "Payment", "In words"),
+        [
+            (
+                showing.row_link(push),
+                amount(push.amount, push.currency),
+                showing.label(push.get_state_display(), PUSH_TONES.get(push.state, "calm")),
+                showing.at(push.sent_at),
+                showing.at(push.settled_at),
+                showing.paddle_id(push.paddle_transaction_id),
+                push.get_payment_display(),
+                push.detail or "-",
+            )
+            for push in bill.pushes.order_by("-ordinal")
+        ],
+        empty="Nothing has been sent to Paddle for this bill.",
+    )
+
+
+PUSH_TONES: dict[str, showing.Tone] = {
+    Push.State.INTENDED: "calm",
+    Push.State.PUSHING: "calm",
+    Push.State.UNCONFIRMED: "bad",
+    Push.State.PUSHED: "good",
+    Push.State.FAILED: "bad",
+    Push.State.LOST: "bad",
+}

@@ -1,0 +1,154 @@
+"""A bill in words: cause, effect, next step."""
+
+from datetime import timedelta
+
+from billing_bridge import money
+from billing_bridge.models import PushedBill
+from integration_project import clock, showing
+from integration_project.showing import Story, Tone
+
+State = PushedBill.State
+Reason = PushedBill.Reason
+NEAR_RENEWAL = timedelta(hours=24)
+TONES: dict[str, Tone] = {
+    State.HELD: "wait",
+    State.WAITING: "calm",
+    State.READY: "calm",
+    State.PUSHING: "calm",
+    State.UNCONFIRMED: "bad",
+    State.PUSHED: "good",
+    State.CARRIED: "good",
+    State.FAILED: "bad",
+    State.LOST: "bad",
+    State.SKIPPED: "calm",
+    State.SUPERSEDED: "calm",
+}
+SETTLED = (State.PUSHED, State.SKIPPED, State.SUPERSEDED, State.CARRIED)
+
+# What a person does about a held bill, by the reason it is held.
+HELD_NEXT: dict[str, str] = {
+    Reason.REVIEW: "Compare m3ter's lines with what Paddle would charge below, then approve it, or hold or skip it "
+    "with a reason.",
+    Reason.MAPPING: "Look at the account's links and the events of its subscription; the bill is tried again by "
+    "itself as soon as there is a live link.",
+    Reason.CURRENCY: "Correct the currency in m3ter and approve it there again, or skip it and settle it outside.",
+    Reason.NEGATIVE: "Credits are not sent to Paddle by this version: settle it in Paddle by hand, then skip it here.",
+    Reason.BELOW_MINIMUM: "It can be sent again later, together with nothing else; or skip it.",
+    Reason.CHANGED: "Compare the revisions below. Settle the difference in Paddle by hand, then skip it here: that writes it off.",
+    Reason.MISMATCH: "Correct the bill in m3ter and approve it there again; it is then read anew.",
+    Reason.PERIOD_OPEN: "Wait until its period has ended, or approve it if it should be charged all the same.",
+    Reason.RENEWAL_TOO_FAR: "Approve it nearer to the renewal, raise the push policy's limit, or settle it outside.",
+    Reason.LOCKED_ELSEWHERE: "Find out whether it was charged in another way. If not, approve it; if so, skip it.",
+    Reason.CANCELLED: "Invoice it outside Paddle or write it off: skip it with the reason.",
+    Reason.CONFIGURATION: "Put right what the words above name, then approve it.",
+    Reason.DELETED: "Find out in m3ter why it was deleted; skip it if nothing is owed.",
+    Reason.OPERATOR: "Approve it when what it was held for is settled, or skip it.",
+    Reason.MODE: "Settle it by hand in Paddle, then skip it here.",
+}
+
+
+def one_line(bill: PushedBill) -> str:
+    """Name a bill for a list of what a decision is about."""
+    who = customer(bill)
+    return f"{who}, {period(bill)}: {money.words(bill.payable, bill.currency)}, {bill.get_state_display().lower()}"
+
+
+def customer(bill: PushedBill) -> str:
+    """Name whose bill it is, as well as is known."""
+    if bill.link is not None and bill.link.name:
+        return bill.link.name
+    return bill.m3ter_account_code or bill.m3ter_account_id
+
+
+def period(bill: PushedBill) -> str:
+    """Write the bill's period, first to last day."""
+    if bill.period_start is None or bill.period_end is None:
+        return "no period"
+    return f"{bill.period_start} to {bill.period_end - timedelta(days=1)}"
+
+
+def renews_soon(bill: PushedBill) -> bool:
+    """Say whether the renewal that should carry it is near and it is not in Paddle."""
+    if bill.renews_at is None or bill.state in SETTLED:
+        return False
+    return clock.now() < bill.renews_at <= clock.now() + NEAR_RENEWAL
+
+
+def story(bill: PushedBill) -> Story:
+    """Say what stands, what that means, and what to do."""
+    told = _by_state(bill)
+    if not renews_soon(bill) or bill.renews_at is None:
+        return told
+    hurry = f"The subscription renews {showing.relative(bill.renews_at)} ({showing.exactly(bill.renews_at)})."
+    return Story("bad", told.cause, f"{hurry} {told.effect}", told.next_step)
+
+
+def _by_state(bill: PushedBill) -> Story:
+    owed = money.words(bill.outstanding, bill.currency)
+    why = bill.reason_detail or bill.get_reason_display()
+    match bill.state:
+        case State.HELD:
+            hint = HELD_NEXT.get(bill.reason, "Approve it, or skip it with a reason.")
+            nothing = "Nothing has been charged." if not bill.pushed else f"{owed} is open."
+            return Story("wait", why, nothing, hint)
+        case State.WAITING:
+            when = f" It is tried again {showing.relative(bill.due_at)}." if bill.due_at else ""
+            return Story("calm", why, f"Nothing has been charged.{when}", "Nothing to do: it goes on by itself.")
+        case State.READY:
+            words = f"The last attempt did not work: {bill.last_error}" if bill.last_error else ""
+            when = f"{owed} will be charged {showing.relative(bill.due_at) if bill.due_at else 'soon'}."
+            return Story("wait" if words else "calm", words or "Ready to be charged.", when, "Hold it to stop that.")
+        case State.PUSHING:
+            return Story("calm", "A worker is charging it now.", "Ends by itself within three minutes; reload to see.")
+        case State.UNCONFIRMED:
+            return _unconfirmed(bill, why)
+        case State.PUSHED:
+            return _pushed(bill)
+        case State.CARRIED:
+            return Story("good", "Nothing is to be charged now.", why)
+        case State.FAILED:
+            words = bill.last_error or why
+            return Story(
+                "bad",
+                f"Paddle refused: {words}",
+                f"Nothing was charged; {owed} is open.",
+                "Put that right in Paddle, then resend it; or skip it with a reason.",
+            )
+        case State.LOST:
+            return Story(
+                "bad",
+                f"Paddle accepted the charge but will not collect it. {why}",
+                f"{owed} is open again.",
+                "Resend it on a live subscription, or skip it with the reason.",
+            )
+        case State.SUPERSEDED:
+            return Story("calm", "The bill was deleted in m3ter.", why, "Nothing to do: nothing is outstanding.")
+        case _:
+            return Story("calm", f"Nothing will be charged: {why}", next_step="Resend it to take that back.")
+
+
+def _unconfirmed(bill: PushedBill, why: str) -> Story:
+    cause = "The request to charge was sent and no answer came. It may have been charged. " + why
+    if bill.due_at is not None:
+        return Story(
+            "bad",
+            cause,
+            f"It is looked for in Paddle, next {showing.relative(bill.due_at)}; it is never settled by sending again.",
+            "Wait: it settles itself when it is found. Whoever has seen the answer in Paddle may say so here.",
+        )
+    return Story(
+        "bad",
+        cause,
+        "The whole schedule of look-ups found no trace of it.",
+        "Look at the subscription in Paddle (its next transaction and its history) and say here whether it is there.",
+    )
+
+
+def _pushed(bill: PushedBill) -> Story:
+    pushed = money.words(bill.pushed, bill.currency)
+    if bill.payment == PushedBill.Payment.PAID:
+        return Story("good", f"Paddle has charged {pushed}, and it is paid.")
+    if bill.payment == PushedBill.Payment.NONE:
+        renewal = f" The renewal {showing.relative(bill.renews_at)} collects it." if bill.renews_at else ""
+        return Story("good", f"Paddle has all of it: {pushed}.", f"It is not paid yet.{renewal}", "Nothing to do.")
+    return Story("wait", f"Paddle has all of it: {pushed}.", f"Payment: {bill.get_payment_display().lower()}.")

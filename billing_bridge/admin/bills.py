@@ -1,0 +1,448 @@
+"""The console's pages of bills: what m3ter left, what Paddle gets, and what Finance decides."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from billing_bridge import review
+from billing_bridge.admin import amounts, bill_story
+from billing_bridge.deciding import policy_for
+from billing_bridge.models import PushedBill
+from integration_project import clock, showing
+from integration_project.ledger_admin import Decision, LedgerAdmin, OptionalReasonForm, ReasonForm
+from integration_project.models import Finding
+from integration_project.showing import Link, Panel, Story, Text
+
+State = PushedBill.State
+RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
+MOST_ADDED_UP = 2000
+HELD_BY_NATURE = (PushedBill.Reason.OPERATOR, PushedBill.Reason.CHANGED, PushedBill.Reason.DELETED)
+
+
+class FoundForm(ReasonForm):
+    """What somebody saw in Paddle."""
+
+    paddle_transaction_id = forms.RegexField(
+        regex=r"^(txn_[a-zA-Z0-9_]{1,60})?$",
+        label="Paddle transaction, if you see one (txn_...)",
+        required=False,
+        widget=forms.TextInput(attrs={"class": "c-input"}),
+        help_text="Leave it empty when the charge stands on the next renewal and has no transaction yet.",
+    )
+
+
+class RenewalFilter(admin.SimpleListFilter):
+    """Bills by how near their renewal is."""
+
+    title = "renews"
+    parameter_name = "renews"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer two spans."""
+        return [("day", "within 24 hours, not pushed yet"), ("week", "within 7 days"), ("past", "already renewed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PushedBill]) -> QuerySet[PushedBill]:
+        """Keep the chosen span."""
+        now = clock.now()
+        if self.value() == "day":
+            near = queryset.filter(renews_at__gt=now, renews_at__lte=now + bill_story.NEAR_RENEWAL)
+            return near.exclude(state__in=bill_story.SETTLED)
+        if self.value() == "week":
+            return queryset.filter(renews_at__gt=now, renews_at__lte=now + timedelta(days=7))
+        return queryset.filter(renews_at__lte=now) if self.value() == "past" else queryset
+
+
+DECISIONS = (
+    Decision(
+        name="approve",
+        label="Approve",
+        permission="billing_bridge.review_pushedbill",
+        effect="The bill is checked again; if nothing else stands in its way, the worker charges it in Paddle.",
+        done="approved",
+        decide=review.approve,
+        offered=lambda bill: bill.state == State.HELD and not (bill.pushed and bill.outstanding),
+        form=OptionalReasonForm,
+        bulk=True,
+        strong=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="made",
+        label="It is in Paddle",
+        permission="billing_bridge.answer_pushedbill",
+        effect="The charge counts as made: the bill becomes pushed and is never sent again. Say so only if you have "
+        "seen it in Paddle, on the subscription's next transaction or in a transaction.",
+        done="recorded as charged",
+        decide=review.charge_was_made,
+        offered=lambda bill: bill.state == State.UNCONFIRMED,
+        form=FoundForm,
+        strong=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="not_made",
+        label="It is not in Paddle",
+        permission="billing_bridge.answer_pushedbill",
+        effect="The charge counts as not made: the bill becomes ready and is sent again. If it was made after all, the "
+        "customer pays twice: look at the subscription's next transaction and its history first.",
+        done="recorded as not charged and ready to be sent again",
+        decide=review.charge_was_not_made,
+        offered=lambda bill: bill.state == State.UNCONFIRMED,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="resend",
+        label="Resend",
+        permission="billing_bridge.resend_pushedbill",
+        effect="The bill is checked again and, if nothing stands in its way, sent to Paddle. What may have been sent "
+        "before is looked for first.",
+        done="queued to be sent again",
+        decide=review.resend,
+        offered=lambda bill: bill.state in RESENDABLE,
+        bulk=True,
+        strong=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="hold",
+        label="Hold",
+        permission="billing_bridge.review_pushedbill",
+        effect="The bill is not charged until somebody approves it.",
+        done="held",
+        decide=review.hold,
+        offered=lambda bill: bill.state in review.HOLDABLE and bill.reason not in HELD_BY_NATURE,
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="skip",
+        label="Skip",
+        permission="billing_bridge.review_pushedbill",
+        effect="Nothing more is charged for this bill. Resend takes that back, except where Paddle already has a part of it: "
+        "then the difference is written off.",
+        done="skipped",
+        decide=review.skip,
+        offered=lambda bill: bill.state in review.HOLDABLE,
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+)
+
+
+@admin.register(PushedBill)
+class PushedBillAdmin(LedgerAdmin):
+    """m3ter's bills and how much of each has reached Paddle."""
+
+    list_display = (
+        "customer",
+        "period",
+        "bill_total",
+        "pushed_amount",
+        "carried_amount",
+        "open_amount",
+        "state_in_words",
+        "payment_in_words",
+        "renews",
+        "age",
+    )
+    list_display_links = ("customer", "period")
+    list_filter = ("state", "reason", "payment", RenewalFilter, "currency")
+    list_select_related = ("link",)
+    search_fields = ("m3ter_bill_id",)
+    search_help_text = "A bill, account, account code, subscription or transaction id."
+    ordering = ("-id",)
+    nothing_yet = "Bills appear here when they are approved in m3ter; they are looked for every minute."
+    fieldsets = (
+        (
+            "In the database",
+            {
+                "fields": (
+                    ("the_bill", "the_account"),
+                    ("m3ter_account_code", "link"),
+                    ("currency", "bill_date"),
+                    ("period_start", "period_end"),
+                    ("m3ter_status", "m3ter_version"),
+                    ("m3ter_locked", "locked_exactly"),
+                    ("read_exactly", "first_seen_exactly"),
+                    ("renews_exactly", "due_exactly"),
+                    ("state", "reason"),
+                    ("payment", "attempts"),
+                    ("looks", "external_mapping_id"),
+                    ("reviewed_revision", "last_error"),
+                )
+            },
+        ),
+    )
+    readonly_fields = (
+        "the_bill",
+        "the_account",
+        "locked_exactly",
+        "read_exactly",
+        "first_seen_exactly",
+        "renews_exactly",
+        "due_exactly",
+    )
+    decisions = DECISIONS
+
+    @admin.display(description="Customer")
+    def customer(self, bill: PushedBill) -> str:
+        """Name whose bill it is."""
+        return bill_story.customer(bill)
+
+    @admin.display(description="Period", ordering="period_end")
+    def period(self, bill: PushedBill) -> str:
+        """Show the period."""
+        return bill_story.period(bill)
+
+    @admin.display(description="Bill total", ordering="payable")
+    def bill_total(self, bill: PushedBill) -> SafeString:
+        """Show what m3ter says is owed."""
+        return amounts.amount(bill.payable, bill.currency)
+
+    @admin.display(description="Pushed", ordering="pushed")
+    def pushed_amount(self, bill: PushedBill) -> SafeString:
+        """Show what Paddle has."""
+        return amounts.amount(bill.pushed, bill.currency, dash_zero=True)
+
+    @admin.display(description="Carried", ordering="carried")
+    def carried_amount(self, bill: PushedBill) -> SafeString:
+        """Show what was carried."""
+        return amounts.amount(bill.carried, bill.currency, dash_zero=True)
+
+    @admin.display(description="Difference", ordering="outstanding")
+    def open_amount(self, bill: PushedBill) -> SafeString:
+        """Show what is neither charged nor carried nor written off."""
+        return amounts.amount(bill.outstanding, bill.currency, dash_zero=True)
+
+    @admin.display(description="State", ordering="state")
+    def state_in_words(self, bill: PushedBill) -> SafeString:
+        """Show the state, with its reason on hover."""
+        short = str(bill.get_state_display()).partition(":")[0]
+        words = f"{short}: {bill.reason}" if bill.reason else short
+        return showing.label(words, bill_story.TONES.get(bill.state, "calm"))
+
+    @admin.display(description="Payment", ordering="payment")
+    def payment_in_words(self, bill: PushedBill) -> SafeString:
+        """Show whether Paddle was paid."""
+        if bill.payment == PushedBill.Payment.NONE:
+            return showing.label("Not yet", "calm") if bill.pushed else showing.NOTHING
+        return showing.label(bill.get_payment_display(), "good" if bill.payment == PushedBill.Payment.PAID else "bad")
+
+    @admin.display(description="Renews", ordering="renews_at")
+    def renews(self, bill: PushedBill) -> SafeString:
+        """Show when the subscription renews."""
+        return showing.ago(bill.renews_at)
+
+    @admin.display(description="Age", ordering="id")
+    def age(self, bill: PushedBill) -> SafeString:
+        """Show since when it is known here."""
+        return showing.ago(bill.first_seen_at)
+
+    @admin.display(description="Bill in m3ter")
+    def the_bill(self, bill: PushedBill) -> SafeString:
+        """Show the bill's id, linked to m3ter's own page."""
+        return showing.m3ter_id(bill.m3ter_bill_id, "bill")
+
+    @admin.display(description="Account in m3ter")
+    def the_account(self, bill: PushedBill) -> SafeString:
+        """Show the account's id, linked to m3ter's own page."""
+        return showing.m3ter_id(bill.m3ter_account_id, "account")
+
+    @admin.display(description="Locked in m3ter by us")
+    def locked_exactly(self, bill: PushedBill) -> SafeString:
+        """Show when we locked it."""
+        return showing.at(bill.locked_at)
+
+    @admin.display(description="Read from m3ter")
+    def read_exactly(self, bill: PushedBill) -> SafeString:
+        """Show when it was last read."""
+        return showing.at(bill.m3ter_read_at)
+
+    @admin.display(description="First seen")
+    def first_seen_exactly(self, bill: PushedBill) -> SafeString:
+        """Show when it came."""
+        return showing.at(bill.first_seen_at)
+
+    @admin.display(description="Subscription renews")
+    def renews_exactly(self, bill: PushedBill) -> SafeString:
+        """Show when the subscription renews."""
+        return showing.at(bill.renews_at)
+
+    @admin.display(description="Work is due")
+    def due_exactly(self, bill: PushedBill) -> SafeString:
+        """Show when a worker takes it next."""
+        return showing.at(bill.due_at)
+
+    # --- Finding ------------------------------------------------------------------------------------------------------
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[PushedBill], search_term: str
+    ) -> tuple[QuerySet[PushedBill], bool]:
+        """Find by exact id: which one, the id itself says."""
+        word = search_term.strip()
+        if not word:
+            return queryset, False
+        if word.startswith("sub_"):
+            return queryset.filter(Q(link__paddle_subscription_id=word) | Q(m3ter_account_code=word)), False
+        if word.startswith("txn_"):
+            return queryset.filter(pushes__paddle_transaction_id=word).distinct(), False
+        return queryset.filter(Q(m3ter_bill_id=word) | Q(m3ter_account_id=word) | Q(m3ter_account_code=word)), False
+
+    def saved_views(self, request: HttpRequest) -> Sequence[Link]:
+        """Give the views people come back to."""
+        return (
+            Link("Needs attention", _filtered(state__in="held,unconfirmed,failed,lost"), strong=True),
+            Link("To review", _filtered(state__exact="held", reason__exact="review")),
+            Link("Unconfirmed", _filtered(state__exact="unconfirmed")),
+            Link("Renews within 24 hours", _filtered(renews="day")),
+            Link("Pushed, not paid", _filtered(state__exact="pushed", payment__exact="none")),
+        )
+
+    def list_panels(self, request: HttpRequest, rows: "QuerySet[PushedBill]") -> Sequence[Panel | Text]:
+        """Add up the filtered bills by currency, as long as that is cheap."""
+        chosen = rows.order_by().values("pk")[: MOST_ADDED_UP + 1]
+        sums = list(
+            PushedBill.objects.filter(pk__in=chosen)
+            .order_by("currency")
+            .values("currency")
+            .annotate(
+                bills=Count("pk"),
+                payable=Sum("payable"),
+                pushed=Sum("pushed"),
+                open=Sum("outstanding"),
+                paid=Sum("paid"),
+            )
+        )
+        count = sum(row["bills"] for row in sums)
+        if not count:
+            return ()
+        if count > MOST_ADDED_UP:
+            note = f"More than {MOST_ADDED_UP} bills: narrow the list with its filters to see what they add up to."
+            return (Text("Totals", note),)
+        table = [
+            (
+                row["currency"],
+                row["bills"],
+                *(amounts.amount(row[column], row["currency"]) for column in ("payable", "pushed", "paid", "open")),
+            )
+            for row in sums
+        ]
+        columns = ("Currency", "Bills", "Bill total", "Pushed", "Paid", "Difference")
+        return (Panel("Totals of the bills listed", columns, table, empty=""),)
+
+    # --- One bill -----------------------------------------------------------------------------------------------------
+
+    def story(self, request: HttpRequest, row: PushedBill) -> Story:
+        """Say what stands, what that means, and what to do."""
+        return bill_story.story(row)
+
+    def links(self, request: HttpRequest, row: PushedBill) -> Sequence[Link]:
+        """Link to the account's story and to Paddle's own page of the subscription."""
+        found = []
+        if row.link is not None:
+            found.append(Link("The whole story of this account", showing.page_of(row.link)))
+            if address := showing.vendor_url(row.link.paddle_subscription_id):
+                found.append(Link("The subscription in Paddle", address))
+        return found
+
+    def panels(self, request: HttpRequest, row: PushedBill) -> Sequence[Panel | Text]:
+        """Give the lines on both sides, the sums, the ledger, pushes, steps and revisions."""
+        return (
+            *amounts.left_and_right(row, policy_for(row.link)),
+            _sums(row),
+            _entries(row),
+            amounts.pushes(row),
+            _steps(row),
+            _revisions(row),
+            *_findings(row),
+        )
+
+
+def _filtered(**filters: str) -> str:
+    return showing.list_of(PushedBill, urlencode(filters))
+
+
+def _sums(bill: PushedBill) -> Panel:
+    columns = ("payable", "pushed", "lost", "credited", "carried", "written_off", "outstanding", "paid")
+    names = ("Bill total", "Pushed", "Lost", "Credited", "Carried", "Written off", "Open", "Paid (before tax)")
+    return Panel(
+        "Where every cent is",
+        names,
+        [tuple(amounts.amount(getattr(bill, column), bill.currency) for column in columns)],
+        empty="",
+        note="Bill total = pushed - lost + credited + carried + written off + open; the database holds it to that.",
+    )
+
+
+def _entries(bill: PushedBill) -> Panel:
+    return Panel(
+        "Ledger",
+        ("When", "What", "Amount", "Push", "Who", "Note"),
+        [
+            (
+                showing.at(entry.at),
+                entry.get_kind_display(),
+                amounts.amount(entry.amount, bill.currency),
+                showing.row_link(entry.push),
+                entry.by or "-",
+                entry.note or "-",
+            )
+            for entry in bill.entries.select_related("push").order_by("-id")
+        ],
+        empty="Nothing has been charged, credited, carried or written off yet.",
+    )
+
+
+def _steps(bill: PushedBill) -> Panel:
+    return Panel(
+        "Steps, with the vendors' words and people's decisions",
+        ("When", "Step", "Outcome", "In words", "Calls", "Who"),
+        [
+            (
+                showing.at(step.at),
+                f"{step.step} ({step.phase})" if step.phase == "before" else step.step,
+                step.outcome or "-",
+                step.detail or "-",
+                showing.calls(step.calls),
+                step.by or "-",
+            )
+            for step in bill.steps.order_by("-id")[:100]
+        ],
+        empty="Nothing has been done with it yet.",
+    )
+
+
+def _revisions(bill: PushedBill) -> Panel:
+    return Panel(
+        "Revisions: what m3ter said at each approval",
+        ("No.", "First seen", "Exact total", "Rounded", "m3ter version", "Content"),
+        [
+            (
+                revision.number,
+                showing.at(revision.first_seen_at),
+                amounts.exact(revision.total, revision.currency),
+                amounts.amount(revision.payable, revision.currency),
+                revision.m3ter_version,
+                f"{revision.content_hash[:12]}{', current' if revision.pk == bill.revision_id else ''}",
+            )
+            for revision in bill.revisions.order_by("-number")
+        ],
+        empty="It has not been approved in m3ter yet.",
+    )
+
+
+def _findings(bill: PushedBill) -> Sequence[Panel]:
+    found = Finding.objects.filter(subject=bill.m3ter_bill_id).order_by("state", "-opened_at")[:20]
+    if not found:
+        return ()
+    rows = [
+        (showing.at(each.opened_at), showing.row_link(each), each.get_state_display(), each.detail) for each in found
+    ]
+    return (Panel("Findings", ("Since", "Finding", "State", "In words"), rows, empty=""),)

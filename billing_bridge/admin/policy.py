@@ -1,0 +1,168 @@
+"""The console's page of push policy: plain questions, each with what its answer brings about."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from billing_bridge import charges
+from billing_bridge.models import PushedBill, PushPolicy
+from integration_project import showing
+from integration_project.errors import NotPossible
+from integration_project.ledger_admin import Decision, ReasonedAdmin, ReasonedModelForm
+from integration_project.showing import Link, Story
+
+# Question, and what the answers bring about.
+QUESTIONS: dict[str, tuple[str, str]] = {
+    "link": (
+        "Whose bills does this override?",
+        "One account link. Its bills follow this page instead of everybody's policy; answer every question anew.",
+    ),
+    "automatic": (
+        "Charge bills approved in m3ter without anybody looking at them here?",
+        "Yes: they are charged as soon as they are found, unless something else holds them. No: Finance approves each.",
+    ),
+    "mode": (
+        "When are customers charged?",
+        "With the next renewal: one invoice, collected with the subscription's own fee.",
+    ),
+    "tax_mode": (
+        "Do the amounts of m3ter include tax?",
+        "Added: Paddle puts tax on top of them. Included: Paddle takes the tax out of them, so you receive less.",
+    ),
+    "tax_category": (
+        "Which Paddle tax category do charges have?",
+        "Decides the tax rate. It must be enabled for your Paddle account, or Paddle refuses every charge.",
+    ),
+    "open_periods": (
+        "Charge bills whose period has not ended yet?",
+        "Yes: later usage changes a bill already charged, which then needs a person. No: they are held.",
+    ),
+    "resend_when_absent": (
+        "Send a charge again by itself when the whole look-up schedule found no trace of it?",
+        "Yes: if Paddle's answer and its history were both wrong, a customer pays twice. No: a person decides.",
+    ),
+    "max_wait_days": (
+        "How far away may the renewal be, in days?",
+        "A bill whose renewal is further away is held, so that nobody waits a year to be charged.",
+    ),
+    "lock_after_days": (
+        "How many days after the charge is the bill locked in m3ter?",
+        "Once locked, m3ter does not change it any more. 0: at once.",
+    ),
+    "item_name": (
+        "What does the customer read on the invoice?",
+        "Up to 50 characters. {line}, {product}, {period}, {units} and {unit} are filled in.",
+    ),
+    "item_description": ("And on the second line?", "The same names are filled in. The push id is added to it."),
+}
+
+
+class PolicyForm(ReasonedModelForm):
+    """The questions, with texts that name nothing unknown."""
+
+    class Meta:
+        model = PushPolicy
+        fields = tuple(QUESTIONS)
+        labels = {name: question for name, (question, _) in QUESTIONS.items()}
+        help_texts = {name: consequence for name, (_, consequence) in QUESTIONS.items()}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "link" in self.fields:
+            self.fields["link"].required = True
+
+    def clean_item_name(self) -> str:
+        """Refuse unknown names."""
+        return _known_names(self.cleaned_data["item_name"])
+
+    def clean_item_description(self) -> str:
+        """Refuse unknown names."""
+        return _known_names(self.cleaned_data["item_description"])
+
+    def clean_tax_category(self) -> str:
+        """Refuse what cannot be a category."""
+        category: str = self.cleaned_data["tax_category"].strip()
+        if not category.replace("-", "").isalnum() or not category.islower():
+            raise forms.ValidationError("A tax category is a word in small letters, such as saas or standard.")
+        return category
+
+
+def _known_names(text: str) -> str:
+    left = charges.PLACEHOLDER.sub("", text)
+    if "{" in left or "}" in left:
+        names = ", ".join(f"{{{name}}}" for name in charges.NAMES)
+        raise forms.ValidationError(f"Only these are filled in: {names}.")
+    return text
+
+
+def drop_override(policy_id: int, *, by: str, reason: str) -> None:
+    """Let a link follow everybody's policy again."""
+    with transaction.atomic():
+        policy = PushPolicy.objects.select_for_update(of=("self",)).filter(pk=policy_id, link__isnull=False).first()
+        if policy is None:
+            raise NotPossible("Everybody's policy cannot be dropped.")
+        policy._change_reason = reason  # type: ignore[attr-defined]  # read by simple-history
+        policy.delete()
+
+
+@admin.register(PushPolicy)
+class PushPolicyAdmin(ReasonedAdmin):
+    """One policy for everybody, and rows that override it for one link."""
+
+    form = PolicyForm
+    list_display = ("__str__", "automatic", "mode", "tax_mode", "open_periods", "resend_when_absent", "max_wait_days")
+    list_select_related = ("link",)
+    search_fields = ("link__paddle_subscription_id__exact", "link__m3ter_account_code__exact")
+    raw_id_fields = ("link",)
+    ordering = ("-link",)
+    decisions = (
+        Decision(
+            name="drop",
+            label="Drop this override",
+            permission="billing_bridge.delete_pushpolicy",
+            effect="This link's bills follow everybody's policy again. Bills already sent are not touched.",
+            done="dropped",
+            decide=drop_override,
+            offered=lambda policy: policy.link_id is not None,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Put everybody's policy first."""
+        return super().get_queryset(request).select_related("link")
+
+    def get_fields(self, request: HttpRequest, obj: PushPolicy | None = None) -> Sequence[str]:
+        """Leave out the link of everybody's policy, and the reason where nothing can be changed."""
+        names = [name for name in QUESTIONS if name != "link" or obj is None or obj.link_id is not None]
+        may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        return [*names, "reason"] if may else names
+
+    def get_readonly_fields(self, request: HttpRequest, obj: PushPolicy | None = None) -> Sequence[str]:
+        """An override stays with its link."""
+        return ("link",) if obj is not None and obj.link_id is not None else ()
+
+    def after_decision(self, request: HttpRequest, row: PushPolicy, decision: Decision) -> HttpResponse | None:
+        """Go to the list: the row is gone."""
+        return HttpResponseRedirect(showing.list_of(PushPolicy))
+
+    def story(self, request: HttpRequest, row: PushPolicy) -> Story:
+        """Say for whom this policy speaks, and what a change does."""
+        held = PushedBill.objects.filter(state=PushedBill.State.HELD, reason=PushedBill.Reason.REVIEW)
+        if row.link is not None:
+            count = held.filter(link=row.link).count()
+            whose = f"An override for {row.link.name or row.link.paddle_subscription_id} alone."
+        else:
+            count = held.count()
+            whose = "Everybody's policy, except for account links with an override of their own."
+        waiting = f"{count} bill{'s' if count != 1 else ''} of theirs wait{'s' if count == 1 else ''} for review now."
+        return Story(
+            "calm", whose, waiting, "A change holds for what is decided from now on; every change is in History."
+        )
+
+    def links(self, request: HttpRequest, row: PushPolicy) -> Sequence[Link]:
+        """Link to the account an override speaks for."""
+        return (Link("The account", showing.page_of(row.link)),) if row.link is not None else ()
