@@ -247,8 +247,17 @@ class M3terClient:
         return self._list("list bills", "/bills", Bill.from_m3ter, params)
 
     def lock_bill(self, bill_id: str) -> Bill:
-        """Lock a bill, so that nothing changes it any more; refused while it is PENDING."""
-        return self._call("lock bill", "PUT", f"/bills/{_segment(bill_id)}/lock", Bill.from_m3ter)
+        """Lock a bill, so that nothing changes it any more; refused while it is PENDING.
+
+        That it is locked already, by a call whose answer was lost perhaps, is what was wanted.
+        """
+        try:
+            return self._call("lock bill", "PUT", f"/bills/{_segment(bill_id)}/lock", Bill.from_m3ter)
+        except VendorRejected as refusal:
+            bill = None if isinstance(refusal, NotFound) else self.get_bill(bill_id)
+            if bill is None or not bill.locked:
+                raise
+            return bill
 
     # Catalogue
 
