@@ -47,7 +47,8 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
 
     if not done:
         raise Ignored(_why_nothing(story, metered=bool(wanted)))
-    event.note = f"{'; '.join(done)}.".capitalize() if len(done) == 1 else f"Done: {'; '.join(done)}."
+    words = "; ".join(done)
+    event.note = f"{words[0].upper()}{words[1:]}."
 
 
 def _bring_about(
