@@ -7,3 +7,7 @@ class BillingBridgeConfig(AppConfig):
     name = "billing_bridge"
     verbose_name = "m3ter to Paddle"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register this app's checks; importing them is enough."""
+        from billing_bridge import checks  # noqa: F401

@@ -13,10 +13,11 @@ from billing_bridge import deciding, ledger, money, owed
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import PUSH
-from integration_project import clock, installation, work
-from integration_project.errors import NotFound
+from integration_project import clock, installation, wakeups, work
+from integration_project.errors import Ignored, NotFound, Temporary
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Bill, BillLine
+from paddle_sync.models import EventAttempt, WebhookEvent
 
 State = PushedBill.State
 Reason = PushedBill.Reason
@@ -401,3 +402,38 @@ def reconsider_one(bill_id: int) -> bool:
         known.save(update_fields=("link", "serial_key"))
         _settle(known, deciding.judge(known))
         return before != (known.state, known.reason)
+
+
+# --- Notices ----------------------------------------------------------------------------------------------------------
+
+AT_MOST_EVERY = timedelta(seconds=5)
+"""However many notices name a bill, it is read this often at most."""
+
+
+def bill_noticed(event: WebhookEvent, vendors: Vendors) -> None:
+    """m3ter says that something about a bill has changed: read it, or all unfinished ones where none is named."""
+    if not event.subject_id:
+        wakeups.ask_for("poll of bills", POLL)
+        event.note = "It names no bill: all unfinished bills are looked through."
+        return
+    last_read = _last_read(event)
+    if last_read is not None and last_read > event.received_at:
+        raise Ignored("The bill was read after this notice came.")
+    if last_read is not None and clock.now() - last_read < AT_MOST_EVERY:
+        wait = AT_MOST_EVERY - (clock.now() - last_read)
+        raise Temporary("The bill was read a moment ago.", retry_after=max(wait.total_seconds(), 0.1))
+    known = import_bill(event.subject_id, vendors)
+    event.note = f"Bill read. {_outcome(known, dry_run=False).capitalize()}."
+
+
+POLL = "billing_bridge.jobs.import_new_bills"
+
+
+def _last_read(event: WebhookEvent) -> datetime | None:
+    """When a notice last had this bill read, at the earliest: the attempt had begun then."""
+    others = EventAttempt.objects.filter(
+        event__source=WebhookEvent.Source.M3TER,
+        event__subject_id=event.subject_id,
+        outcome=WebhookEvent.State.PROCESSED,
+    )
+    return others.order_by("-started_at").values_list("started_at", flat=True).first()

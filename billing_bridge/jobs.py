@@ -1,0 +1,80 @@
+"""What django-q2 and the schedule run: each opens the vendors and calls one function per claimed row."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from billing_bridge import importing, safeguards
+from billing_bridge.finishing import finish_bill
+from billing_bridge.looking import confirm_bill
+from billing_bridge.pushing import push_bill
+from billing_bridge.queues import CONFIRM, FINISH, PUSH
+from integration_project import work
+from integration_project.connections import open_vendors
+from integration_project.errors import IntegrationError
+from integration_project.vendors import Vendors
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 150.0
+"""A run ends well before its task's timeout; what is left is still new to the next one."""
+
+
+def drain_bills() -> str:
+    """Charge every bill that is due, one at a time; none while something speaks against charging at all."""
+    refusal = safeguards.why_no_push()
+    if refusal:
+        return f"Nothing is charged: {refusal}"
+    with open_vendors("push") as vendors:
+        return f"{work.drain(PUSH, partial(push_bill, vendors=vendors))} bills"
+
+
+def confirm_bills() -> str:
+    """Look for every unconfirmed charge that is due."""
+    with open_vendors("look") as vendors:
+        return f"{work.drain(CONFIRM, partial(confirm_bill, vendors=vendors))} bills"
+
+
+def finish_bills() -> str:
+    """Lock and map in m3ter what is pushed."""
+    with open_vendors("import") as vendors:
+        return f"{work.drain(FINISH, partial(finish_bill, vendors=vendors))} bills"
+
+
+def import_new_bills() -> str:
+    """Read what m3ter has approved and not locked, and judge again what waited for something else."""
+    return _go_through(importing.import_approved_bills)
+
+
+def sweep_bills() -> str:
+    """Go through every bill of the last 400 days, and look for those that m3ter no longer has."""
+    return _go_through(importing.sweep)
+
+
+def _go_through(bills: Callable[[Vendors], Iterator[importing.Seen]]) -> str:
+    reconsidered = importing.reconsider()
+    outcomes: Counter[str] = Counter()
+    end = time.monotonic() + SECONDS
+    try:
+        with open_vendors("import") as vendors:
+            for seen in bills(vendors):
+                outcomes[seen.outcome] += 1
+                if time.monotonic() > end:
+                    return f"{_summary(outcomes, reconsidered)}; the next run goes on"
+    except IntegrationError as error:
+        logger.warning("Bills were not read to the end: %s", error)
+        return f"{_summary(outcomes, reconsidered)}; not read to the end: {error}"
+    return _summary(outcomes, reconsidered)
+
+
+def check_safeguards() -> str:
+    """Look up again what charging depends on."""
+    with open_vendors("import") as vendors:
+        return safeguards.check(vendors)
+
+
+def _summary(outcomes: Counter[str], reconsidered: int) -> str:
+    parts = [f"{count} {outcome}" for outcome, count in sorted(outcomes.items())]
+    return ", ".join([*parts, f"{reconsidered} judged again"])
