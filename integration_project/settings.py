@@ -180,6 +180,7 @@ Q_CLUSTER = {
     "guard_cycle": 0.5,
     "recycle": 500,
     "catch_up": False,
+    "scheduler": False,
     "label": "Jobs",
 }
 

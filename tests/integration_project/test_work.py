@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 
 from integration_project import clock, heartbeats, pulse, wakeups, work
 from integration_project.models import Heartbeat, ScheduledJob
@@ -135,7 +136,7 @@ def test_an_expired_lease_makes_the_row_due_again_and_its_attempt_stays_counted(
 def test_a_queue_may_say_itself_what_becomes_of_expired_leases() -> None:
     seen: list[int] = []
 
-    def investigate(rows: "work.QuerySet[WebhookEvent]") -> int:
+    def investigate(rows: QuerySet[WebhookEvent]) -> int:
         seen.extend(rows.values_list("pk", flat=True))
         return rows.update(state="parked", lease=None, lease_until=None, leased_by="")
 

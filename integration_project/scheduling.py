@@ -1,0 +1,70 @@
+"""Keeps the schedule table: finds what is due, hands it to a worker, records how it went.
+
+A job's row carries its own due time and lease. A task that was lost, or died half-way, is due again when its lease is
+over; a task that comes late finds another token in the row and does nothing.
+"""
+
+import logging
+import uuid
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.utils.module_loading import import_string
+from django_q.tasks import async_task
+
+from integration_project import clock
+from integration_project.models import ScheduledJob
+from integration_project.schedules import SCHEDULES, Schedule
+
+logger = logging.getLogger(__name__)
+
+QUEUED = timedelta(seconds=60)
+"""How long a job may wait for a worker before it is handed out again."""
+RUNNING = timedelta(seconds=260)
+"""How long a job may run: a little more than the timeout of its task."""
+AFTER_FAILURE = timedelta(minutes=5)
+
+
+def hand_out_due() -> list[str]:
+    """Give every job that is due to a worker; say which."""
+    now = clock.now()
+    rows = {row.name: row for row in ScheduledJob.objects.filter(name__in=[schedule.name for schedule in SCHEDULES])}
+    missing = [schedule for schedule in SCHEDULES if schedule.name not in rows]
+    ScheduledJob.objects.bulk_create(
+        [ScheduledJob(name=schedule.name, due_at=now) for schedule in missing], ignore_conflicts=True
+    )
+    due = [schedule for schedule in SCHEDULES if schedule in missing or _is_due(rows[schedule.name], now)]
+    return [schedule.name for schedule in due if _hand_out(schedule, now)]
+
+
+def run(name: str, token: str) -> None:
+    """Run one job, as a worker's task."""
+    schedule = next(schedule for schedule in SCHEDULES if schedule.name == name)
+    now = clock.now()
+    own = ScheduledJob.objects.filter(name=name, lease=uuid.UUID(token))
+    if not own.filter(lease_until__gt=now).update(started_at=now, lease_until=now + RUNNING):
+        return
+    outcome, wait = "interrupted", schedule.every
+    try:
+        outcome = str(import_string(schedule.job)() or "done")
+    except Exception as error:
+        logger.exception("Scheduled job %s failed", name)
+        outcome, wait = f"failed: {type(error).__name__}: {error}", min(schedule.every, AFTER_FAILURE)
+    finally:
+        own.update(due_at=now + wait, finished_at=clock.now(), result=outcome[:2000], lease=None, lease_until=None)
+
+
+def _is_due(row: ScheduledJob, now: datetime) -> bool:
+    return row.due_at <= now and (row.lease_until is None or row.lease_until <= now)
+
+
+def _hand_out(schedule: Schedule, now: datetime) -> bool:
+    """Mark the job as ours to hand out; False: another host was faster."""
+    token = uuid.uuid4()
+    free = Q(lease_until=None) | Q(lease_until__lte=now)
+    if not ScheduledJob.objects.filter(free, name=schedule.name, due_at__lte=now).update(
+        lease=token, lease_until=now + QUEUED
+    ):
+        return False
+    async_task("integration_project.scheduling.run", schedule.name, token.hex)
+    return True
