@@ -329,7 +329,9 @@ class Calculator:
         more = self._origin(one, one.plan.get("standingChargeAccountingProductId"))
         for span in self._charged(one, period, in_advance=self._in_advance(one, "standingChargeBillInAdvance")):
             cycles = one.cycle.cycles_in(span.start, span.end, self.zone())
-            bill.add("STANDING_CHARGE", text, span, charge * cycles, one.template["currency"], **more)
+            bill.add(
+                "STANDING_CHARGE", text, span, rating.prorated(charge, cycles=cycles), one.template["currency"], **more
+            )
 
     def _in_advance(self, one: Attached, name: str) -> bool:
         own = one.setting(name)
@@ -364,7 +366,14 @@ class Calculator:
         if advance:
             for span in self._charged(one, period, in_advance=True):
                 cycles = one.cycle.cycles_in(span.start, span.end, self.zone())
-                bill.add("MINIMUM_SPEND", text, span, minimum * cycles, one.template["currency"], **more)
+                bill.add(
+                    "MINIMUM_SPEND",
+                    text,
+                    span,
+                    rating.prorated(minimum, cycles=cycles),
+                    one.template["currency"],
+                    **more,
+                )
 
     def _spent(self, bill: Bill, one: Attached, service: Span) -> Decimal:
         kinds = {"USAGE"}
@@ -394,13 +403,13 @@ class Calculator:
             if group.get("standingCharge"):
                 text = group.get("standingChargeDescription") or "Standing Charge"
                 paid = {**more, **self._booked(group.get("standingChargeAccountingProductId"))}
-                amount = group["standingCharge"] * cycles
+                amount = rating.prorated(group["standingCharge"], cycles=cycles)
                 bill.add("STANDING_CHARGE", text, service, amount, group["currency"], **paid)
             if group.get("minimumSpend"):
                 text = group.get("minimumSpendDescription") or f"{group['name']} Minimum Spend Adjustment"
                 members = [line for line in bill.lines if line.get("planGroupId") == group["id"]]
                 spent = sum((line["subtotal"] for line in members if line["lineItemType"] == "USAGE"), ZERO)
-                missing = rating.minimum_spend_adjustment(group["minimumSpend"] * cycles, spent)
+                missing = rating.minimum_spend_adjustment(rating.prorated(group["minimumSpend"], cycles=cycles), spent)
                 paid = {**more, **self._booked(group.get("minimumSpendAccountingProductId"))}
                 if missing:
                     bill.add("MINIMUM_SPEND", text, service, missing, group["currency"], **paid)

@@ -4,10 +4,8 @@ import calendar
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
-
-from integration_project.vendors.m3ter.simulator.rating import EXACT
 
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "ANNUALLY")
 EARLIEST = date(1970, 1, 1)
@@ -48,9 +46,9 @@ class Cycle:
             yield self.boundary(index)
             index += 1
 
-    def cycles_in(self, start: datetime, end: datetime, zone: ZoneInfo) -> Decimal:
+    def cycles_in(self, start: datetime, end: datetime, zone: ZoneInfo) -> Fraction:
         """How many cycles lie between two moments: whole ones count one, cut ones by the part that is inside."""
-        total = Decimal(0)
+        total = Fraction(0)
         index = self.index_at(start.astimezone(zone).date())
         while True:
             first, last = midnight(self.boundary(index), zone), midnight(self.boundary(index + 1), zone)
@@ -58,7 +56,7 @@ class Cycle:
                 return total
             inside = min(end, last) - max(start, first)
             if inside > timedelta(0):
-                total += EXACT.divide(Decimal(_seconds(inside)), Decimal(_seconds(last - first)))
+                total += Fraction(_seconds(inside), _seconds(last - first))
             index += 1
 
 

@@ -4,6 +4,7 @@ import decimal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 EXACT = decimal.Context(prec=40)
 ZERO = Decimal(0)
@@ -136,9 +137,9 @@ def average_unit_price(amount: Decimal, units: Decimal) -> Decimal:
     return EXACT.divide(amount, units).quantize(Decimal("0.000001"), context=EXACT).normalize() if units else ZERO
 
 
-def prorated(amount: Decimal, *, cycles: Decimal) -> Decimal:
+def prorated(amount: Decimal, *, cycles: Fraction) -> Decimal:
     """A charge per billing cycle over a number of cycles, which need not be whole."""
-    return EXACT.multiply(amount, cycles)
+    return EXACT.divide(EXACT.multiply(amount, Decimal(cycles.numerator)), Decimal(cycles.denominator))
 
 
 def minimum_spend_adjustment(minimum: Decimal, spent: Decimal) -> Decimal:
