@@ -49,9 +49,7 @@ def signed(body: bytes, *, secret: str = paddle_sample.WEBHOOK_SECRET, at: dt.da
 def post_raw(client: Client, body: bytes, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """Post bytes to Paddle's address, signed unless headers are given."""
     given = dict(signed(body)) if headers is None else dict(headers)
-    response: HttpResponse = client.post(
-        "/webhooks/paddle/", data=body, content_type="application/json", headers=given
-    )
+    response: HttpResponse = client.post("/webhooks/paddle/", data=body, content_type="application/json", headers=given)
     return response
 
 

@@ -89,7 +89,9 @@ def installation(db: None, adapters: dict[str, WsgiAdapter]) -> Installation:
 
 
 @pytest.fixture
-def deliver(db: None, adapters: dict[str, WsgiAdapter], paddle: PaddleSimulator, m3ter: M3terSimulator) -> Callable[[], int]:
+def deliver(
+    db: None, adapters: dict[str, WsgiAdapter], paddle: PaddleSimulator, m3ter: M3terSimulator
+) -> Callable[[], int]:
     """Push every webhook that is due to the application, signed afresh; gives how many were answered 200."""
 
     def push() -> int:
