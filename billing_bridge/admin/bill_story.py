@@ -34,7 +34,7 @@ HELD_NEXT: dict[str, str] = {
     Reason.CURRENCY: "Correct the currency in m3ter and approve it there again, or skip it and settle it outside.",
     Reason.NEGATIVE: "Credits are not sent to Paddle by this version: settle it in Paddle by hand, then skip it here.",
     Reason.BELOW_MINIMUM: "It can be sent again later, together with nothing else; or skip it.",
-    Reason.CHANGED: "Compare the revisions below. Settle the difference in Paddle by hand, then skip it here: that writes it off.",
+    Reason.CHANGED: "Compare the revisions below. Settle the difference in Paddle, then skip it here to write it off.",
     Reason.MISMATCH: "Correct the bill in m3ter and approve it there again; it is then read anew.",
     Reason.PERIOD_OPEN: "Wait until its period has ended, or approve it if it should be charged all the same.",
     Reason.RENEWAL_TOO_FAR: "Approve it nearer to the renewal, raise the push policy's limit, or settle it outside.",
@@ -134,7 +134,8 @@ def _unconfirmed(bill: PushedBill, why: str) -> Story:
             "bad",
             cause,
             f"It is looked for in Paddle, next {showing.relative(bill.due_at)}; it is never settled by sending again.",
-            "Wait: it settles itself when it is found. Whoever has seen the answer in Paddle may say so here.",
+            "Wait: it settles itself when it is found. Whoever has seen it in Paddle may say so here. That it is not "
+            "there can only be said after the last look-up.",
         )
     return Story(
         "bad",

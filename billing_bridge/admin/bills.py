@@ -94,7 +94,7 @@ DECISIONS = (
         "customer pays twice: look at the subscription's next transaction and its history first.",
         done="recorded as not charged and ready to be sent again",
         decide=review.charge_was_not_made,
-        offered=lambda bill: bill.state == State.UNCONFIRMED,
+        offered=lambda bill: bill.state == State.UNCONFIRMED and bill.due_at is None and bill.lease is None,
         preview=bill_story.one_line,
     ),
     Decision(
@@ -125,8 +125,8 @@ DECISIONS = (
         name="skip",
         label="Skip",
         permission="billing_bridge.review_pushedbill",
-        effect="Nothing more is charged for this bill. Resend takes that back, except where Paddle already has a part of it: "
-        "then the difference is written off.",
+        effect="Nothing more is charged for this bill. Resend takes that back, except where Paddle has a "
+        "part of it already: then the difference is written off.",
         done="skipped",
         decide=review.skip,
         offered=lambda bill: bill.state in review.HOLDABLE,

@@ -1,0 +1,27 @@
+"""The console's pages for what both flows stand on, and for the people who work with it."""
+
+from integration_project.admin.findings import FindingAdmin
+from integration_project.admin.installation import InstallationAdmin
+from integration_project.admin.machinery import (
+    CallBudgetAdmin,
+    CircuitAdmin,
+    HeartbeatAdmin,
+    ScheduledJobAdmin,
+    WebhookRefusalAdmin,
+)
+from integration_project.admin.people import ConsoleGroupAdmin, ConsoleUserAdmin, LogEntryAdmin
+from integration_project.pages.accounts import AccountLinkAdmin
+
+__all__ = [
+    "AccountLinkAdmin",
+    "CallBudgetAdmin",
+    "CircuitAdmin",
+    "ConsoleGroupAdmin",
+    "ConsoleUserAdmin",
+    "FindingAdmin",
+    "HeartbeatAdmin",
+    "InstallationAdmin",
+    "LogEntryAdmin",
+    "ScheduledJobAdmin",
+    "WebhookRefusalAdmin",
+]
