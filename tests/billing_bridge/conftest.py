@@ -1,0 +1,23 @@
+"""A subscription in the simulated Paddle, its account in the simulated m3ter, and an approved bill between them."""
+
+import pytest
+
+from integration_project.models import Installation
+from integration_project.vendors import Vendors
+from integration_project.vendors.m3ter.simulator import M3terSimulator
+from integration_project.vendors.paddle.simulator import PaddleSimulator
+from tests.billing_bridge.world import LIVE_SINCE, World
+
+
+@pytest.fixture
+def live(installation: Installation) -> Installation:
+    """Charging has begun, and everything it depends on has been looked up."""
+    installation.charge_from = LIVE_SINCE
+    installation.save(update_fields=["charge_from"])
+    return installation
+
+
+@pytest.fixture
+def world(live: Installation, paddle: PaddleSimulator, m3ter: M3terSimulator, vendors: Vendors) -> World:
+    """One subscription that renews in five days, linked to an account, and no bill yet."""
+    return World.begun(paddle, m3ter, vendors)

@@ -1,0 +1,180 @@
+"""What the tests of billing begin with, and how they move it on: one subscription, its account, its bills."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from billing_bridge import importing, jobs, review
+from billing_bridge.models import Push, PushedBill
+from billing_bridge.queues import CONFIRM, FINISH, PUSH
+from integration_project import clock, work
+from integration_project.vendors import Vendors
+from integration_project.vendors.m3ter.entities import NewAccount, NewAccountPlan
+from integration_project.vendors.m3ter.simulator import M3terSimulator
+from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
+from integration_project.vendors.paddle.simulator import PaddleSimulator
+from integration_project.vendors.paddle.simulator import sample as paddle_sample
+from paddle_sync.models import AccountLink
+from tests.builders import make_link
+
+LIVE_SINCE = dt.date(2020, 1, 1)
+RENEWS_IN = dt.timedelta(days=5)
+A_MONTH_AGO = dt.timedelta(days=25)
+LINES = (("API calls", "123.45"), ("Standing Charge", "20.00"))
+
+
+@dataclass
+class World:
+    """Both vendors, and the ids of what stands in them."""
+
+    paddle: PaddleSimulator
+    m3ter: M3terSimulator
+    vendors: Vendors
+    subscription_id: str = ""
+    account_id: str = ""
+
+    @classmethod
+    def begun(cls, paddle: PaddleSimulator, m3ter: M3terSimulator, vendors: Vendors) -> "World":
+        """Check out some weeks ago, so that the renewal is near, and link the account."""
+        world = cls(paddle, m3ter, vendors)
+        world.subscription_id, world.account_id = world.subscribe()
+        return world
+
+    def subscribe(
+        self, price_id: str = paddle_sample.PRICE_CLOUD_USD, *, currency: str = "USD", email: str = "buyer@example.com"
+    ) -> tuple[str, str]:
+        """Give a new subscription its account and link."""
+        self.paddle.clock_set(clock.now() - A_MONTH_AGO)
+        bought = self.paddle.complete_checkout(
+            email=email, items=[{"price_id": price_id, "quantity": 1}], currency=currency
+        )
+        self.paddle.clock_set(clock.now())
+        subscription_id = bought["subscription_id"]
+        today = clock.now().date()
+        account = self.vendors.m3ter.create_account(
+            NewAccount(code=subscription_id, name="Harbour Tools", email_address=email, bill_epoch=today)
+        )
+        self.vendors.m3ter.create_account_plan(
+            NewAccountPlan(
+                account_id=account.id,
+                plan_id=m3ter_sample.PLAN_SCALE,
+                start_date=clock.now() - A_MONTH_AGO,
+                bill_epoch=today,
+            )
+        )
+        make_link(subscription_id, m3ter_account_id=account.id, m3ter_account_code=subscription_id, currency=currency)
+        return subscription_id, account.id
+
+    @property
+    def link(self) -> AccountLink:
+        """The link as it is now."""
+        return AccountLink.objects.get(paddle_subscription_id=self.subscription_id)
+
+    def make_bill(
+        self,
+        lines: Sequence[tuple[str, str]] = LINES,
+        *,
+        total: str | None = None,
+        approve: bool = True,
+        account_id: str = "",
+        **fields: Any,
+    ) -> str:
+        """Have m3ter make a bill with these lines, approved unless told."""
+        job = self.m3ter.run_bill_job(account_ids=[account_id or self.account_id])
+        (bill_id,) = job["bill_ids"]
+        self.change_bill(bill_id, lines, total=total, **fields)
+        if approve:
+            self.m3ter.approve_bill(bill_id)
+        return str(bill_id)
+
+    def change_bill(
+        self, bill_id: str, lines: Sequence[tuple[str, str]] = LINES, *, total: str | None = None, **fields: Any
+    ) -> None:
+        """Overwrite what a bill says."""
+        bill = self.m3ter.memory.bills.get(bill_id)
+        pattern = bill["lineItems"][0]
+        items = [
+            {
+                **pattern,
+                "id": f"line-{number}",
+                "sequenceNumber": number,
+                "description": text,
+                "convertedSubtotal": Decimal(amount),
+            }
+            for number, (text, amount) in enumerate(lines, start=1)
+        ]
+        amount = Decimal(total) if total is not None else sum((Decimal(amount) for _, amount in lines), Decimal(0))
+        self.m3ter.change_bill(bill_id, lineItems=items, billTotal=amount, **fields)
+
+    def import_all(self) -> None:
+        """Let the poll run once."""
+        jobs.import_new_bills()
+
+    def imported(self, lines: Sequence[tuple[str, str]] = LINES, **fields: Any) -> PushedBill:
+        """Make an approved bill and import it."""
+        bill = importing.import_bill(self.make_bill(lines, **fields), self.vendors)
+        assert bill is not None
+        return bill
+
+    def approved(self, lines: Sequence[tuple[str, str]] = LINES, **fields: Any) -> PushedBill:
+        """Make a bill that Finance has approved here too."""
+        bill = self.imported(lines, **fields)
+        review.approve(bill.pk, by="finance")
+        return fresh(bill)
+
+    def pushed(self, lines: Sequence[tuple[str, str]] = LINES, **fields: Any) -> PushedBill:
+        """Make a bill and charge it."""
+        bill = self.approved(lines, **fields)
+        jobs.drain_bills()
+        bill = fresh(bill)
+        assert bill.state == PushedBill.State.PUSHED, bill.reason_detail
+        return bill
+
+    def work(self) -> None:
+        """Run every queue of bills until nothing is due."""
+        for _ in range(20):
+            if not any(work.has_due(queue, since=clock.now()) for queue in (PUSH, CONFIRM, FINISH)):
+                return
+            jobs.drain_bills()
+            jobs.confirm_bills()
+            jobs.finish_bills()
+        raise AssertionError("there is always something due")
+
+    def charges_of(self, bill: PushedBill) -> int:
+        """How often Paddle accepted a charge of this bill."""
+        return sum(
+            1 for charge in self.paddle.charges for push_id in charge.push_ids if push_id.startswith(bill.m3ter_bill_id)
+        )
+
+    def calls(self, operation: str, vendor: str = "paddle") -> int:
+        """How many requests of an operation a vendor saw."""
+        return sum(1 for call in getattr(self, vendor).calls if call.operation == operation)
+
+
+def fresh(bill: PushedBill) -> PushedBill:
+    """The bill as it is stored now."""
+    return PushedBill.objects.get(pk=bill.pk)
+
+
+def push_of(bill: PushedBill) -> Push:
+    """The bill's latest push as it is stored now."""
+    return Push.objects.filter(bill_id=bill.pk).latest("ordinal")
+
+
+def make_due(bill: PushedBill) -> None:
+    """Let the time come for which a bill waits."""
+    PushedBill.objects.filter(pk=bill.pk).update(due_at=clock.now())
+
+
+def end_lease(bill: PushedBill) -> None:
+    """Let the lease of a worker that died run out."""
+    PushedBill.objects.filter(pk=bill.pk, lease__isnull=False).update(lease_until=clock.now() - dt.timedelta(seconds=1))
+
+
+def look_through_schedule(bill: PushedBill) -> None:
+    """Look as often as the schedule says, each time when it is due."""
+    for _ in range(5):
+        make_due(bill)
+        jobs.confirm_bills()
