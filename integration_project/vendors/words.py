@@ -8,7 +8,7 @@ SHORTEST_PRIVATE = 3
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SPACES = re.compile(r"\s+")
-_EMAIL = re.compile(r"[^\s@<>\"'(),;:=]+(?:@|%40)[^\s@<>\"'(),;:=]+", re.IGNORECASE)
+_EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?]+(?:@|%40)[^\s@<>\"'(),;:=&?]+", re.IGNORECASE)
 _SECRETS = re.compile(
     r"pdl_[a-z]+_[A-Za-z0-9_+/]{8,}"  # Paddle's keys and webhook secrets
     r"|\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"
