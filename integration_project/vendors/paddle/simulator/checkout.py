@@ -151,7 +151,8 @@ class Checkout:
             limits = price["quantity"]
             if not limits["minimum"] <= quantity <= limits["maximum"]:
                 raise ControlError(f"{price['id']} is sold {limits['minimum']} to {limits['maximum']} at a time.")
-            lines.append(Line(price, self.world.memory.products[price["product_id"]], quantity))
+            free = price["trial_period"] is not None
+            lines.append(Line(price, self.world.memory.products[price["product_id"]], quantity, free=free))
         self._check_together(form, lines)
         return lines
 

@@ -11,11 +11,12 @@ from integration_project.vendors.paddle.simulator.envelope import Json
 
 @dataclass(frozen=True)
 class Line:
-    """One thing sold. The ids of a price and product not created yet are None."""
+    """One thing sold. The ids of a price and product not created yet are None; what a trial gives costs nothing."""
 
     price: Json
     product: Json
     quantity: int
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def split(amount: int, *, inclusive: bool, rate: Decimal) -> Amounts:
 
 def line_amounts(line: Line, country: str | None) -> tuple[Amounts, Amounts]:
     """What one unit costs, and what the line costs."""
-    amount, rate = unit_amount(line.price, country), tax_rate(country)
+    amount, rate = 0 if line.free else unit_amount(line.price, country), tax_rate(country)
     inclusive = line.price["tax_mode"] == "internal"
     return (
         split(amount, inclusive=inclusive, rate=rate),
