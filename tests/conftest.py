@@ -11,10 +11,12 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils.module_loading import import_string
-from hypothesis import HealthCheck, settings as hypothesis_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
 
-from integration_project import clock, installation as installing, wakeups, work
+from integration_project import clock, wakeups, work
+from integration_project import installation as installing
 from integration_project.models import Installation
 from integration_project.queues import all_queues
 from integration_project.vendors import VendorConfig, Vendors, connect

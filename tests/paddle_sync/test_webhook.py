@@ -194,7 +194,8 @@ def test_a_notification_is_stored_as_it_came_and_due_at_once(client: Client) -> 
     assert event.occurred_at == dt.datetime(2026, 3, 1, 9, 0, 1, 123456, tzinfo=dt.UTC)
     assert (event.paddle_subscription_id, event.paddle_customer_id) == ("sub_1", "ctm_1")
     assert (event.subject_id, event.serial_key, event.state) == ("sub_1", "sub_1", "received")
-    assert event.due_at is not None and before <= event.due_at <= clock.now()
+    assert event.due_at is not None
+    assert before <= event.due_at <= clock.now()
     assert json.loads(event.payload.body) == envelope
 
 
