@@ -33,7 +33,7 @@ class ChargeItem:
             raise ValueError("a charge's item names either a product id or a product of its own")
         if self.product_name is not None and self.tax_category is None:
             raise ValueError("a product of its own needs a tax category")
-        if isinstance(self.amount_minor, bool) or not isinstance(self.amount_minor, int) or self.amount_minor <= 0:
+        if type(self.amount_minor) is not int or self.amount_minor <= 0:
             raise ValueError("a charge's item is a whole amount above zero")
 
     def to_paddle(self) -> dict[str, Any]:
