@@ -1,15 +1,16 @@
 """One loop from checkout to payment, told step by step; each step is read back from the vendors before the next."""
 
+import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.management.base import OutputWrapper
 
-from billing_bridge import review
+from billing_bridge import money, review
 from billing_bridge.models import PushedBill
 from integration_project import clock, connections, installation
 from integration_project.demo.calendar import Days, noon
@@ -27,20 +28,12 @@ from paddle_sync.models import AccountLink, PlanMapping, WebhookEvent
 PATIENCE_SECONDS = 60
 TURN_SECONDS = 0.1
 CALLS_A_DAY = 420
+ROW = "  {:<9} {:<7} {}"
 Found = TypeVar("Found")
 
 
 class NotThere(Exception):
     """A step did not happen; the text says what was awaited and what is there instead."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A step of the story and the proof that it happened."""
-
-    step: str
-    where: str
-    what: str
 
 
 @dataclass
@@ -52,12 +45,10 @@ class Story:
     m3ter: Controls
     days: Days
     say: Callable[[str], None]
-    seen: list[Seen] = field(default_factory=list)
 
     def note(self, step: str, where: str, what: str) -> None:
-        """Keep a proved step, and say it."""
-        self.seen.append(Seen(step, where, what))
-        self.say(f"  {step:<12} {where:<7} {what}")
+        """Say a step that was proved: a row of the table."""
+        self.say(ROW.format(step, where, what))
 
 
 def tell(out: OutputWrapper, *, once: bool) -> int:
@@ -67,6 +58,7 @@ def tell(out: OutputWrapper, *, once: bool) -> int:
         out.write(text)
         out.flush()
 
+    logging.getLogger("integration_project").setLevel(logging.WARNING)  # the calls are in the vendors' logs
     logins = let_in()
     with connections.open_vendors("import") as vendors:
         days = Days.around(clock.now())
@@ -86,7 +78,7 @@ def tell(out: OutputWrapper, *, once: bool) -> int:
 
 def run(story: Story) -> None:
     """From checkout to payment."""
-    story.say("")
+    story.say("\n" + ROW.format("STEP", "WHERE", "WHAT WAS READ BACK THERE"))
     prepare(story)
     link = check_out(story)
     use(story, link)
@@ -196,7 +188,8 @@ def charge(story: Story, link: AccountLink, bill_id: str) -> None:
         if push_id in entry.push_ids
     ]
     require(len(charged) == 1, f"Paddle's history has {len(charged)} charges with push id {push_id} instead of one")
-    story.note("charge", "Paddle", f"{push_id}: {charged[0].amount_of(push_id)} minor units with the next renewal")
+    amount = money.words(charged[0].amount_of(push_id), link.currency)
+    story.note("charge", "Paddle", f"{push_id}: {amount}, to be collected with the next renewal")
     locked = wait_for(
         lambda: next((each for each in (story.vendors.m3ter.get_bill(bill_id),) if each.locked), None),
         lambda: f"the lock of bill {bill_id} in m3ter",
@@ -229,7 +222,8 @@ def renew(story: Story, link: AccountLink, bill_id: str) -> None:
     )
     amount = carrying[0].amount_of(push_id)
     require(paid.paid == paid.payable == amount, f"paid {paid.paid}, payable {paid.payable}, collected {amount}")
-    story.note("payment", "here", f"{paid.paid} of {paid.payable} minor units {paid.currency} paid by the customer")
+    words = f"{money.words(paid.paid, paid.currency)} of {money.words(paid.payable, paid.currency)}"
+    story.note("payment", "here", f"{words} paid by the customer")
 
 
 def leave_something_to_do(story: Story) -> None:
