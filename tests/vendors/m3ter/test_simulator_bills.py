@@ -1,0 +1,629 @@
+"""Bills of the simulated m3ter: what they hold, when they fall due, and their life cycle."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from integration_project.vendors.m3ter.simulator import sample
+from tests.vendors.m3ter.organisation import Organisation
+
+APRIL = "2026-04-01T00:00:00Z"
+
+
+def lines(bill: Any) -> list[tuple[str, Decimal]]:
+    return [(line["lineItemType"], line["convertedSubtotal"]) for line in bill["lineItems"]]
+
+
+@pytest.fixture
+def subscribed(organisation: Organisation) -> Any:
+    """An account in US dollars on the Scale plan since February."""
+    account = organisation.account()
+    organisation.plan_on(account)
+    return account
+
+
+# What a bill holds.
+
+
+def test_a_bill_has_tiered_usage_and_the_standing_charge(organisation: Organisation, subscribed: Any) -> None:
+    organisation.use(12_600)
+
+    bill = organisation.bill()
+
+    assert lines(bill) == [("USAGE", Decimal(219)), ("STANDING_CHARGE", Decimal(20))]
+    assert (bill["billTotal"], bill["currency"], bill["currencyConversions"]) == (Decimal(239), "USD", [])
+    usage = bill["lineItems"][0]
+    assert (usage["quantity"], usage["units"], usage["unit"]) == (12_600, 12_600, "calls")
+    assert [band["bandUnits"] for band in usage["usagePerPricingBand"]] == [1000, 9000, 2600]
+    assert [band["bandSubtotal"] for band in usage["usagePerPricingBand"]] == [0, 180, 39]
+    assert usage["averageUnitPrice"] == Decimal("0.017381")
+    assert (usage["servicePeriodStartDate"], usage["servicePeriodEndDate"]) == (
+        "2026-02-01T00:00:00Z",
+        "2026-03-01T00:00:00Z",
+    )
+
+
+def test_a_bill_names_its_period_and_dates(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+
+    assert {name: bill[name] for name in bill if "Date" in name and name != "createdDate"} == {
+        "startDate": "2026-02-01",
+        "endDate": "2026-03-01",
+        "startDateTimeUTC": "2026-02-01T00:00:00.000Z",
+        "endDateTimeUTC": "2026-03-01T00:00:00.000Z",
+        "billDate": "2026-03-01",
+        "dueDate": "2026-03-15",
+        "externalInvoiceDate": "2026-03-01",
+        "lastCalculatedDate": bill["lastCalculatedDate"],
+    }
+    assert (bill["status"], bill["locked"], bill["version"]) == ("PENDING", False, 1)
+    assert (bill["billingFrequency"], bill["billFrequencyInterval"], bill["timezone"]) == ("MONTHLY", 1, "UTC")
+    assert bill["sequentialInvoiceNumber"] == "GAUGE-101"
+
+
+def test_volume_pricing_and_the_minimum_spend(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(), sample.PLAN_BULK)
+    organisation.use(1_000)
+
+    bill = organisation.bill()
+
+    assert lines(bill) == [("USAGE", Decimal(30)), ("STANDING_CHARGE", Decimal(20)), ("MINIMUM_SPEND", Decimal(20))]
+    assert bill["lineItems"][2]["description"] == "Gauge Cloud minimum"
+
+
+def test_enough_usage_needs_no_minimum(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(), sample.PLAN_BULK)
+    organisation.use(6_000)
+
+    assert lines(organisation.bill()) == [("USAGE", Decimal(60)), ("STANDING_CHARGE", Decimal(20))]
+
+
+def test_amounts_are_converted_into_the_accounts_currency(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(currency="EUR"))
+    organisation.use(1_003)
+
+    bill = organisation.bill()
+
+    usage, standing = bill["lineItems"]
+    assert (usage["subtotal"], usage["currency"], usage["conversionRate"]) == (Decimal("0.06"), "USD", Decimal("0.92"))
+    assert (usage["convertedSubtotal"], standing["convertedSubtotal"]) == (Decimal("0.06"), Decimal("18.40"))
+    assert (bill["currency"], bill["billTotal"]) == ("EUR", Decimal("18.46"))
+    assert bill["currencyConversions"] == [{"from": "USD", "to": "EUR", "multiplier": Decimal("0.92")}]
+
+
+def test_without_a_conversion_rate_the_account_gets_no_bill_and_others_do(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(code="yen", currency="JPY"))
+    organisation.plan_on(organisation.account())
+
+    job = organisation.sim.run_bill_job(bill_date="2026-03-01")
+
+    assert [failure["error"] for failure in job["failures"]] == ["No currency conversion from USD to JPY"]
+    assert [bill["accountCode"] for bill in organisation.get("/bills")["data"]] == ["harbour-tools"]
+
+
+def test_a_plan_that_begins_inside_the_period_pays_a_part_of_the_standing_charge(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(), startDate="2026-02-22T00:00:00Z")
+
+    bill = organisation.bill()
+
+    assert lines(bill) == [("STANDING_CHARGE", Decimal(5))]
+    assert bill["lineItems"][0]["servicePeriodStartDate"] == "2026-02-22T00:00:00Z"
+    assert bill["startDate"] == "2026-02-01"
+
+
+def test_a_replaced_plan_is_billed_up_to_the_change_and_the_new_one_from_it(
+    organisation: Organisation, subscribed: Any
+) -> None:
+    plan = organisation.get("/accountplans", account=subscribed["id"])["data"][0]
+    body = {"accountId": subscribed["id"], "planId": sample.PLAN_BULK, "startDate": "2026-02-15T00:00:00Z"}
+    organisation.post(f"/accountplans/{plan['id']}/replace", body)
+    organisation.use(2_000, at="2026-02-14T23:59:59Z")
+    organisation.use(3_000, at="2026-02-15T00:00:00Z")
+
+    bill = organisation.bill()
+
+    charged = [(line["lineItemType"], line["planId"], line["subtotal"]) for line in bill["lineItems"]]
+    assert charged == [
+        ("USAGE", sample.PLAN_SCALE, Decimal(20)),
+        ("USAGE", sample.PLAN_BULK, Decimal(90)),
+        ("STANDING_CHARGE", sample.PLAN_SCALE, Decimal(10)),
+        ("STANDING_CHARGE", sample.PLAN_BULK, Decimal(10)),
+    ]
+
+
+def test_a_plan_group_is_charged_for_each_of_its_plans(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(), planId=None, planGroupId=sample.GROUP_BUNDLE)
+    organisation.use(2_000)
+
+    bill = organisation.bill()
+
+    assert lines(bill) == [("USAGE", Decimal(20)), ("STANDING_CHARGE", Decimal(20)), ("STANDING_CHARGE", Decimal(12))]
+    assert {line["planGroupId"] for line in bill["lineItems"]} == {sample.GROUP_BUNDLE}
+    assert [line["productCode"] for line in bill["lineItems"]] == ["gauge-cloud", "gauge-cloud", "gauge-seats"]
+
+
+def add_pricing(organisation: Organisation, **fields: Any) -> Any:
+    return organisation.post(
+        "/pricings",
+        {
+            "planId": sample.PLAN_SCALE,
+            "aggregationId": sample.AGGREGATION,
+            "startDate": "2026-01-01T00:00:00Z",
+            "cumulative": True,
+            "pricingBands": [{"lowerLimit": 0, "fixedPrice": 0, "unitPrice": 0.01}],
+            **fields,
+        },
+    )
+
+
+def test_credit_pricing_gives_a_negative_line_capped_by_the_product(
+    organisation: Organisation, subscribed: Any
+) -> None:
+    add_pricing(organisation, type="PRODUCT_CREDIT", description="Goodwill")
+    organisation.use(2_000)
+
+    bill = organisation.bill()
+
+    assert lines(bill) == [("USAGE", Decimal(20)), ("STANDING_CHARGE", Decimal(20)), ("USAGE_CREDIT", Decimal(-20))]
+    assert bill["lineItems"][2]["description"] == "Goodwill"
+    assert bill["billTotal"] == Decimal(20)
+
+
+def test_a_large_credit_takes_the_bill_to_zero_and_not_below(organisation: Organisation, subscribed: Any) -> None:
+    add_pricing(
+        organisation, type="GLOBAL_CREDIT", pricingBands=[{"lowerLimit": 0, "fixedPrice": 1000, "unitPrice": 0}]
+    )
+    organisation.use(2_000)
+
+    assert organisation.bill()["billTotal"] == Decimal(0)
+
+
+def test_segmented_pricing_counts_only_its_segment_and_names_it(organisation: Organisation, subscribed: Any) -> None:
+    add_pricing(organisation, segment={"endpoint": "search"})
+    organisation.post(
+        "/measurements",
+        {
+            "measurements": [
+                {
+                    "uid": f"s{number}",
+                    "meter": "api_calls",
+                    "account": "harbour-tools",
+                    "ts": "2026-02-10T00:00:00Z",
+                    "measure": {"calls": 500},
+                    "what": {"endpoint": endpoint},
+                }
+                for number, endpoint in enumerate(["search", "export"])
+            ]
+        },
+    )
+
+    bill = organisation.bill()
+
+    segmented = [line for line in bill["lineItems"] if line["segment"]]
+    assert [(line["description"], line["quantity"]) for line in segmented] == [("API calls (search)", 500)]
+
+
+def test_tiers_that_span_the_plan_go_on_where_the_last_period_ended(organisation: Organisation) -> None:
+    pricing = organisation.sim.memory.pricings.get(sample.PRICING_SCALE)
+    assert pricing is not None
+    pricing["tiersSpanPlan"] = True
+    organisation.plan_on(organisation.account())
+    organisation.use(1_000, at="2026-02-10T00:00:00Z")
+    organisation.use(1_000, at="2026-03-02T00:00:00Z")
+
+    organisation.sim.clock_set(APRIL)
+    organisation.sim.run_bill_job()
+
+    march, february = organisation.get("/bills")["data"]
+    assert lines(february)[0] == ("USAGE", Decimal(0))
+    assert lines(march)[0] == ("USAGE", Decimal(20))
+
+
+def test_negative_measurements_correct_earlier_ones(organisation: Organisation, subscribed: Any) -> None:
+    organisation.use(5_000)
+    organisation.use(-1_000)
+
+    usage = organisation.bill()["lineItems"][0]
+
+    assert (usage["quantity"], usage["convertedSubtotal"]) == (4_000, Decimal(60))
+
+
+def test_charges_in_advance_are_for_the_next_period(organisation: Organisation) -> None:
+    config = organisation.sim.memory.organization_config
+    config["standingChargeBillInAdvance"] = True
+    for row in [*organisation.sim.memory.plan_templates, *organisation.sim.memory.plans]:
+        row["standingChargeBillInAdvance"] = None
+    organisation.plan_on(organisation.account())
+    organisation.sim.clock_set(APRIL)
+
+    organisation.sim.run_bill_job()
+
+    march, february = organisation.get("/bills")["data"]
+    periods = [[line["servicePeriodStartDate"][:10] for line in bill["lineItems"]] for bill in (february, march)]
+    assert periods == [["2026-02-01", "2026-03-01"], ["2026-04-01"]]
+
+
+# When bills fall due.
+
+
+def test_the_account_bill_epoch_is_the_first_bill_date_and_the_anchor(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(billEpoch="2026-03-08"), startDate="2026-02-12T09:00:00Z")
+    organisation.sim.clock_set("2026-05-20T00:00:00Z")
+
+    organisation.sim.run_bill_job()
+
+    bills = organisation.get("/bills")["data"][::-1]
+    assert [bill["billDate"] for bill in bills] == ["2026-03-08", "2026-04-08", "2026-05-08"]
+    assert bills[0]["lineItems"][0]["servicePeriodStartDate"] == "2026-02-12T09:00:00Z"
+
+
+def test_before_the_epoch_there_is_no_bill(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(billEpoch="2026-02-15"), startDate="2026-01-01T00:00:00Z")
+
+    assert organisation.sim.run_bill_job(bill_date="2026-02-14")["bill_ids"] == []
+
+    bill = organisation.get(f"/bills/{organisation.sim.run_bill_job(bill_date='2026-02-15')['bill_ids'][0]}")
+    assert (bill["startDate"], bill["endDate"]) == ("2026-01-01", "2026-02-15")
+    assert lines(bill) == [("STANDING_CHARGE", Decimal("29.03"))]
+
+
+def test_a_moved_epoch_counts_from_the_next_unbilled_period(organisation: Organisation) -> None:
+    account = organisation.account()
+    organisation.plan_on(account)
+    organisation.bill()
+    body = {"name": account["name"], "code": account["code"], "emailAddress": account["emailAddress"], "version": 1}
+    organisation.put(f"/accounts/{account['id']}", {**body, "billEpoch": "2026-04-10"})
+
+    organisation.sim.run_bill_job(bill_date="2026-05-10")
+
+    periods = [(bill["startDate"], bill["endDate"]) for bill in organisation.get("/bills")["data"]][::-1]
+    assert periods == [("2026-02-01", "2026-03-01"), ("2026-03-01", "2026-04-10"), ("2026-04-10", "2026-05-10")]
+
+
+def test_without_an_epoch_the_organisations_counts(organisation: Organisation) -> None:
+    account = organisation.account(billEpoch=None)
+    organisation.plan_on(account, startDate="2026-02-12T00:00:00Z")
+
+    assert organisation.bill()["billDate"] == "2026-03-01"
+
+
+def test_an_account_plan_can_have_an_epoch_of_its_own(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(), billEpoch="2026-02-20")
+
+    assert organisation.bill()["billDate"] == "2026-02-20"
+
+
+def test_days_begin_in_the_organisations_time_zone(organisation: Organisation, subscribed: Any) -> None:
+    organisation.sim.memory.organization_config["timezone"] = "America/New_York"
+    organisation.use(2_000, at="2026-03-01T04:59:59Z")
+    organisation.use(9_999, at="2026-03-01T05:00:00Z")
+
+    bill = organisation.bill()
+
+    assert (bill["timezone"], bill["endDateTimeUTC"]) == ("America/New_York", "2026-03-01T05:00:00.000Z")
+    assert bill["lineItems"][0]["quantity"] == 2_000
+
+
+def test_a_plan_that_ended_gets_no_more_bills(organisation: Organisation) -> None:
+    organisation.plan_on(organisation.account(), endDate="2026-03-01T00:00:00Z")
+    organisation.sim.clock_set("2026-06-01T00:00:00Z")
+
+    organisation.sim.run_bill_job()
+
+    assert [bill["billDate"] for bill in organisation.get("/bills")["data"]] == ["2026-03-01"]
+
+
+def test_a_bill_for_an_open_period_can_be_asked_for(organisation: Organisation, subscribed: Any) -> None:
+    organisation.use(2_000)
+
+    job = organisation.sim.run_bill_job(bill_date="2026-04-01")
+
+    assert [organisation.get(f"/bills/{bill_id}")["endDate"] for bill_id in job["bill_ids"]] == [
+        "2026-03-01",
+        "2026-04-01",
+    ]
+
+
+def test_running_the_same_period_again_updates_its_bill(organisation: Organisation, subscribed: Any) -> None:
+    first = organisation.bill()
+    organisation.use(2_000)
+
+    second = organisation.bill()
+
+    assert (second["id"], second["version"], second["billTotal"]) == (first["id"], 2, Decimal(40))
+    assert len(organisation.get("/bills")["data"]) == 1
+
+
+def test_empty_bills_can_be_suppressed(organisation: Organisation) -> None:
+    organisation.sim.memory.organization_config["suppressedEmptyBills"] = True
+    plan = organisation.post(
+        "/plans", {"planTemplateId": sample.TEMPLATE_CLOUD, "name": "Free", "code": "free", "standingCharge": 0}
+    )
+    organisation.plan_on(organisation.account(), plan["id"])
+
+    assert organisation.sim.run_bill_job(bill_date="2026-03-01")["bill_ids"] == []
+
+
+# Life cycle.
+
+
+def test_an_approved_bill_says_when_and_by_whom(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+
+    organisation.post("/bills/approve", {"billIds": [bill["id"]]})
+
+    approved = organisation.get(f"/bills/{bill['id']}")
+    assert (approved["status"], approved["version"]) == ("APPROVED", 2)
+    assert approved["dtApproved"] == "2026-03-10T12:00:00.000Z"
+    assert approved["approvedBy"]
+
+
+def test_approving_answers_with_a_sentence_only(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+
+    assert organisation.post("/bills/approve", {"billIds": [bill["id"]]}) == {"message": "1 bills approved"}
+
+
+def test_approving_twice_changes_nothing(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+    organisation.sim.approve_bill(bill["id"])
+
+    assert organisation.sim.approve_bill(bill["id"])["version"] == 2
+
+
+@pytest.mark.parametrize("body", [{}, {"billIds": []}, {"billIds": ["nobody"]}, {"billIds": "x"}])
+def test_a_wrong_approval_is_refused(organisation: Organisation, body: Any) -> None:
+    organisation.refusal("POST", "/bills/approve", body)
+
+
+def test_an_approval_can_be_taken_back(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+    path = f"/bills/{bill['id']}/status"
+    organisation.put(path, {"status": "APPROVED"})
+
+    pending = organisation.put(path, {"status": "PENDING"})
+
+    assert (pending["status"], pending["version"]) == ("PENDING", 3)
+    assert "dtApproved" not in pending
+    organisation.refusal("PUT", path, {"status": "PAID"})
+
+
+def test_recalculating_an_approved_bill_moves_it_back_to_pending(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+    organisation.sim.approve_bill(bill["id"])
+    organisation.use(2_000)
+
+    recalculated = organisation.sim.recalculate(bill["id"])
+
+    assert (recalculated["status"], recalculated["version"], recalculated["billTotal"]) == ("PENDING", 3, Decimal(40))
+    assert "approvedBy" not in recalculated
+
+
+def test_a_bill_job_that_includes_an_approved_bill_does_the_same(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+    organisation.sim.approve_bill(bill["id"])
+
+    assert organisation.bill()["status"] == "PENDING"
+
+
+def test_recalculation_through_the_api_takes_its_steps(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+    organisation.sim.approve_bill(bill["id"])
+
+    job = organisation.post("/billjobs/recalculate", {"billIds": [bill["id"]]})
+    statuses = [organisation.get(f"/billjobs/{job['id']}")["status"] for _ in range(4)]
+
+    assert (job["status"], job["type"], job["total"]) == ("PENDING", "RECALCULATE", 1)
+    assert statuses == ["INITIALIZING", "RUNNING", "COMPLETE", "COMPLETE"]
+    assert organisation.get(f"/bills/{bill['id']}")["status"] == "PENDING"
+
+
+def test_a_pending_bill_cannot_be_locked(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+
+    assert organisation.refusal("PUT", f"/bills/{bill['id']}/lock") == "Bill is PENDING and cannot be locked"
+    assert organisation.get(f"/bills/{bill['id']}")["locked"] is False
+
+
+def test_a_locked_bill_is_out_of_reach(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+    organisation.sim.approve_bill(bill["id"])
+    locked = organisation.put(f"/bills/{bill['id']}/lock", None)
+    organisation.use(5_000)
+
+    organisation.sim.recalculate(bill["id"])
+    organisation.sim.run_bill_job(bill_date="2026-03-01")
+    organisation.refusal("PUT", f"/bills/{bill['id']}/status", {"status": "PENDING"})
+    organisation.refusal("PUT", f"/bills/{bill['id']}/lock")
+    organisation.refusal("DELETE", f"/bills/{bill['id']}")
+
+    assert (locked["locked"], locked["version"], bool(locked["dtLocked"])) == (True, 3, True)
+    assert organisation.get(f"/bills/{bill['id']}") == locked
+
+
+def test_locking_twice_can_be_assumed_harmless(organisation: Organisation, subscribed: Any) -> None:
+    organisation.sim.assume(locking_twice_is_refused=False)
+    bill = organisation.bill()
+    organisation.sim.approve_bill(bill["id"])
+    locked = organisation.put(f"/bills/{bill['id']}/lock", None)
+
+    assert organisation.put(f"/bills/{bill['id']}/lock", None) == locked
+
+
+def test_a_deleted_bill_is_gone(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+
+    organisation.call("DELETE", f"/bills/{bill['id']}")
+
+    organisation.refusal("GET", f"/bills/{bill['id']}", status=404)
+    assert organisation.get("/bills")["data"] == []
+
+
+def test_a_lock_date_locks_what_ended_and_moving_it_back_unlocks(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+    organisation.refusal("PUT", "/billconfig", {"version": 1, "billLockDate": "2026-03-01"})
+    organisation.sim.approve_bill(bill["id"])
+
+    organisation.put("/billconfig", {"version": 1, "billLockDate": "2026-03-01"})
+    locked = organisation.get(f"/bills/{bill['id']}")["locked"]
+    organisation.put("/billconfig", {"version": 2, "billLockDate": "2026-02-01"})
+
+    assert (locked, organisation.get(f"/bills/{bill['id']}")["locked"]) == (True, False)
+
+
+def test_bills_approve_themselves_after_the_grace_period(organisation: Organisation, subscribed: Any) -> None:
+    config = organisation.sim.memory.organization_config
+    config.update(autoApproveBillsGracePeriod=2, autoApproveBillsGracePeriodUnit="HOURS")
+    bill = organisation.bill()
+
+    organisation.sim.clock_move(hours=1)
+    organisation.sim.tick()
+    early = organisation.get(f"/bills/{bill['id']}")["status"]
+    organisation.sim.clock_move(hours=1)
+    organisation.sim.tick()
+
+    assert (early, organisation.get(f"/bills/{bill['id']}")["status"]) == ("PENDING", "APPROVED")
+
+
+# Bill jobs.
+
+
+def test_a_job_walks_through_its_states_and_bills_at_the_end(organisation: Organisation, subscribed: Any) -> None:
+    job = organisation.post("/billjobs", {"billDate": "2026-03-01", "accountIds": [subscribed["id"]]})
+
+    seen = []
+    while not seen or seen[-1]["status"] != "COMPLETE":
+        assert organisation.get("/bills")["data"] == []
+        seen.append(organisation.get(f"/billjobs/{job['id']}"))
+
+    assert [job["status"], *(each["status"] for each in seen)] == ["PENDING", "INITIALIZING", "RUNNING", "COMPLETE"]
+    assert (job["type"], job["total"], job["pending"], seen[-1]["pending"]) == ("CREATE", 1, 1, 0)
+    assert seen[-1]["billIds"] == [organisation.get("/bills")["data"][0]["id"]]
+    assert None not in job.values()
+
+
+def test_ten_jobs_may_run_at_once_and_no_more(organisation: Organisation) -> None:
+    jobs = [organisation.post("/billjobs", {}) for _ in range(10)]
+
+    assert organisation.refusal("POST", "/billjobs", {}, status=429) == "Too many bill jobs are running"
+
+    organisation.post(f"/billjobs/{jobs[0]['id']}/cancel", {})
+    organisation.post("/billjobs", {})
+    assert len(organisation.get("/billjobs", active="true", pageSize=100)["data"]) == 10
+    assert [job["id"] for job in organisation.get("/billjobs", status="CANCELLED")["data"]] == [jobs[0]["id"]]
+
+
+def test_a_finished_job_cannot_be_cancelled(organisation: Organisation) -> None:
+    job = organisation.sim.run_bill_job()
+
+    organisation.refusal("POST", f"/billjobs/{job['id']}/cancel")
+
+
+def test_a_job_can_bill_in_another_currency(organisation: Organisation, subscribed: Any) -> None:
+    job = organisation.post("/billjobs", {"billDate": "2026-03-01", "targetCurrency": "GBP"})
+    for _ in range(3):
+        organisation.get(f"/billjobs/{job['id']}")
+
+    assert [
+        (bill["currency"], bill["billTotal"]) for bill in organisation.get("/bills", includeBillTotal="true")["data"]
+    ] == [("GBP", Decimal("15.80"))]
+
+
+# Reading.
+
+
+@pytest.fixture
+def three(organisation: Organisation) -> list[Any]:
+    """Bills of February, March and April; the first approved, the second approved and locked."""
+    organisation.plan_on(organisation.account())
+    organisation.sim.clock_set("2026-05-05T00:00:00Z")
+    first, second, third = organisation.sim.run_bill_job()["bill_ids"]
+    organisation.sim.approve_bill(first)
+    organisation.sim.approve_bill(second)
+    organisation.put(f"/bills/{second}/lock", None)
+    return [first, second, third]
+
+
+@pytest.mark.parametrize(
+    ("params", "found"),
+    [
+        ({}, [2, 1, 0]),
+        ({"status": "APPROVED"}, [1, 0]),
+        ({"status": "APPROVED", "locked": "false"}, [0]),
+        ({"locked": "true"}, [1]),
+        ({"billDate": "2026-04-01"}, [1]),
+        ({"billDateStart": "2026-04-01"}, [2, 1]),
+        ({"billDateEnd": "2026-04-01"}, [0]),
+        ({"externalInvoiceDateStart": "2026-03-02", "externalInvoiceDateEnd": "2026-05-01"}, [1]),
+        ({"billingFrequency": "ANNUALLY"}, []),
+        ({"accountId": "nobody"}, []),
+    ],
+)
+def test_bills_are_filtered(
+    organisation: Organisation, three: list[Any], params: dict[str, str], found: list[int]
+) -> None:
+    bills = organisation.get("/bills", **params)["data"]
+
+    assert [three.index(bill["id"]) for bill in bills] == found
+
+
+def test_bills_are_found_by_id_and_job(organisation: Organisation, three: list[Any]) -> None:
+    job = organisation.get("/billjobs")["data"][0]
+
+    by_id = organisation.get("/bills", ids=f"{three[0]},{three[2]}")["data"]
+    by_job = organisation.get("/bills", billJobId=job["id"])["data"]
+
+    assert ([bill["id"] for bill in by_id], len(by_job)) == ([three[2], three[0]], 3)
+
+
+@pytest.mark.parametrize("params", [{"status": "PAID"}, {"billDateStart": "March"}, {"locked": "maybe"}])
+def test_a_wrong_filter_is_refused(organisation: Organisation, three: list[Any], params: dict[str, str]) -> None:
+    organisation.refusal("GET", "/bills", params=params)
+
+
+def test_a_list_has_lines_and_totals_only_as_asked(organisation: Organisation, three: list[Any]) -> None:
+    plain = organisation.get("/bills")["data"][0]
+    asked = organisation.get("/bills", excludeLineItems="true", includeBillTotal="true")["data"][0]
+
+    assert ("lineItems" in plain, "billTotal" in plain) == (True, False)
+    assert ("lineItems" in asked, asked["billTotal"]) == (False, Decimal(20))
+
+
+def test_the_latest_bill_and_all_bills_of_an_account(organisation: Organisation, three: list[Any]) -> None:
+    account_id = organisation.get(f"/bills/{three[0]}")["accountId"]
+
+    latest = organisation.get(f"/bills/latest/{account_id}")
+    every = organisation.get(f"/bills/accountid/{account_id}")["data"]
+
+    assert (latest["id"], len(every)) == (three[2], 3)
+    organisation.refusal("GET", "/bills/latest/nobody", status=404)
+
+
+def test_bills_are_searched(organisation: Organisation, three: list[Any]) -> None:
+    found = organisation.get("/bills/search", searchQuery="locked:false$billDate>=2026-03-02")["data"]
+
+    assert [bill["id"] for bill in found] == [three[2]]
+
+
+def test_lines_are_read_page_by_page_and_one_by_one(organisation: Organisation, subscribed: Any) -> None:
+    organisation.use(2_000)
+    bill = organisation.bill()
+    path = f"/bills/{bill['id']}/lineitems"
+
+    first = organisation.get(path, pageSize=1)
+    second = organisation.get(path, pageSize=1, nextToken=first["nextToken"])
+    line = organisation.get(f"{path}/{first['data'][0]['id']}")
+
+    assert [each["lineItemType"] for each in first["data"] + second["data"]] == ["USAGE", "STANDING_CHARGE"]
+    assert line == first["data"][0]
+    assert (line["billId"], len(line["bandUsage"])) == (bill["id"], 2)
+    organisation.refusal("GET", f"{path}/nothing", status=404)
+
+
+def test_a_bill_can_be_bent_for_a_rehearsal(organisation: Organisation, subscribed: Any) -> None:
+    bill = organisation.bill()
+
+    bent = organisation.sim.change_bill(bill["id"], currency="XXX", billTotal=Decimal("-3.10"))
+
+    assert (bent["currency"], bent["billTotal"], bent["version"]) == ("XXX", Decimal("-3.10"), 2)
