@@ -404,7 +404,8 @@ class ReasonedAdmin(LedgerAdmin):
         versions = list(
             self.model.log.filter(id=unquote(object_id)).select_related("history_user").order_by("-history_id")[:200]
         )
-        if not versions:
+        row = versions[0].instance if versions else self.get_object(request, unquote(object_id))
+        if row is None:
             raise Http404
         panel = Panel(
             "History",
@@ -418,14 +419,14 @@ class ReasonedAdmin(LedgerAdmin):
                 )
                 for version, earlier in zip(versions, [*versions[1:], None], strict=True)
             ],
-            empty="",
+            empty="Nobody has changed it since it came with the application.",
         )
         context = {
             **self.admin_site.each_context(request),
-            "title": f"History: {versions[0].history_object}",
+            "title": f"History: {row}",
             "opts": self.opts,
             "panels": [panel],
-            "back": self.page_after(versions[0].instance),
+            "back": self.page_after(row),
             **(extra_context or {}),
         }
         request.current_app = self.admin_site.name  # type: ignore[attr-defined]

@@ -114,7 +114,7 @@ class InstallationAdmin(LedgerAdmin):
             label="Set the go-live date",
             permission="integration_project.go_live",
             effect="Approved bills whose period ends after this date are charged in Paddle, after review unless the "
-            "push policy says otherwise. Bills that wait for a go-live date, or were skipped because of it, are judged again.",
+            "push policy says otherwise. Bills that wait for a go-live date, or were skipped by it, are judged again.",
             done="given a go-live date",
             decide=go_live,
             form=GoLiveForm,
@@ -135,7 +135,7 @@ class InstallationAdmin(LedgerAdmin):
             label="Trust account codes from custom data",
             permission="integration_project.trust_codes",
             effect="On: a code in Paddle's custom data decides which m3ter account a subscription gets. A buyer's "
-            "browser can set it, so a buyer could then name somebody else's account. Off: the subscription's id is the code.",
+            "browser can set it, so a buyer could name another's account. Off: the subscription's id is the code.",
             done="changed",
             decide=switch("customer_codes_trusted"),
             form=SwitchForm,
