@@ -94,7 +94,7 @@ class Accounts(Resource):
     def children(self, request: Request) -> Answer:
         """GET the accounts below one."""
         parent = self.needed(request)
-        rows = [row for row in self.rows.newest_first() if row.get("parentAccountId") == parent["id"]]
+        rows = [present(row) for row in self.rows.newest_first() if row.get("parentAccountId") == parent["id"]]
         return page(self.memory, rows, self.rows, request, most=200)
 
     def end_date(self, request: Request) -> Answer:

@@ -76,7 +76,7 @@ class BillJobs:
         """GET /billjobs."""
         active, status = truth(request, "active"), one(request, "status")
         rows = [
-            job
+            present(job)
             for job in self.memory.bill_jobs.newest_first()
             if active in (None, job["status"] in STEPS) and status in (None, job["status"])
         ]

@@ -92,7 +92,7 @@ class ExternalMappings(Resource):
         return self._found(request, ("m3terEntity", "m3terId"), (path["entity"], path["m3ter_id"]))
 
     def _found(self, request: Request, names: Sequence[str], key: Sequence[str]) -> Answer:
-        rows = [row for row in self.rows.newest_first() if tuple(row[name] for name in names) == tuple(key)]
+        rows = [present(row) for row in self.rows.newest_first() if tuple(row[name] for name in names) == tuple(key)]
         return page(self.memory, rows, self.rows, request, most=200)
 
     def configuration(self, request: Request) -> Answer:

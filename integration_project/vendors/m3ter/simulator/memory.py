@@ -198,12 +198,12 @@ def page_size(request: Request, *, most: int, default: int) -> int:
 
 
 def page(memory: Memory, rows: Iterable[Row], collection: Collection, request: Request, *, most: int) -> Answer:
-    """One page of a list, newest first, with an opaque token for the next."""
+    """One page of rows as they are answered, newest first, with an opaque token for the next."""
     size = page_size(request, most=most, default=memory.guesses.default_page_size)
     after = _order_in(one(request, "nextToken"), request)
     left = [row for row in rows if after is None or collection.order_of(row) < after]
     shown, more = left[:size], left[size:]
-    body: Row = {"data": [present(row) for row in shown]}
+    body: Row = {"data": shown}
     if more:
         body["nextToken"] = _token(collection.order_of(shown[-1]), request)
     return Answer(200, body)
