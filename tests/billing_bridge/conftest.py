@@ -1,6 +1,7 @@
 """A subscription in the simulated Paddle, its account in the simulated m3ter, and an approved bill between them."""
 
 import pytest
+from pytest_django import Settings
 
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
@@ -18,6 +19,9 @@ def live(installation: Installation) -> Installation:
 
 
 @pytest.fixture
-def world(live: Installation, paddle: PaddleSimulator, m3ter: M3terSimulator, vendors: Vendors) -> World:
+def world(
+    live: Installation, paddle: PaddleSimulator, m3ter: M3terSimulator, vendors: Vendors, settings: Settings
+) -> World:
     """One subscription that renews in five days, linked to an account, and no bill yet."""
+    settings.PADDLE_CALLS_PER_MINUTE = settings.M3TER_CALLS_PER_SECOND = 100_000  # budgets have tests of their own
     return World.begun(paddle, m3ter, vendors)

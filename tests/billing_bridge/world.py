@@ -43,10 +43,15 @@ class World:
         return world
 
     def subscribe(
-        self, price_id: str = paddle_sample.PRICE_CLOUD_USD, *, currency: str = "USD", email: str = "buyer@example.com"
+        self,
+        price_id: str = paddle_sample.PRICE_CLOUD_USD,
+        *,
+        currency: str = "USD",
+        email: str = "buyer@example.com",
+        ago: dt.timedelta = A_MONTH_AGO,
     ) -> tuple[str, str]:
         """Give a new subscription its account and link."""
-        self.paddle.clock_set(clock.now() - A_MONTH_AGO)
+        self.paddle.clock_set(clock.now() - ago)
         bought = self.paddle.complete_checkout(
             email=email, items=[{"price_id": price_id, "quantity": 1}], currency=currency
         )
