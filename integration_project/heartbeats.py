@@ -46,9 +46,9 @@ def dead_workers() -> list[str]:
     return list(Heartbeat.objects.filter(seen_at__lt=clock.now() - DEAD_AFTER).values_list("name", flat=True))
 
 
-def any_alive() -> bool:
-    """Say whether any worker is there to do what is due."""
-    return Heartbeat.objects.filter(seen_at__gte=clock.now() - DEAD_AFTER).exists()
+def count_alive() -> int:
+    """Count the workers that are there to do what is due."""
+    return Heartbeat.objects.filter(seen_at__gte=clock.now() - DEAD_AFTER).count()
 
 
 def forget_old_ones() -> int:

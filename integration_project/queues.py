@@ -8,11 +8,11 @@ from django.utils.module_loading import import_string
 from integration_project.work import Queue
 
 # Named, not imported: this table stands above both apps, and what reads it starts before their models are loaded.
-QUEUES = (
+QUEUES: tuple[str, ...] = (
     "billing_bridge.queues.PUSH",
     "billing_bridge.queues.CONFIRM",
     "billing_bridge.queues.FINISH",
-    "paddle_sync.processing.EVENTS",
+    "paddle_sync.queues.EVENTS",
 )
 
 

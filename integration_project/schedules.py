@@ -14,8 +14,9 @@ class Schedule:
     """Dotted path. What the job returns is kept as its result in words."""
 
 
-SCHEDULES = (
-    Schedule("check installation", timedelta(minutes=10), "integration_project.jobs.check_installation"),
+SCHEDULES: tuple[Schedule, ...] = (
+    Schedule("check charging", timedelta(minutes=10), "billing_bridge.jobs.check_safeguards"),
+    Schedule("read organisation", timedelta(days=1), "integration_project.jobs.read_organization"),
     Schedule("prune", timedelta(days=1), "integration_project.jobs.prune"),
     Schedule("refresh catalogue", timedelta(hours=1), "paddle_sync.jobs.refresh_catalogue"),
     Schedule("resume overtaken", timedelta(minutes=1), "paddle_sync.jobs.resume_overtaken"),

@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from django_q.tasks import async_task
 
 from integration_project import clock
+from integration_project.errors import IntegrationError
 from integration_project.models import ScheduledJob
 from integration_project.schedules import SCHEDULES, Schedule
 
@@ -47,6 +48,9 @@ def run(name: str, token: str) -> None:
     outcome, wait = "interrupted", schedule.every
     try:
         outcome = str(import_string(schedule.job)() or "done")
+    except IntegrationError as error:
+        logger.warning("Scheduled job %s: %s", name, error)
+        outcome, wait = f"failed: {error}", min(schedule.every, AFTER_FAILURE)
     except Exception as error:
         logger.exception("Scheduled job %s failed", name)
         outcome, wait = f"failed: {type(error).__name__}: {error}", min(schedule.every, AFTER_FAILURE)

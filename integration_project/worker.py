@@ -28,6 +28,8 @@ STUCK = 10.0
 """Seconds after which a task that waits beside an idle worker shows that the way between them is blocked."""
 UNTICKED = 120.0
 """Seconds after which a ticker that does not come back hangs in the database."""
+SAME_REQUEST = 1.0
+"""A supervisor's one request may arrive several times: from it, and to the whole group."""
 STOP_PATIENCE = 100.0
 """Seconds that running tasks get to finish; a charge may take 75."""
 
@@ -35,7 +37,8 @@ STOP_PATIENCE = 100.0
 class Worker:
     """One worker: its cluster, its ticker, and the signals sent to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, supervised: bool) -> None:
+        self._supervised = supervised
         self._stop_requests = 0
         self._ticker = ticker.Ticker()
         self._ticked_at = time.monotonic()
@@ -106,9 +109,12 @@ class Worker:
         """Let running tasks finish, and take nothing new; a second signal, or too long a wait, ends them."""
         logger.info("Worker %s is stopping; running tasks finish first.", name)
         pulse.stop()
-        end = time.monotonic() + STOP_PATIENCE
-        asked = self._stop_requests
-        while self._sentinel.is_alive() and time.monotonic() < end and self._stop_requests == asked:
+        asked_at = time.monotonic()
+        while self._sentinel.is_alive() and time.monotonic() - asked_at < STOP_PATIENCE:
+            if self._supervised or time.monotonic() - asked_at < SAME_REQUEST:
+                self._stop_requests = 0
+            if self._stop_requests:
+                break
             time.sleep(WATCH)
         if self._sentinel.is_alive():
             logger.warning("Worker %s: tasks that did not finish are cut off; their rows go on later.", name)
@@ -128,9 +134,9 @@ class Worker:
         self._sentinel.join(5)
 
 
-def run() -> int:
-    """Run a worker in this process."""
-    return Worker().run()
+def run(*, supervised: bool = False) -> int:
+    """Run a worker in this process; one that `serve` supervises is hurried by it alone."""
+    return Worker(supervised=supervised).run()
 
 
 def exit_at_once(status: int) -> None:

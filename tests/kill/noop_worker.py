@@ -9,7 +9,7 @@ def main() -> None:
     django.setup()
     from integration_project import queues, scheduling
 
-    queues.QUEUES = ("tests.kill.noop.EVENTS",)  # type: ignore[assignment]
+    queues.QUEUES = ("tests.kill.noop.EVENTS",)
     scheduling.SCHEDULES = ()  # type: ignore[attr-defined]
     call_command("worker")
 

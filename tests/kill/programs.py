@@ -87,6 +87,7 @@ def program(
         **os.environ,
         "INTEGRATION_MODE": "test",
         "TEST_DATABASE_URL": database_url(),
+        "TEST_SECRET_KEY": "the same for all processes of one test, so that they can read each other's tasks",
         "DJANGO_SETTINGS_MODULE": "integration_project.settings",
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "default",

@@ -17,6 +17,7 @@ class Command(BaseCommand):
         "same PostgreSQL. SIGTERM or Ctrl-C lets running work finish; a second one does not. Ends with a status other "
         "than 0 when it must be started again. `manage.py serve` runs one together with the web server."
     )
+    requires_system_checks = []
     requires_migrations_checks = True
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +30,9 @@ class Command(BaseCommand):
         """Work until told to stop."""
         if options["parent"]:
             die_with_parent(options["parent"])
+        else:
+            self.check()
         os.environ.pop("Q_CLUSTER_NAME", None)
-        status = worker.run()
+        status = worker.run(supervised=bool(options["parent"]))
         self.stdout.flush()
         worker.exit_at_once(status)
