@@ -7,6 +7,8 @@ import pytest
 
 from integration_project import errors
 from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors.paddle.errors import POLICIES
+from integration_project.vendors.paddle.simulator.refusals import STATUSES
 from tests.vendors.opening import config, opened
 from tests.vendors.paddle.stage import charge
 
@@ -139,6 +141,10 @@ def test_a_charge_s_refusal_is_judged_by_code_and_by_status_only_without_one(
 
     assert type(caught.value) is kind
     assert len(asked) == 1
+
+
+def test_every_code_the_simulated_paddle_can_answer_is_in_the_table() -> None:
+    assert set(STATUSES) - set(POLICIES) == set()
 
 
 def test_the_fields_paddle_names_are_in_the_words() -> None:
