@@ -96,11 +96,11 @@ class Listing:
 
     def _order(self, request: Request) -> tuple[str, bool]:
         text = request.param("order_by", f"{self.order_by[0]}[DESC]") or ""
-        found = re.fullmatch(r"(\w+)\[(ASC|DESC)\]", text)
+        found = re.fullmatch(r"([\w.]+)\[(ASC|DESC)\]", text, re.IGNORECASE)
         if found is None or found[1] not in self.order_by:
             raise invalid(("order_by", f"must be one of {', '.join(self.order_by)} with [ASC] or [DESC]"))
         name = self.key if found[1] == "id" else found[1]
-        return name, found[2] == "DESC"
+        return name, found[2].upper() == "DESC"
 
     def _after(self, request: Request, found: list[Json], descending: bool, *, by_key: bool) -> list[Json]:
         after = request.param("after")
