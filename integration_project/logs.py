@@ -3,8 +3,10 @@
 import json
 import logging
 import re
-from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
 
 WEBHOOK_TOKEN = re.compile(r"(/webhooks/m3ter/)[^/\s\"']+")
 SECRETS = re.compile(r"(pdl_(?:live|sdbx)_apikey_|pdl_ntf(?:set)?_|Bearer |Basic )[^\s\"',;]+")
@@ -45,12 +47,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def scrub(event: MutableMapping[str, Any], hint: dict[str, Any]) -> MutableMapping[str, Any]:
+def scrub(event: "Event", hint: "Hint") -> "Event":
     """Mask the address and drop body, headers and cookies before an error report leaves the machine."""
     request = event.get("request", {})
     for private in ("data", "headers", "cookies", "query_string", "env"):
         request.pop(private, None)
-    masked: MutableMapping[str, Any] = json.loads(mask(json.dumps(event, default=str)))
+    masked: Event = json.loads(mask(json.dumps(event, default=str)))
     return masked
 
 
