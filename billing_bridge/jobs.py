@@ -22,25 +22,24 @@ SECONDS = 150.0
 """A run ends well before its task's timeout; what is left is still new to the next one."""
 
 
-def drain_bills() -> str:
+def drain_bills() -> int:
     """Charge every bill that is due, one at a time; none while something speaks against charging at all."""
-    refusal = safeguards.why_no_push()
-    if refusal:
-        return f"Nothing is charged: {refusal}"
+    if safeguards.why_no_push():
+        return 0
     with open_vendors("push") as vendors:
-        return f"{work.drain(PUSH, partial(push_bill, vendors=vendors))} bills"
+        return work.drain(PUSH, partial(push_bill, vendors=vendors))
 
 
-def confirm_bills() -> str:
+def confirm_bills() -> int:
     """Look for every unconfirmed charge that is due."""
     with open_vendors("look") as vendors:
-        return f"{work.drain(CONFIRM, partial(confirm_bill, vendors=vendors))} bills"
+        return work.drain(CONFIRM, partial(confirm_bill, vendors=vendors))
 
 
-def finish_bills() -> str:
+def finish_bills() -> int:
     """Lock and map in m3ter what is pushed."""
     with open_vendors("import") as vendors:
-        return f"{work.drain(FINISH, partial(finish_bill, vendors=vendors))} bills"
+        return work.drain(FINISH, partial(finish_bill, vendors=vendors))
 
 
 def import_new_bills() -> str:
