@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 
 from integration_project import clock
@@ -46,14 +45,13 @@ def signed(body: bytes, *, secret: str = paddle_sample.WEBHOOK_SECRET, at: dt.da
     return {"Paddle-Signature": signature.sign(body, secret, at or clock.now())}
 
 
-def post_raw(client: Client, body: bytes, headers: Mapping[str, str] | None = None) -> HttpResponse:
+def post_raw(client: Client, body: bytes, headers: Mapping[str, str] | None = None) -> Any:
     """Post bytes to Paddle's address, signed unless headers are given."""
     given = dict(signed(body)) if headers is None else dict(headers)
-    response: HttpResponse = client.post("/webhooks/paddle/", data=body, content_type="application/json", headers=given)
-    return response
+    return client.post("/webhooks/paddle/", data=body, content_type="application/json", headers=given)
 
 
-def post_notification(client: Client, envelope: Mapping[str, Any]) -> HttpResponse:
+def post_notification(client: Client, envelope: Mapping[str, Any]) -> Any:
     """Post an envelope to Paddle's address, signed."""
     return post_raw(client, json.dumps(envelope).encode())
 

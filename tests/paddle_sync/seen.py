@@ -17,7 +17,7 @@ def created() -> WebhookEvent:
 
 def operations(simulator: PaddleSimulator | M3terSimulator) -> list[str]:
     """What a vendor was asked, in order."""
-    return [call.operation for call in simulator.calls]
+    return [str(call.operation) for call in simulator.calls]
 
 
 def open_findings() -> list[tuple[str, str]]:

@@ -1,0 +1,149 @@
+"""`manage.py replay_events`: run stored events again, by the same function as the first time."""
+
+import argparse
+import datetime as dt
+import getpass
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+
+from integration_project import clock
+from integration_project.errors import NotPossible
+from paddle_sync import intake
+from paddle_sync.models import WebhookEvent
+
+EXAMPLES = """
+examples:
+  manage.py replay_events --state failed --dry-run
+      list every failed event, and change nothing
+  manage.py replay_events evt_01hv8x2 evt_01hv8x3 --reason "m3ter was down"
+      these two, whatever became of them
+  manage.py replay_events --waiting-for price:pri_01gsz8x8sawmvhz1pv30nge1ke
+      all that wait for this price
+  manage.py replay_events --type subscription.created --since 2026-03-01
+      every checkout since the first of March
+  manage.py replay_events --state parked --since 24h
+      what was parked in the last day
+
+exit status: 0 all were queued (or there were none), 1 some could not be, 2 wrong arguments
+"""
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class Command(BaseCommand):
+    """Queue stored events once more; a worker then runs them."""
+
+    help = "Runs stored events again, by the same function as the first time. Doing so twice changes nothing more."
+    requires_migrations_checks = True
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Show the examples as they are written."""
+        return super().create_parser(
+            prog_name, subcommand, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
+        )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Filters; those given must all hold."""
+        parser.add_argument("event_ids", nargs="*", metavar="EVENT_ID", help="ids of the vendor, such as evt_...")
+        parser.add_argument("--type", action="append", default=[], dest="types", help="event type; may be repeated")
+        parser.add_argument("--state", action="append", default=[], dest="states", choices=intake.REPLAYABLE)
+        parser.add_argument("--since", type=_moment, help="received since: a date, a time, or 30m, 24h, 7d ago")
+        parser.add_argument("--waiting-for", type=_kind_and_key, metavar="KIND:KEY", help="such as price:pri_...")
+        parser.add_argument("--subscription", help="only events of this Paddle subscription")
+        parser.add_argument("--limit", type=int, help="stop after so many, oldest first")
+        parser.add_argument("--reason", default="replayed by command", help="kept with each event")
+        parser.add_argument("--dry-run", action="store_true", help="list what would be replayed and change nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Queue what the filters select, or list it."""
+        chosen = _chosen(options)
+        if options["dry_run"]:
+            self._list(chosen)
+            return
+        if not _is_narrowed(options):
+            raise CommandError("Name events, or say which with a filter; see --help.", returncode=2)
+        self._replay(chosen, wanted=options["event_ids"], reason=options["reason"])
+
+    def _list(self, chosen: QuerySet[WebhookEvent]) -> None:
+        count = 0
+        for event in chosen.iterator(chunk_size=500):
+            count += 1
+            self.stdout.write(f"would replay {event.event_id} {event.event_type}, {event.state}: {event.note or '-'}")
+        self.stdout.write(f"{count} events would be replayed; nothing was changed.")
+
+    def _unknown(self, wanted: Sequence[str], found: set[str]) -> int:
+        """Say which of the named events were not selected, and how many those are."""
+        missing = [event_id for event_id in wanted if event_id not in found]
+        for event_id in missing:
+            self.stderr.write(
+                f"{event_id}: there is no such event, or it does not match, or it is still being worked on."
+            )
+        return len(missing)
+
+    def _replay(self, chosen: QuerySet[WebhookEvent], *, wanted: Sequence[str], reason: str) -> None:
+        ids = list(chosen.values_list("pk", "event_id"))
+        by = f"command, {getpass.getuser()}"
+        queued, failed = 0, self._unknown(wanted, {event_id for _, event_id in ids})
+        for number, (pk, event_id) in enumerate(ids, start=1):
+            try:
+                intake.replay(pk, by=by, reason=reason)
+                queued += 1
+            except NotPossible as problem:
+                failed += 1
+                self.stderr.write(f"{event_id}: {problem}")
+            self._progress(number, len(ids))
+        self.stdout.write(f"{queued} of {len(ids)} events queued; a worker runs them.")
+        if failed:
+            raise CommandError(f"{failed} events could not be replayed.", returncode=1)
+
+    def _progress(self, number: int, total: int) -> None:
+        """A bar on a terminal, a plain line every hundred otherwise."""
+        if self.stdout.isatty():
+            width = 40 * number // total
+            end = "\n" if number == total else ""
+            self.stdout.write(f"\r[{'#' * width}{'.' * (40 - width)}] {number} of {total}", ending=end)
+            self.stdout.flush()
+        elif number % 100 == 0:
+            self.stdout.write(f"{number} of {total}")
+
+
+def _chosen(options: dict[str, Any]) -> QuerySet[WebhookEvent]:
+    """The events that all given filters select, oldest first."""
+    events = WebhookEvent.objects.filter(state__in=options["states"] or intake.REPLAYABLE).order_by("pk")
+    if options["event_ids"]:
+        events = events.filter(event_id__in=options["event_ids"])
+    if options["types"]:
+        events = events.filter(event_type__in=options["types"])
+    if options["since"]:
+        events = events.filter(received_at__gte=options["since"])
+    if options["subscription"]:
+        events = events.filter(paddle_subscription_id=options["subscription"])
+    if options["waiting_for"]:
+        kind, key = options["waiting_for"]
+        events = events.filter(waiting_for_kind=kind, waiting_for_key=key)
+    return events[: options["limit"]] if options["limit"] else events
+
+
+def _is_narrowed(options: dict[str, Any]) -> bool:
+    """Say whether anything was asked for: without a filter the command would run the whole past again."""
+    return any(options[name] for name in ("event_ids", "types", "states", "since", "waiting_for", "subscription"))
+
+
+def _moment(text: str) -> dt.datetime:
+    if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in UNITS:
+        return clock.now() - dt.timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+    try:
+        moment = parse_datetime(text) or dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date, no time and no span such as 24h") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _kind_and_key(text: str) -> tuple[str, str]:
+    kind, colon, key = text.partition(":")
+    if not (kind and colon and key):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND:KEY, such as price:pri_...")
+    return kind, key
