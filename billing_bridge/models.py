@@ -161,6 +161,7 @@ class PushedBill(WorkItem):
             models.Index(fields=("state", "-id"), name="bill_by_state"),
             models.Index(fields=("lease_until",), condition=Q(lease__isnull=False), name="bill_leased"),
         )
+        verbose_name = "bill"
         permissions = (
             ("review_pushedbill", "Can approve, hold and skip bills"),
             ("resend_pushedbill", "Can send bills again"),

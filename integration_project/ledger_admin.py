@@ -71,6 +71,11 @@ def always(row: Any) -> bool:
     return True
 
 
+def nothing_filled_in(row: Any) -> dict[str, Any]:
+    """Begin with an empty form."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Decision:
     """Something a person may do to a row: who may, when it is offered, what it will bring about, and what does it."""
@@ -86,6 +91,7 @@ class Decision:
     bulk: bool = False
     strong: bool = False
     preview: Callable[[Any], str] = str
+    initial: Callable[[Any], dict[str, Any]] = nothing_filled_in
 
     @property
     def action_name(self) -> str:
@@ -245,7 +251,7 @@ class LedgerAdmin(Look):
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404
-        form = decision.form(request.POST or None)
+        form = decision.form(request.POST or None, initial=decision.initial(row))
         back = self.page_after(row)
         if not decision.offered(row):
             self.message_user(request, f"{decision.label}: not possible in the state this is in now.", messages.WARNING)
@@ -290,6 +296,7 @@ class LedgerAdmin(Look):
             "opts": self.opts,
             "decision": decision,
             "count": len(rows),
+            "many": many,
             "noun": self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural,
             "unfit": len(rows) - len(fitting),
             "sample": [decision.preview(row) for row in fitting[:SAMPLE]],
@@ -300,7 +307,7 @@ class LedgerAdmin(Look):
             "back": back,
             "media": self.media,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)
 
 
@@ -429,7 +436,7 @@ class ReasonedAdmin(LedgerAdmin):
             "back": self.page_after(row),
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/version_history.html", context)
 
 

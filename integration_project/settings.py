@@ -206,6 +206,21 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "integration_project.pages.navigation.environment",
     "SIDEBAR": {"navigation": "integration_project.pages.navigation.sidebar"},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 247)",
+            "100": "oklch(93.5% .03 247)",
+            "200": "oklch(88% .055 247)",
+            "300": "oklch(80% .09 248)",
+            "400": "oklch(70% .125 250)",
+            "500": "oklch(59% .13 251)",
+            "600": "oklch(47% .115 252)",
+            "700": "oklch(42% .1 252)",
+            "800": "oklch(36% .085 252)",
+            "900": "oklch(31% .07 252)",
+            "950": "oklch(24% .055 252)",
+        }
+    },
 }
 
 # --- Logs ------------------------------------------------------------

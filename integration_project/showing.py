@@ -59,6 +59,12 @@ class Link:
     strong: bool = False
 
 
+class Right(str):
+    """The heading of a column of amounts, aligned to the right like them."""
+
+    right = True
+
+
 @dataclass(frozen=True)
 class Panel:
     """A titled table under the story; says what it would hold while it is empty."""
@@ -124,6 +130,11 @@ def at(moment: dt.datetime | None) -> SafeString:
 def label(text: str, tone: Tone) -> SafeString:
     """Show a state in words and colour."""
     return format_html('<span class="c-label c-{}">{}</span>', tone, text) if text else NOTHING
+
+
+def under(text: Any, small: str) -> SafeString:
+    """Show something with a smaller word under it."""
+    return format_html('{}<span class="c-under">{}</span>', text, small)
 
 
 def line(text: str, length: int = 90) -> SafeString:

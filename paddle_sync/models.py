@@ -89,6 +89,7 @@ class WebhookEvent(WorkItem):
             models.Index(fields=("subject_id",), name="event_by_subject"),
             models.Index(fields=("event_id",), name="event_by_event_id"),
         )
+        verbose_name = "event"
         permissions = (
             ("replay_webhookevent", "Can replay events"),
             ("ignore_webhookevent", "Can ignore events"),

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from billing_bridge import charges, money
 from billing_bridge.models import BillRevision, Push, PushedBill, PushPolicy
 from integration_project import showing
-from integration_project.showing import Panel
+from integration_project.showing import Panel, Right
 
 
 def amount(minor: int | None, currency: str, *, dash_zero: bool = False) -> SafeString:
@@ -42,7 +42,7 @@ def _m3ter_lines(revision: BillRevision) -> Panel:
     shares = _shares(revision)
     rows = [
         (
-            line.get("description") or line.get("type") or "-",
+            charges.names_of(line)["line"],
             line.get("accounting_product") or line.get("product") or "-",
             f"{line.get('from', '')} to {line.get('to', '')}" if line.get("from") else "-",
             " ".join(part for part in (str(line.get("units") or ""), str(line.get("unit") or "")) if part) or "-",
@@ -55,7 +55,7 @@ def _m3ter_lines(revision: BillRevision) -> Panel:
     rows.append(("Total", "", "", "", exact(revision.total, revision.currency), total))
     return Panel(
         f"m3ter's bill, revision {revision.number}",
-        ("Line", "Product", "From, to (exclusive)", "Units", "Exact", "Rounded"),
+        ("Line", "Product", "From, to (exclusive)", "Units", Right("Exact"), Right("Rounded")),
         rows,
         empty="The bill has no lines.",
         note=_rounding(revision),
@@ -83,7 +83,7 @@ def _shares(revision: BillRevision) -> list[int]:
 
 
 def _paddle_items(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> Panel:
-    columns = ("Item", "Text", "Product", "Tax", "Amount")
+    columns = ("Item", "Text", "Product", "Tax", Right("Amount"))
     push = bill.pushes.filter(revision=revision).order_by("-ordinal").first()
     if push is not None and push.items:
         rows = [_item(item, push.currency) for item in push.items if isinstance(item, dict)]
@@ -125,7 +125,7 @@ def pushes(bill: PushedBill) -> Panel:
     """Show every intended charge of a bill."""
     return Panel(
         "Pushes",
-        ("Push", "Amount", "State", "Sent", "Settled", "Transaction", "Payment", "In words"),
+        ("Push", Right("Amount"), "State", "Sent", "Settled", "Transaction", "Payment", "In words"),
         [
             (
                 showing.row_link(push),

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing_bridge import review
@@ -18,7 +19,7 @@ from billing_bridge.models import PushedBill
 from integration_project import clock, showing
 from integration_project.ledger_admin import Decision, LedgerAdmin, OptionalReasonForm, ReasonForm
 from integration_project.models import Finding
-from integration_project.showing import Link, Panel, Story, Text
+from integration_project.showing import Link, Panel, Right, Story, Text
 
 State = PushedBill.State
 RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
@@ -197,9 +198,9 @@ class PushedBillAdmin(LedgerAdmin):
         return bill_story.customer(bill)
 
     @admin.display(description="Period", ordering="period_end")
-    def period(self, bill: PushedBill) -> str:
+    def period(self, bill: PushedBill) -> SafeString:
         """Show the period."""
-        return bill_story.period(bill)
+        return format_html('<span class="c-nowrap">{}</span>', bill_story.period(bill))
 
     @admin.display(description="Bill total", ordering="payable")
     def bill_total(self, bill: PushedBill) -> SafeString:
@@ -334,7 +335,7 @@ class PushedBillAdmin(LedgerAdmin):
             )
             for row in sums
         ]
-        columns = ("Currency", "Bills", "Bill total", "Pushed", "Paid", "Difference")
+        columns = ("Currency", "Bills", *map(Right, ("Bill total", "Pushed", "Paid", "Difference")))
         return (Panel("Totals of the bills listed", columns, table, empty=""),)
 
     # --- One bill -----------------------------------------------------------------------------------------------------
@@ -374,7 +375,7 @@ def _sums(bill: PushedBill) -> Panel:
     names = ("Bill total", "Pushed", "Lost", "Credited", "Carried", "Written off", "Open", "Paid (before tax)")
     return Panel(
         "Where every cent is",
-        names,
+        [Right(name) for name in names],
         [tuple(amounts.amount(getattr(bill, column), bill.currency) for column in columns)],
         empty="",
         note="Bill total = pushed - lost + credited + carried + written off + open; the database holds it to that.",
@@ -384,7 +385,7 @@ def _sums(bill: PushedBill) -> Panel:
 def _entries(bill: PushedBill) -> Panel:
     return Panel(
         "Ledger",
-        ("When", "What", "Amount", "Push", "Who", "Note"),
+        ("When", "What", Right("Amount"), "Push", "Who", "Note"),
         [
             (
                 showing.at(entry.at),
@@ -422,7 +423,7 @@ def _steps(bill: PushedBill) -> Panel:
 def _revisions(bill: PushedBill) -> Panel:
     return Panel(
         "Revisions: what m3ter said at each approval",
-        ("No.", "First seen", "Exact total", "Rounded", "m3ter version", "Content"),
+        ("No.", "First seen", Right("Exact total"), Right("Rounded"), "m3ter version", "Content"),
         [
             (
                 revision.number,

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from billing_bridge import money
 from billing_bridge.admin import amounts
 from billing_bridge.models import BillEntry, CarriedEntry, Push
 from integration_project import showing
@@ -118,7 +119,7 @@ class PushAdmin(LedgerAdmin):
     def story(self, request: HttpRequest, row: Push) -> Story:
         """Say what this push is."""
         words = row.get_state_display()
-        what = f"A charge of {amounts.money.words(row.amount, row.currency)} on {row.paddle_subscription_id}: {words}."
+        what = f"A charge of {money.words(row.amount, row.currency)} on {row.paddle_subscription_id}: {words}."
         tone: Tone = amounts.PUSH_TONES.get(row.state, "calm")
         return Story(tone, what, row.detail, "What can be decided about it is on the bill's page.")
 

@@ -135,13 +135,13 @@ class PushPolicyAdmin(ReasonedAdmin):
         """Put everybody's policy first."""
         return super().get_queryset(request).select_related("link")
 
-    def get_fields(self, request: HttpRequest, obj: PushPolicy | None = None) -> Sequence[str]:
+    def get_fields(self, request: HttpRequest, obj: PushPolicy | None = None) -> tuple[str, ...]:
         """Leave out the link of everybody's policy, and the reason where nothing can be changed."""
-        names = [name for name in QUESTIONS if name != "link" or obj is None or obj.link_id is not None]
+        names = tuple(name for name in QUESTIONS if name != "link" or obj is None or obj.link_id is not None)
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        return [*names, "reason"] if may else names
+        return (*names, "reason") if may else names
 
-    def get_readonly_fields(self, request: HttpRequest, obj: PushPolicy | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: PushPolicy | None = None) -> tuple[str, ...]:
         """An override stays with its link."""
         return ("link",) if obj is not None and obj.link_id is not None else ()
 

@@ -1,5 +1,7 @@
 """The console's pages for what both flows stand on, and for the people who work with it."""
 
+from django.contrib.admin import site
+
 from integration_project.admin.findings import FindingAdmin
 from integration_project.admin.installation import InstallationAdmin
 from integration_project.admin.machinery import (
@@ -11,6 +13,10 @@ from integration_project.admin.machinery import (
 )
 from integration_project.admin.people import ConsoleGroupAdmin, ConsoleUserAdmin, LogEntryAdmin
 from integration_project.pages.accounts import AccountLinkAdmin
+
+site.site_title = site.site_header = "Paddle and m3ter"
+site.index_title = "Home"
+site.site_url = None
 
 __all__ = [
     "AccountLinkAdmin",

@@ -28,7 +28,7 @@ class GoLiveForm(ReasonForm):
     charge_from = forms.DateField(
         label="Charge bills whose period ends after",
         required=False,
-        widget=forms.DateInput(attrs={"type": "date", "class": "c-input"}),
+        widget=forms.DateInput(attrs={"type": "date", "class": "c-input"}, format="%Y-%m-%d"),
         help_text="Year-month-day. Bills whose period ends on or before it are never charged. Empty: nothing is.",
     )
 
@@ -118,6 +118,7 @@ class InstallationAdmin(LedgerAdmin):
             done="given a go-live date",
             decide=go_live,
             form=GoLiveForm,
+            initial=lambda row: {"charge_from": row.charge_from},
             strong=True,
         ),
         Decision(
@@ -129,6 +130,7 @@ class InstallationAdmin(LedgerAdmin):
             done="changed",
             decide=plan_periods,
             form=LeadDaysForm,
+            initial=lambda row: {"lead_days": row.lead_days},
         ),
         Decision(
             name="trust_codes",
@@ -139,6 +141,7 @@ class InstallationAdmin(LedgerAdmin):
             done="changed",
             decide=switch("customer_codes_trusted"),
             form=SwitchForm,
+            initial=lambda row: {"on": "yes" if row.customer_codes_trusted else "no"},
         ),
         Decision(
             name="look_first",
@@ -149,6 +152,7 @@ class InstallationAdmin(LedgerAdmin):
             done="changed",
             decide=switch("look_before_first_push"),
             form=SwitchForm,
+            initial=lambda row: {"on": "yes" if row.look_before_first_push else "no"},
         ),
     )
 

@@ -1,6 +1,5 @@
 """The console's read-only pages of the machinery: circuits, budgets, workers, the schedule, django-q2's jobs."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -159,8 +158,8 @@ class JobAdmin(LedgerAdmin):
 
     list_display = ("name", "func", "begun", "ended", "in_words")
     ordering = ("-started",)
-    fields: Sequence[str] = ("name", "func", "begun", "ended", "in_words")
-    readonly_fields: Sequence[str] = ("begun", "ended", "in_words")
+    fields = ("name", "func", "begun", "ended", "in_words")
+    readonly_fields = ("begun", "ended", "in_words")
     search_fields = ("name__exact", "func__exact")
     nothing_yet = "No job ran yet."
 

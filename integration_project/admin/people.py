@@ -1,8 +1,9 @@
 """The console's pages of people: users for Administrators, the four roles as they are, and what people did."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
@@ -16,6 +17,20 @@ from integration_project.ledger_admin import LedgerAdmin, Look
 from integration_project.roles import ROLES
 from integration_project.showing import Panel, Text
 
+if TYPE_CHECKING:
+    UserAdminOfTheLook = UserAdmin[Any]
+elif "unfold" in settings.INSTALLED_APPS:
+    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+    class UserAdminOfTheLook(UserAdmin, Look):
+        """Django's pages of users, with fields that unfold draws."""
+
+        form = UserChangeForm
+        add_form = UserCreationForm
+        change_password_form = AdminPasswordChangeForm
+else:
+    UserAdminOfTheLook = UserAdmin
+
 User = get_user_model()
 PARTS = (
     (None, {"fields": ("username", "password")}),
@@ -26,7 +41,7 @@ PARTS = (
 ALL_POWERFUL = ("Superuser", {"fields": ("is_superuser",)})
 
 
-class ConsoleUserAdmin(UserAdmin, Look):
+class ConsoleUserAdmin(UserAdminOfTheLook):
     """Users and their roles. Only a superuser makes or changes a superuser; nobody gives single permissions."""
 
     list_display = ("username", "first_name", "last_name", "is_active", "is_staff", "roles", "last_login")
@@ -36,6 +51,10 @@ class ConsoleUserAdmin(UserAdmin, Look):
         (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2")}),
         ("May log in, and as what", {"fields": ("is_staff", "groups")}),
     )
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Whoever is added here is meant to log in here."""
+        return {"is_staff": True}
 
     @admin.display(description="Roles")
     def roles(self, user: Any) -> str:

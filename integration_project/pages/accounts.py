@@ -13,7 +13,7 @@ from integration_project import showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonedAdmin
 from integration_project.models import Finding
-from integration_project.showing import Link, Panel, Story, Text
+from integration_project.showing import Link, Panel, Right, Story, Text
 from paddle_sync import intake
 from paddle_sync.admin.events import TONES as EVENT_TONES
 from paddle_sync.models import AccountLink, SubscriptionSnapshot, WebhookEvent
@@ -201,7 +201,7 @@ def _bills(link: AccountLink) -> Panel:
     bills: Any = link.bills.select_related("link").order_by("-period_end", "-id")[:MOST_ROWS]
     return Panel(
         "Bills",
-        ("Period", "Bill total", "Pushed", "Difference", "State", "Payment"),
+        ("Period", Right("Bill total"), Right("Pushed"), Right("Difference"), "State", "Payment"),
         [
             (
                 showing.row_link(bill, bill_story.period(bill)),

@@ -96,16 +96,14 @@ class WebhookEventAdmin(LedgerAdmin):
 
     list_display = (
         "received",
-        "source",
-        "event_type",
+        "event_and_source",
         "subject",
         "state_in_words",
         "waiting_for",
-        "attempts",
-        "next_attempt",
+        "tries",
         "error",
     )
-    list_display_links = ("received", "event_type")
+    list_display_links = ("received", "event_and_source")
     list_filter = ("state", "failure_kind", "source", WaitingForFilter, AgeFilter, ReplayedFilter)
     search_fields = ("event_id",)
     search_help_text = (
@@ -194,12 +192,19 @@ class WebhookEventAdmin(LedgerAdmin):
         """Show the missing thing, linked to everything that waits for it."""
         if not event.waiting_for_kind:
             return showing.NOTHING
-        return showing.line(f"{event.waiting_for_kind} {event.waiting_for_key}", 50)
+        return showing.under(event.waiting_for_kind, event.waiting_for_key)
 
-    @admin.display(description="Next attempt", ordering="due_at")
-    def next_attempt(self, event: WebhookEvent) -> SafeString:
-        """Show when it runs next."""
-        return showing.ago(event.due_at) if event.state in (State.RECEIVED, State.PROCESSING) else showing.NOTHING
+    @admin.display(description="Event", ordering="event_type")
+    def event_and_source(self, event: WebhookEvent) -> SafeString:
+        """Show what happened and who said so."""
+        return showing.under(event.event_type, event.get_source_display())
+
+    @admin.display(description="Attempts", ordering="attempts")
+    def tries(self, event: WebhookEvent) -> SafeString:
+        """Show how often it ran, and when it runs next."""
+        if event.state not in (State.RECEIVED, State.PROCESSING) or event.due_at is None:
+            return showing.under(event.attempts, "")
+        return showing.under(event.attempts, f"next {showing.relative(event.due_at)}")
 
     @admin.display(description="Last error or note")
     def error(self, event: WebhookEvent) -> SafeString:

@@ -31,6 +31,12 @@ class PlanMappingForm(ReasonedModelForm):
         widget=forms.Select(attrs={"class": "c-input"}),
         help_text="The plan, or group of plans, that subscriptions with it get. Not metered: nothing happens in m3ter.",
     )
+    effective_from = forms.DateField(
+        label="From which day on",
+        widget=forms.DateInput(attrs={"type": "date", "class": "c-input"}, format="%Y-%m-%d"),
+        help_text="Items of subscriptions that begin on or after this day follow it. For the first mapping of a price "
+        "choose a day before its first subscription.",
+    )
     disagreement_seen = forms.BooleanField(
         label="Save although the two sides disagree",
         required=False,
@@ -41,12 +47,8 @@ class PlanMappingForm(ReasonedModelForm):
     class Meta:
         model = PlanMapping
         fields = ("effective_from", "note")
-        labels = {"effective_from": "From which day on", "note": "Note"}
-        help_texts = {
-            "effective_from": "Items of subscriptions that begin on or after this day follow it. For the first mapping "
-            "of a price choose a day before its first subscription.",
-            "note": "For your colleagues; customers never see it.",
-        }
+        labels = {"note": "Note"}
+        help_texts = {"note": "For your colleagues; customers never see it."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -65,12 +65,12 @@ class PlanMappingAdmin(ReasonedAdmin):
         rows: QuerySet[PlanMapping] = super().get_queryset(request)
         return rows
 
-    def get_fields(self, request: HttpRequest, obj: PlanMapping | None = None) -> Sequence[str]:
+    def get_fields(self, request: HttpRequest, obj: PlanMapping | None = None) -> tuple[str, ...]:
         """Show readers the answers, and editors the questions."""
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         return self.fields if may else ("in_paddle", "in_m3ter", "effective_from", "note")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: PlanMapping | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: PlanMapping | None = None) -> tuple[str, ...]:
         """The readers' fields are computed."""
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         return () if may else ("in_paddle", "in_m3ter", "effective_from", "note")
@@ -155,7 +155,7 @@ class PlanMappingAdmin(ReasonedAdmin):
                 showing.paddle_id(row["waiting_for_key"]),
                 format_html('<a href="{}">{}</a>', _waiting(row["waiting_for_key"]), row["events"]),
                 showing.ago(row["since"]),
-                _map_links(row) if may else "Operators can map it",
+                _map_links(row["waiting_for_key"], row["waiting_for_product"]) if may else "Operators can map it",
             )
             for row in waiting
         ]
@@ -219,13 +219,13 @@ def _waiting(price_id: str) -> str:
     return showing.list_of(WebhookEvent, urlencode({"waiting_for": "price", "waiting_for_key": price_id}))
 
 
-def _map_links(row: dict[str, Any]) -> SafeString:
+def _map_links(price_id: str, product_id: str) -> SafeString:
     form = reverse("admin:paddle_sync_planmapping_add")
-    price = urlencode({"paddle_price_id": row["waiting_for_key"]})
+    price = urlencode({"paddle_price_id": price_id})
     link = format_html('<a href="{}?{}">Map this price</a>', form, price)
-    if not row["waiting_for_product"]:
+    if not product_id:
         return link
-    product = urlencode({"paddle_product_id": row["waiting_for_product"]})
+    product = urlencode({"paddle_product_id": product_id})
     return format_html('{} or <a href="{}?{}">its product</a>', link, form, product)
 
 
