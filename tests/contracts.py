@@ -112,8 +112,7 @@ class Contract:
         """Why an answer is not what the document promises; nothing when it is."""
         template = self.template(path)
         responses = self.document["paths"][template][method.lower()]["responses"]
-        response = self.resolved(responses.get(str(status)) or responses["default"])
-        schema = _json_schema(response)
+        schema = _json_schema(self.resolved(_for_status(responses, status)))
         return [] if schema is None else self.problems(schema, body)
 
     def problems_of_request(self, method: str, path: str, body: Any) -> list[str]:
@@ -168,7 +167,7 @@ class Contract:
     def unknown_fields_of_answer(self, method: str, path: str, status: int, body: Any) -> set[str]:
         """The fields of an answer that the document does not know."""
         responses = self.document["paths"][self.template(path)][method.lower()]["responses"]
-        schema = _json_schema(self.resolved(responses.get(str(status)) or responses["default"]))
+        schema = _json_schema(self.resolved(_for_status(responses, status)))
         return set() if schema is None else set(self.unknown_fields(schema, body))
 
     def template(self, path: str) -> str:
@@ -218,6 +217,11 @@ def _absolute(schema: Any) -> Any:
         key: f"urn:contract{value}" if key == "$ref" and isinstance(value, str) else _absolute(value)
         for key, value in schema.items()
     }
+
+
+def _for_status(responses: Mapping[str, Json], status: int) -> Json:
+    """The response described for a status, its class (4XX), or any."""
+    return responses.get(str(status)) or responses.get(f"{status // 100}XX") or responses["default"]
 
 
 def _json_schema(node: Mapping[str, Any]) -> Json | None:

@@ -3,6 +3,7 @@
 A check takes a value and gives it back as it is stored, or raises `Invalid` with words for the caller.
 """
 
+import copy
 import re
 import unicodedata
 import uuid
@@ -48,7 +49,7 @@ def read(fields: Fields, body: Any, *, where: str = "", refuse_unknown: bool = T
             if field.required:
                 raise Invalid(f"{where}{name} is required")
             if field.default is not None:
-                values[name] = field.default
+                values[name] = copy.deepcopy(field.default)
             continue
         values[name] = field.check(f"{where}{name}", value)
     return values

@@ -168,7 +168,7 @@ class Resource:
             raise Invalid(f"customFields.{undeclared[0]} is not defined for the Organization")
 
     def _complete(self, values: Row) -> Row:
-        absent = dict.fromkeys(self.kind.fields)
+        absent = {name: copy.deepcopy(field.default) for name, field in self.kind.fields.items()}
         custom: Row = {"customFields": {}} if self.kind.has_custom_fields else {}
         return {**absent, **custom, **values}
 
