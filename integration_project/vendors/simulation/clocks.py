@@ -33,7 +33,7 @@ class BusinessClock:
             self.set(start)
 
     def now(self) -> datetime:
-        """What the simulated vendor takes for now."""
+        """The time it is for the simulated vendor."""
         return self._real() + self._offset
 
     def set(self, moment: datetime) -> None:
