@@ -14,6 +14,7 @@ from integration_project.errors import IntegrationError, Temporary
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import FoundCharge
+from paddle_sync.models import AccountLink
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ LOOK_AGAIN = timedelta(seconds=60)
 """After a look-up that was refused or could not be finished; the schedule does not advance by it."""
 DAY = timedelta(days=1)
 UNCONFIRMED = "charge unconfirmed"
+CANCELLED_WORDS = "Its subscription was cancelled before Paddle collected it; Paddle forgives what was pending."
 
 
 def next_look(sent_at: datetime, looks: int) -> datetime | None:
@@ -86,7 +88,28 @@ def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) ->
     finding.settle(UNCONFIRMED, push.push_id, reason="It was found in Paddle.")
     if found.times > 1:
         report_double(push, f"{found.times} times")
+    if recorded and found.transaction_id is None and _is_cancelled(push.paddle_subscription_id):
+        lose(push, CANCELLED_WORDS)
     return recorded
+
+
+def lose(push: Push, words: str) -> None:
+    """What Paddle accepted will not be collected: it is owed again, and Finance must choose how."""
+    if not ledger.record_lost(push.pk, detail=words):
+        return
+    finding.report(
+        "charge lost",
+        push.push_id,
+        detail=f"Paddle accepted {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} and will "
+        f"not collect it. {words}",
+        next_step="On the bill's page, resend it, or skip it once it is settled in another way.",
+        severity=Finding.Severity.ALARM,
+    )
+    logger.warning("push %s is lost: %s", push.push_id, words)
+
+
+def _is_cancelled(subscription_id: str) -> bool:
+    return AccountLink.objects.filter(paddle_subscription_id=subscription_id, paddle_status="canceled").exists()
 
 
 def report_double(push: Push, how_often: str) -> None:

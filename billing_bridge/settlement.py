@@ -1,12 +1,11 @@
 """Paddle's transactions and subscriptions tell what became of our charges: paid, not paid, never to be collected."""
 
-import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, Sum
 
-from billing_bridge import ledger, looking, money
+from billing_bridge import ledger, looking
 from billing_bridge.models import Push, PushedBill
 from integration_project import clock, finding
 from integration_project.errors import Ignored, Permanent
@@ -16,8 +15,6 @@ from integration_project.vendors.paddle.client import CHARGE_ORIGINS
 from integration_project.vendors.paddle.entities import CANCELED, Transaction
 from integration_project.vendors.reading import Unreadable
 from paddle_sync.models import WebhookEvent
-
-logger = logging.getLogger(__name__)
 
 Payment = PushedBill.Payment
 Reason = PushedBill.Reason
@@ -52,11 +49,8 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> bool:
     unpaid = Push.objects.filter(paddle_subscription_id=subscription_id, state=Push.State.PUSHED).exclude(
         payment__in=(Payment.PAID, Payment.REFUNDED, Payment.CREDITED)
     )
-    lost = [_lost_unless_paid(push, vendors, CANCELLED_WORDS) for push in unpaid.order_by("id")]
+    lost = [_lost_unless_paid(push, vendors, looking.CANCELLED_WORDS) for push in unpaid.order_by("id")]
     return bool(resumed or lost)
-
-
-CANCELLED_WORDS = "Its subscription was cancelled before Paddle collected it; Paddle forgives what was pending."
 
 
 def _transaction(event: WebhookEvent) -> Transaction:
@@ -87,7 +81,7 @@ def _settle(push_id: str, happened: Transaction, at: datetime) -> str:
     _report_double(push, happened)
     _apply_payment(push.pk, happened, at)
     if happened.status == CANCELED and push.paddle_transaction_id in {"", happened.id}:
-        lose(push, f"Paddle cancelled transaction {happened.id}, which was to collect it.")
+        looking.lose(push, f"Paddle cancelled transaction {happened.id}, which was to collect it.")
     return f"Push {push_id} in transaction {happened.id}: {happened.status}."
 
 
@@ -193,22 +187,7 @@ def _lost_unless_paid(push: Push, vendors: Vendors, words: str) -> str:
     ):
         if push.push_id in happened.push_ids and happened.status != CANCELED:
             _settle(push.push_id, happened, happened.updated_at or clock.now())
-            if _payment(happened) == Payment.PAID or words != CANCELLED_WORDS:
+            if _payment(happened) == Payment.PAID or words != looking.CANCELLED_WORDS:
                 return f"Push {push.push_id} is in transaction {happened.id}: {happened.status}."
-    lose(push, words)
+    looking.lose(push, words)
     return f"Push {push.push_id} is lost: {words}"
-
-
-def lose(push: Push, words: str) -> None:
-    """What Paddle accepted will not be collected: it is owed again, and Finance must choose how."""
-    if not ledger.record_lost(push.pk, detail=words):
-        return
-    finding.report(
-        "charge lost",
-        push.push_id,
-        detail=f"Paddle accepted {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} and will "
-        f"not collect it. {words}",
-        next_step="On the bill's page, resend it, or skip it once it is settled in another way.",
-        severity=Finding.Severity.ALARM,
-    )
-    logger.warning("push %s is lost: %s", push.push_id, words)

@@ -24,7 +24,7 @@ def at_once(*functions: Callable[[], object]) -> list[BaseException]:
         try:
             barrier.wait()
             function()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a thread hands it to the test
             raised.append(error)
         finally:
             connection.close()
