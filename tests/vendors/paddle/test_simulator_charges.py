@@ -1,5 +1,6 @@
 """One-time charges in the simulated Paddle: what is taken, what is refused, and what remains of each."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -415,6 +416,23 @@ def test_a_declined_charge_that_is_applied_makes_the_subscription_past_due_until
     ]
     assert transaction["status"] == "completed"
     assert account.simulator.subscriptions[subscription_id]["status"] == "active"
+
+
+# At once
+
+
+def test_charges_from_many_threads_are_all_kept(account: Account) -> None:
+    subscription_id = account.subscribe()
+
+    def charge_some(first: int) -> list[int]:
+        return [account.charge(subscription_id, push_id=f"bill-{first + number}").status for number in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [status for some in pool.map(charge_some, range(0, 80, 10)) for status in some]
+
+    assert statuses == [201] * 80
+    assert {one.push_ids for one in account.simulator.charges} == {(f"bill-{number}",) for number in range(80)}
+    assert len(account.history(subscription_id, "subscription_one_off_charge_applied")) == 80
 
 
 # Faults

@@ -1,12 +1,13 @@
 """Every answer and webhook of the simulated Paddle against Paddle's document and against the reference's fields."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.contracts import contract
+from tests.contracts import contract, sample_files
 from tests.vendors.paddle import presence
 from tests.vendors.paddle.account import Account
 from tests.vendors.paddle.tour import Stop, Tour, taken
@@ -278,3 +279,18 @@ def test_every_webhook_carries_every_field_that_the_reference_lists(tour: Tour) 
     ]
 
     assert found == []
+
+
+def test_our_webhooks_carry_all_that_paddles_own_samples_carry(tour: Tour) -> None:
+    samples = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sample_files("paddle-events")}
+    if not samples:
+        pytest.skip("Paddle's sample events are not beside the checkout (looked in ../shared/contracts)")
+    sent = {webhook.event["event_type"]: webhook.event["data"] for webhook in tour.account.received}
+
+    found = {name: set(sample) - set(sent[name]) for name, sample in samples.items()}
+    details = set(samples["transaction.completed"]["details"]["totals"]) - set(
+        sent["transaction.completed"]["details"]["totals"]
+    )
+
+    assert found == dict.fromkeys(samples, set())
+    assert details == set()
