@@ -12,8 +12,10 @@ FAILED_TASKS_KEPT = timedelta(days=14)
 
 def read_organization() -> str:
     """Read the m3ter organisation's time zone again; billing dates are dates there."""
+    row = installation.current()
+    installation.require_match(row)
     with open_vendors() as vendors:
-        row = installation.read_organization(installation.current(), vendors.m3ter)
+        row = installation.read_organization(row, vendors.m3ter)
     return f"the organisation's time zone is {row.organization_timezone}"
 
 

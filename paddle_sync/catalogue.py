@@ -9,6 +9,7 @@ from django.db import transaction
 from integration_project import clock
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.client import M3terClient
+from integration_project.vendors.m3ter.entities import PlanTemplate
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle.entities import Price
 from paddle_sync.models import CatalogueEntry
@@ -16,6 +17,7 @@ from paddle_sync.models import CatalogueEntry
 Kind = CatalogueEntry.Kind
 PADDLE_KINDS = (Kind.PADDLE_PRODUCT, Kind.PADDLE_PRICE)
 M3TER_KINDS = (Kind.M3TER_PRODUCT, Kind.M3TER_PLAN, Kind.M3TER_PLAN_GROUP)
+UNITS = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "ANNUALLY": "year"}
 VALUES = ("name", "code", "parent_id", "currency", "interval", "active", "data", "seen_at")
 
 
@@ -78,7 +80,7 @@ def _of_m3ter(m3ter: M3terClient) -> list[CatalogueEntry]:
                 code=plan.code or "",
                 parent_id=product_of[plan.id],
                 currency=template.currency if template else "",
-                interval=_in_words(template.bill_frequency_interval, template.bill_frequency) if template else "",
+                interval=_frequency(template) if template else "",
                 data={"account_id": plan.account_id} if plan.account_id else {},
             )
         )
@@ -106,8 +108,15 @@ def _entry(kind: CatalogueEntry.Kind, vendor_id: str, name: str, **values: objec
     return entry
 
 
+def _frequency(template: PlanTemplate) -> str:
+    """How often a plan bills; frequencies that are no span of time stand as m3ter writes them."""
+    if template.bill_frequency not in UNITS:
+        return template.bill_frequency.lower().replace("_", " ")
+    return _in_words(template.bill_frequency_interval, template.bill_frequency)
+
+
 def _in_words(count: int, unit: str) -> str:
-    unit = unit.lower()
+    unit = UNITS.get(unit, unit.lower())
     return f"every {unit}" if count == 1 else f"every {count} {unit}s"
 
 

@@ -18,6 +18,7 @@ from integration_project.vendors.http import CallRecord, OpenGate
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
+from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from integration_project.vendors.wsgi import WsgiAdapter
 from paddle_sync.models import AccountLink, AccountPlanLink, EventAttempt, WebhookEvent
 from paddle_sync.processing import process_event
@@ -38,7 +39,9 @@ class Killed(BaseException):
 
 def both_are_mapped() -> None:
     make_mapping()
-    make_mapping(INSIGHTS["price_id"], plan=m3ter_sample.PLAN_SEATS, m3ter_product=m3ter_sample.PRODUCT_SEATS)
+    make_mapping(
+        paddle_sample.PRICE_INSIGHTS_EUR, plan=m3ter_sample.PLAN_SEATS, m3ter_product=m3ter_sample.PRODUCT_SEATS
+    )
 
 
 def bought(paddle: PaddleSimulator, deliver: Run) -> str:

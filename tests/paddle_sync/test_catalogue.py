@@ -1,0 +1,54 @@
+"""Both vendors' catalogues, kept for the mapping pages."""
+
+import pytest
+
+from integration_project import clock
+from integration_project.vendors import Vendors
+from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
+from integration_project.vendors.paddle.simulator import sample as paddle_sample
+from paddle_sync import catalogue, jobs
+from paddle_sync.models import CatalogueEntry
+
+pytestmark = pytest.mark.django_db
+
+
+def entry(kind: str, vendor_id: str) -> CatalogueEntry:
+    return CatalogueEntry.objects.get(kind=kind, vendor_id=vendor_id)
+
+
+def test_prices_say_what_they_cost_and_how_often(vendors: Vendors) -> None:
+    catalogue.refresh(vendors)
+
+    price = entry("paddle_price", paddle_sample.PRICE_CLOUD_EUR)
+    assert (price.name, price.parent_id, price.currency) == ("Monthly", paddle_sample.PRODUCT_CLOUD, "EUR")
+    assert (price.interval, price.active, price.data["amount"]) == ("every month", True, "4900")
+    assert entry("paddle_price", paddle_sample.PRICE_SETUP_EUR).interval == "once"
+    assert entry("paddle_product", paddle_sample.PRODUCT_CLOUD).name == "Gauge Cloud"
+
+
+def test_plans_say_what_their_product_currency_and_frequency_are(vendors: Vendors) -> None:
+    catalogue.refresh(vendors)
+
+    plan = entry("m3ter_plan", m3ter_sample.PLAN_SCALE)
+    group = entry("m3ter_plan_group", m3ter_sample.GROUP_BUNDLE)
+    assert (plan.parent_id, plan.currency, plan.interval) == (m3ter_sample.PRODUCT_CLOUD, "USD", "every month")
+    assert group.data["product_ids"] == sorted([m3ter_sample.PRODUCT_CLOUD, m3ter_sample.PRODUCT_SEATS])
+    assert entry("m3ter_product", m3ter_sample.PRODUCT_CLOUD).code == "gauge-cloud"
+
+
+def test_what_is_no_longer_listed_stays_and_is_marked(vendors: Vendors) -> None:
+    first = catalogue.refresh(vendors)
+    CatalogueEntry.objects.create(kind="paddle_price", vendor_id="pri_gone", name="Gone", seen_at=clock.now())
+
+    second = catalogue.refresh(vendors)
+
+    assert (first.gone, second.gone) == (0, 1)
+    assert entry("paddle_price", "pri_gone").active is False
+    assert entry("paddle_price", paddle_sample.PRICE_CLOUD_EUR).active is True
+    assert CatalogueEntry.objects.count() == first.paddle + first.m3ter + 1
+
+
+def test_the_job_says_what_it_found(vendors: Vendors) -> None:
+    words = jobs.refresh_catalogue()
+
+    assert words.startswith("Paddle lists ")
