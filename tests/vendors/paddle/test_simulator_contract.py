@@ -292,5 +292,5 @@ def test_our_webhooks_carry_all_that_paddles_own_samples_carry(tour: Tour) -> No
         sent["transaction.completed"]["details"]["totals"]
     )
 
-    assert found == dict.fromkeys(samples, set())
+    assert found == {name: set() for name in samples}
     assert details == set()
