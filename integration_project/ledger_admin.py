@@ -424,7 +424,7 @@ class ReasonedAdmin(LedgerAdmin):
                     _difference(version, earlier),
                     version.history_change_reason or "-",
                 )
-                for version, earlier in zip(versions, [*versions[1:], None], strict=True)
+                for version, earlier in zip(versions, [*versions[1:], None], strict=False)
             ],
             empty="Nobody has changed it since it came with the application.",
         )
