@@ -103,9 +103,10 @@ class Supervisor:
     def _pass_on(self, name: str, lines: IO[bytes]) -> None:
         """Write what a program says with its name before it, and nothing in it that must not be read."""
         prefix = f"{name:<{self._width}} | "
-        for line in lines:
-            sys.stdout.write(prefix + mask(line.decode("utf-8", "replace").rstrip("\n")) + "\n")
-            sys.stdout.flush()
+        with lines:
+            for line in lines:
+                sys.stdout.write(prefix + mask(line.decode("utf-8", "replace").rstrip("\n")) + "\n")
+                sys.stdout.flush()
 
     def _stop_in_order(self) -> int:
         """Ask every program to stop and wait for it; kill what does not, or all of it when told so once more."""

@@ -29,12 +29,13 @@ def database_url() -> str:
     return f"postgres://{login}@{quote(values['HOST'] or 'localhost', safe='')}{port}/{values['NAME']}"
 
 
-def wait_until(condition: Callable[[], object], *, within: float = 30.0, what: str = "it") -> None:
-    """Look again and again until the condition holds; fail when it does not in time."""
+def wait_until(condition: Callable[[], object], *, within: float = 30.0, what: str | Callable[[], object]) -> None:
+    """Look again and again until the condition holds; fail when it does not in time, saying what is missing."""
     end = time.monotonic() + within
     while not condition():
         if time.monotonic() > end:
-            pytest.fail(f"{what} did not happen within {within:g} s")
+            missing = what if isinstance(what, str) else what()
+            pytest.fail(f"after {within:g} s there is still missing: {missing}")
         time.sleep(0.05)
 
 
