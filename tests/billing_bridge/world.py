@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import F
+
 from billing_bridge import importing, jobs, review
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.queues import CONFIRM, FINISH, PUSH
@@ -16,7 +18,7 @@ from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
-from paddle_sync.models import AccountLink
+from paddle_sync.models import AccountLink, EventAttempt, WebhookEvent
 from tests.builders import make_link
 
 LIVE_SINCE = dt.date(2020, 1, 1)
@@ -176,6 +178,13 @@ def make_due(bill: PushedBill) -> None:
 def end_lease(bill: PushedBill) -> None:
     """Let the lease of a worker that died run out."""
     PushedBill.objects.filter(pk=bill.pk, lease__isnull=False).update(lease_until=clock.now() - dt.timedelta(seconds=1))
+
+
+def let_time_pass(*, seconds: int) -> None:
+    """Everything that happened or is due moves that far into the past."""
+    ago = dt.timedelta(seconds=seconds)
+    WebhookEvent.objects.update(received_at=F("received_at") - ago, due_at=F("due_at") - ago)
+    EventAttempt.objects.update(started_at=F("started_at") - ago, finished_at=F("finished_at") - ago)
 
 
 def look_through_schedule(bill: PushedBill) -> None:
