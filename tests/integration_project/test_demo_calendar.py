@@ -10,18 +10,18 @@ EVERY_DAY = [datetime(2027, 1, 1, 9, tzinfo=UTC) + timedelta(days=number) for nu
 
 
 def test_on_every_day_of_two_years_the_renewal_lies_one_to_seven_days_ahead() -> None:
-    ahead = {(Days.around(now).renews_at - now).days for now in EVERY_DAY}
+    ahead = {(Days.around(today).renews_at - today).days for today in EVERY_DAY}
 
     assert ahead <= set(range(1, 8))
-    assert {Days.around(now).lead_days for now in EVERY_DAY} == ahead
+    assert {Days.around(today).lead_days for today in EVERY_DAY} == ahead
 
 
 def test_usage_is_dated_after_the_checkout_and_before_today() -> None:
-    for now in EVERY_DAY:
-        days = Days.around(now)
+    for today in EVERY_DAY:
+        days = Days.around(today)
 
         assert days.usage_days[0] > days.checkout_at.date()
-        assert days.usage_days[-1] == (now - timedelta(days=1)).date()
+        assert days.usage_days[-1] == (today - timedelta(days=1)).date()
         assert len(days.usage_days) >= 21
 
 
