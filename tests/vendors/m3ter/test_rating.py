@@ -72,7 +72,7 @@ amounts = st.decimals(min_value=0, max_value=10**6, places=3)
 
 @st.composite
 def several_bands(draw: st.DrawFn) -> list[Band]:
-    limits = [Decimal(0), *sorted(draw(st.sets(st.integers(1, 10**5), max_size=5)))]
+    limits = [0, *sorted(draw(st.sets(st.integers(1, 10**5), max_size=5)))]
     price = st.decimals(min_value=0, max_value=100, places=4)
     return [Band(Decimal(limit), draw(price), draw(price)) for limit in limits]
 

@@ -492,7 +492,7 @@ def test_bills_approve_themselves_after_the_grace_period(organisation: Organisat
 def test_a_job_walks_through_its_states_and_bills_at_the_end(organisation: Organisation, subscribed: Any) -> None:
     job = organisation.post("/billjobs", {"billDate": "2026-03-01", "accountIds": [subscribed["id"]]})
 
-    seen = []
+    seen: list[Any] = []
     while not seen or seen[-1]["status"] != "COMPLETE":
         assert organisation.get("/bills")["data"] == []
         seen.append(organisation.get(f"/billjobs/{job['id']}"))

@@ -84,7 +84,7 @@ class Accounts(Resource):
 
     def before_delete(self, row: Row) -> None:
         """An account with plans stays."""
-        if any(plan["accountId"] == row["id"] for plan in self.memory.account_plans):
+        if self.memory.account_plans.having("accountId", row["id"]):
             raise Invalid("Account is used by an AccountPlan")
 
     def search(self, request: Request) -> Answer:
@@ -183,8 +183,8 @@ class AccountPlans(Resource):
         if self.memory.organization_config.get("allowOverlappingPlans"):
             return
         products = self.products_of(values)
-        for other in self.rows:
-            if other is row or other["accountId"] != values["accountId"] or not _overlap(values, other):
+        for other in self.rows.having("accountId", values["accountId"]):
+            if other is row or not _overlap(values, other):
                 continue
             if products & self.products_of(other):
                 message = "Account already has an active AccountPlan for this Product in the period"
@@ -196,8 +196,6 @@ class AccountPlans(Resource):
         contract, day = one(request, "contract"), one(request, "date")
         if product is not None and account is None:
             raise Invalid("product must be used together with account")
-        if not super().matches(row, request):
-            return False
         if not wanted(request, row, ("account", "accountId"), ("plan", "planId"), ("contract", "contractId")):
             return False
         if product is not None and product not in self.products_of(row):

@@ -208,9 +208,8 @@ class BillJobs:
     def _bills_of(self, account: Row, cycle: Cycle) -> list[Row]:
         return [
             bill
-            for bill in self.memory.bills
-            if bill["accountId"] == account["id"]
-            and (bill["billingFrequency"], bill["billFrequencyInterval"]) == (cycle.frequency, cycle.interval)
+            for bill in self.memory.bills.having("accountId", account["id"])
+            if (bill["billingFrequency"], bill["billFrequencyInterval"]) == (cycle.frequency, cycle.interval)
         ]
 
     # Calculating.

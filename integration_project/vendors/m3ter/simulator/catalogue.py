@@ -8,7 +8,7 @@ from integration_project.vendors.m3ter.simulator import fields
 from integration_project.vendors.m3ter.simulator.fields import Field, Invalid, moment_of
 from integration_project.vendors.m3ter.simulator.memory import Row, one, truth
 from integration_project.vendors.m3ter.simulator.rating import CURRENCY_ROUNDING
-from integration_project.vendors.m3ter.simulator.resources import Kind, Resource, related, wanted
+from integration_project.vendors.m3ter.simulator.resources import Kind, Resource, related
 from integration_project.vendors.simulation import Request
 
 NAME = Field(fields.text(1, 200), required=True)
@@ -273,7 +273,7 @@ class Pricings(Resource):
             end = row.get("endDate")
             if moment_of(row["startDate"]) > at or (end is not None and moment_of(end) <= at):
                 return False
-        return super().matches(row, request)
+        return True
 
 
 def _moment_or_day(value: str) -> datetime:
@@ -371,7 +371,7 @@ class Aggregations(Resource):
         """`productId` is the meter's."""
         meter = self.memory.meters.get(row["meterId"]) or {}
         products = [value for values in request.params.get("productId", ()) for value in values.split(",")]
-        return (not products or meter.get("productId") in products) and super().matches(row, request)
+        return not products or meter.get("productId") in products
 
     def before_delete(self, row: Row) -> None:
         """A priced aggregation stays."""
@@ -402,7 +402,7 @@ class Currencies(Resource):
     def matches(self, row: Row, request: Request) -> bool:
         """Archived ones can be asked for or left out."""
         archived = truth(request, "archived")
-        return archived in (None, row["archived"]) and super().matches(row, request) and wanted(request, row)
+        return archived in (None, row["archived"])
 
 
 KINDS = (Products, PlanTemplates, Plans, PlanGroups, PlanGroupLinks, Pricings, Meters, Aggregations, Currencies)

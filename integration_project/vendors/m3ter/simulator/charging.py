@@ -191,9 +191,7 @@ class Calculator:
     def attached(self, account: Row) -> list[Attached]:
         """All plans of an account that bill on a cycle, ended ones too."""
         found = []
-        for account_plan in self.memory.account_plans:
-            if account_plan["accountId"] != account["id"]:
-                continue
+        for account_plan in self.memory.account_plans.having("accountId", account["id"]):
             for plan in self._account_plans.plans_in(account_plan):
                 template = self.memory.plan_templates.need(plan["planTemplateId"], kind="PlanTemplate")
                 if template["billFrequency"] in ORGANISATION_EPOCHS:

@@ -107,7 +107,7 @@ class Ingest:
         return "CalculationError" if failed else None
 
     def _checked(self, measurement: Row) -> Row:
-        meter = next((row for row in self.memory.meters if row["code"] == measurement["meter"]), None)
+        meter = next(iter(self.memory.meters.having("code", measurement["meter"])), None)
         if meter is None:
             raise _Dropped("UndefinedMeter")
         seen = self._uids.get(measurement.get("uid", ""))
@@ -123,8 +123,7 @@ class Ingest:
         return meter
 
     def _account(self, code: str) -> Row:
-        existing = next((row for row in self.memory.accounts if row["code"] == code), None)
-        if existing is not None:
+        for existing in self.memory.accounts.having("code", code):
             return existing
         if any(_nearly(row["code"]) == _nearly(code) for row in self.memory.accounts):
             raise _Dropped("InvalidAccountCode")

@@ -72,13 +72,13 @@ class ExternalMappings(Resource):
         """The same mapping twice is refused."""
         same = ("m3terEntity", "m3terId", "externalSystem", "externalTable", "externalId", "integrationConfigId")
         status = self.memory.guesses.duplicate_mapping_status
-        for other in self.rows:
+        for other in self.rows.having("m3terId", values["m3terId"]):
             if status and other is not row and all(other.get(name) == values.get(name) for name in same):
                 raise refusal(status, "ExternalMapping already exists")
 
     def matches(self, row: Row, request: Request) -> bool:
         """Mappings of one integration can be asked for."""
-        return wanted(request, row, ("integrationConfigId",) * 2) and super().matches(row, request)
+        return wanted(request, row, ("integrationConfigId",) * 2)
 
     def by_external(self, request: Request) -> Answer:
         """GET by the other system's id."""
@@ -92,7 +92,8 @@ class ExternalMappings(Resource):
         return self._found(request, ("m3terEntity", "m3terId"), (path["entity"], path["m3ter_id"]))
 
     def _found(self, request: Request, names: Sequence[str], key: Sequence[str]) -> Answer:
-        rows = [present(row) for row in self.rows.newest_first() if tuple(row[name] for name in names) == tuple(key)]
+        known = self.rows.newest_first(**{names[-1]: key[-1:]})
+        rows = [present(row) for row in known if tuple(row[name] for name in names) == tuple(key)]
         return page(self.memory, rows, self.rows, request, most=200)
 
     def configuration(self, request: Request) -> Answer:

@@ -16,6 +16,8 @@ from integration_project.vendors.simulation import Answer, BusinessClock, Refusa
 
 Row = dict[str, Any]
 SERVICE_USER = "service-user-1"
+INDEXED = ("id", "code", "accountId", "externalId", "m3terId")
+"""What rows are looked up by, so that thousands of accounts do not slow a rehearsal down."""
 
 
 def refusal(status: int, message: str) -> Refusal:
@@ -41,6 +43,7 @@ class Collection:
     def __init__(self, memory: "Memory") -> None:
         self._memory = memory
         self._entries: dict[str, _Entry] = {}
+        self._index: dict[str, dict[str, dict[str, None]]] = {field: {} for field in INDEXED}
 
     def __iter__(self) -> Iterator[Row]:
         return (entry.row for entry in self._entries.values())
@@ -69,30 +72,58 @@ class Collection:
         audit = {"dtCreated": now, "dtLastModified": now, "createdBy": by, "lastModifiedBy": by}
         row = {"id": values.pop("id", None) or str(uuid.uuid4()), "version": 1, **values, **audit}
         self._entries[row["id"]] = _Entry(row, self._memory.next_order(), self._memory.transport_now())
+        self._enter(row)
         return row
 
     def change(self, row: Row, values: Row, *, by: str = SERVICE_USER) -> None:
         """Write values into a row: one version further."""
+        self._leave(row)
         row.update(values, version=row["version"] + 1, lastModifiedBy=by)
         row["dtLastModified"] = stamp(self._memory.clock.now())
+        self._enter(row)
 
     def remove(self, row: Row) -> None:
         """Delete a row."""
+        self._leave(row)
         del self._entries[row["id"]]
 
     def clear(self) -> None:
         """Delete all rows."""
         self._entries.clear()
+        for index in self._index.values():
+            index.clear()
+
+    def having(self, field: str, *values: str) -> list[Row]:
+        """The rows with one of these values in an indexed field, oldest first."""
+        found = {row_id for value in values for row_id in self._index[field].get(value, ())}
+        entries = sorted((self._entries[row_id] for row_id in found), key=lambda entry: entry.order)
+        return [entry.row for entry in entries]
+
+    def _enter(self, row: Row) -> None:
+        for field, index in self._index.items():
+            if isinstance(row.get(field), str):
+                index.setdefault(row[field], {})[row["id"]] = None
+
+    def _leave(self, row: Row) -> None:
+        for field, index in self._index.items():
+            if isinstance(row.get(field), str):
+                index[row[field]].pop(row["id"], None)
 
     def order_of(self, row: Row) -> int:
         """The place of a row in the order of creation."""
         return self._entries[row["id"]].order
 
-    def newest_first(self) -> list[Row]:
+    def newest_first(self, **having: Iterable[str]) -> list[Row]:
         """The rows as lists show them; while lists lag, the youngest are not there yet."""
         cutoff = self._memory.hidden_since()
-        entries = sorted(self._entries.values(), key=lambda entry: -entry.order)
-        return [entry.row for entry in entries if cutoff is None or entry.added_at < cutoff]
+        entries = list(self._entries.values())
+        for field, values in having.items():
+            entries = [self._entries[row["id"]] for row in self.having(field, *values)]
+        return [entry.row for entry in reversed(entries) if cutoff is None or entry.added_at < cutoff]
+
+    def first(self) -> Row | None:
+        """The oldest row."""
+        return next(iter(self), None)
 
 
 class Memory:

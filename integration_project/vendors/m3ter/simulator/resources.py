@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from integration_project.vendors.m3ter.simulator.fields import Field, Fields, Invalid, integer, mapping, read
 from integration_project.vendors.m3ter.simulator.fields import text_or_number as custom_value
 from integration_project.vendors.m3ter.simulator.memory import (
+    INDEXED,
     Collection,
     Memory,
     Row,
@@ -91,11 +92,7 @@ class Resource:
         return present(row)
 
     def matches(self, row: Row, request: Request) -> bool:
-        """Whether a list with this query shows the row."""
-        for parameter, field in (("ids", "id"), *self.kind.filters):
-            wanted = many(request, parameter)
-            if wanted and row.get(field) not in wanted:
-                return False
+        """Whether a list with this query shows the row; what several values filter is decided already."""
         return True
 
     # The calls.
@@ -116,7 +113,16 @@ class Resource:
 
     def list(self, request: Request) -> Answer:
         """GET on the collection, newest first."""
-        matching = [row for row in self.rows.newest_first() if self.matches(row, request)]
+        filters = [(field, many(request, parameter)) for parameter, field in (("ids", "id"), *self.kind.filters)]
+        asked = sorted(
+            ((field, frozenset(values)) for field, values in filters if values),
+            key=lambda each: each[0] not in INDEXED,
+        )
+        matching = [
+            row
+            for row in self.rows.newest_first(**{field: values for field, values in asked[:1] if field in INDEXED})
+            if all(row.get(field) in values for field, values in asked) and self.matches(row, request)
+        ]
         return page(self.memory, [self.shown(row) for row in matching], self.rows, request, most=self.kind.most)
 
     def get(self, request: Request) -> Answer:
@@ -176,7 +182,7 @@ class Resource:
         code = values.get("code")
         if not self.kind.unique_code or code is None:
             return
-        if any(other.get("code") == code and other is not row for other in self.rows):
+        if any(other is not row for other in self.rows.having("code", code)):
             message = f"{self.kind.name} code '{code}' is already in use"
             raise refusal(self.memory.guesses.duplicate_code_status, message)
 
