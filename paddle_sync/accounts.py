@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from integration_project.errors import AccountConflict
@@ -45,6 +45,8 @@ class Ensured:
     made_now: bool = False
     adopted: bool = False
     predecessor: AccountLink | None = None
+    buyer_known: bool = True
+    """False when Paddle knew neither the checkout's transaction nor its customer."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Inst
     wanted = _new_account(code, story.subscription_id, founding, buyer, bill_epoch(founding, terms))
     account, made_now = vendors.m3ter.ensure_account(wanted)
     if made_now or account.custom_fields.get(OURS) == story.subscription_id:
-        return _ensured(account, code, made_now=made_now)
-    return _adopt(account, wanted, story.subscription_id, vendors.m3ter)
+        ensured = _ensured(account, code, made_now=made_now)
+    else:
+        ensured = _adopt(account, wanted, story.subscription_id, vendors.m3ter)
+    return replace(ensured, buyer_known=buyer.customer is not None)
 
 
 def account_code(founding: Snapshot, row: Installation) -> str:

@@ -51,6 +51,7 @@ PEOPLE = frozenset({"customer", "business", "address", "contacts", "account", "a
 PEOPLES_WORDS = frozenset({"name", "description", "code"})
 # Our own words in custom data; the rest of it may be anything.
 OUR_CUSTOM_DATA = frozenset({"push_id", "attempt", "m3ter_bill_id"})
+FORM = re.compile(r"[\w\[\].%-]+=[^\s]*$")
 E_MAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+\.[^\s@\"'<>]+")
 
 
@@ -59,8 +60,7 @@ def readable(body: str) -> Any:
     try:
         return json.loads(body, parse_float=str)
     except ValueError:
-        pairs = parse_qsl(body, keep_blank_values=True)
-        return dict(pairs) if pairs else body
+        return dict(parse_qsl(body, keep_blank_values=True)) if FORM.match(body) else body
 
 
 def masked(data: Any, *, event_type: str = "") -> Any:
@@ -95,4 +95,4 @@ def _hidden(value: Any) -> Any:
         return {key: _hidden(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_hidden(item) for item in value]
-    return value if value is None or value in ("", False, True) else MASK
+    return value if value is None or value == "" or isinstance(value, bool) else MASK

@@ -88,8 +88,8 @@ class SubscriptionStory:
 
     subscription_id: str
     snapshots: tuple[Snapshot, ...]
-    unknown_to_paddle: bool = False
-    """True when Paddle, asked again, knew no such subscription."""
+    known_to_paddle: bool | None = None
+    """Whether Paddle, asked again, knew such a subscription; None while nobody asked."""
 
     @classmethod
     def of(cls, event: WebhookEvent) -> "SubscriptionStory":
@@ -130,9 +130,9 @@ class SubscriptionStory:
         listed = paddle.list_subscriptions(ids=(self.subscription_id,))
         found = next((subscription for subscription in listed if subscription.id == self.subscription_id), None)
         if found is None:
-            return replace(self, unknown_to_paddle=True)
+            return replace(self, known_to_paddle=False)
         self._keep_read(found.raw)
-        return self.stored(self.subscription_id)
+        return replace(self.stored(self.subscription_id), known_to_paddle=True)
 
     def _keep_read(self, raw: Mapping[str, Any]) -> None:
         """Place a read after all that was known before it: whatever we know of had happened by then."""

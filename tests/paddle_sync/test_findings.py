@@ -14,7 +14,7 @@ from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from paddle_sync.models import AccountLink
 from tests.builders import make_event, make_mapping, stamp, subscription, subscription_item
-from tests.paddle_sync.seen import open_findings, operations
+from tests.paddle_sync.seen import operations, told
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
@@ -27,13 +27,13 @@ def test_an_event_before_the_first_is_kept_and_told_until_the_first_comes(m3ter:
     began = clock.now() - dt.timedelta(seconds=5)
     make_event("subscription.updated", data)
     run_jobs()
-    before = (open_findings(), AccountLink.objects.count(), operations(m3ter))
+    before = (told(), AccountLink.objects.count(), operations(m3ter))
 
     make_event("subscription.created", data, occurred_at=began)
     run_jobs()
 
     assert before == ([("subscription not linked", "")], 0, [])
-    assert ("subscription not linked", "") not in open_findings()
+    assert ("subscription not linked", "") not in told()
     assert AccountLink.objects.count() == 1
 
 
@@ -53,7 +53,7 @@ def test_a_removed_item_leaves_its_plan_and_tells_a_person(m3ter: M3terSimulator
     make_event("subscription.updated", {**data, "items": both[:1]})
     run_jobs()
 
-    assert open_findings() == [("item removed", paddle_sample.PRICE_INSIGHTS_EUR)]
+    assert told() == [("item removed", paddle_sample.PRICE_INSIGHTS_EUR)]
     assert len(list(m3ter.memory.account_plans)) == 2
 
 
@@ -64,13 +64,13 @@ def test_a_finding_closes_when_it_no_longer_holds(run_jobs: Run) -> None:
     run_jobs()
     make_event("subscription.paused", {**data, "status": "paused"})
     run_jobs()
-    before = open_findings()
+    before = told()
 
     make_event("subscription.resumed", data)
     run_jobs()
 
     assert before == [("subscription paused", "")]
-    assert open_findings() == []
+    assert told() == []
     assert Finding.objects.get(kind="subscription paused").close_reason == "It no longer holds."
 
 
@@ -85,7 +85,7 @@ def test_what_a_person_closed_is_not_opened_again_for_the_same_reason(operator: 
     make_event("subscription.updated", {**data, "status": "paused"})
     run_jobs()
 
-    assert open_findings() == []
+    assert told() == []
 
 
 def test_a_change_of_an_item_that_is_not_metered_concerns_nobody(run_jobs: Run) -> None:
@@ -99,7 +99,7 @@ def test_a_change_of_an_item_that_is_not_metered_concerns_nobody(run_jobs: Run) 
     make_event("subscription.updated", {**data, "items": [*data["items"], seats]})
     run_jobs()
 
-    assert open_findings() == []
+    assert told() == []
 
 
 def test_status_and_renewal_follow_paddle(run_jobs: Run) -> None:

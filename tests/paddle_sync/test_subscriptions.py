@@ -237,4 +237,16 @@ def test_findings_of_others_about_a_subscription_are_left_alone(run_jobs: Run) -
     make_event("subscription.created", data)
     run_jobs()
 
-    assert open_findings() == [("something else", "")]
+    assert ("something else", "") in open_findings()
+
+
+def test_a_fresh_event_of_a_buyer_that_paddle_does_not_know_is_told_and_stays_told(run_jobs: Run) -> None:
+    make_mapping()
+    data = subscription()
+    make_event("subscription.created", data)
+    run_jobs()
+    make_event("subscription.activated", data)
+
+    run_jobs()
+
+    assert open_findings() == [("unknown to Paddle", "")]
