@@ -55,6 +55,8 @@ class PlanMappingForm(ReasonedModelForm):
         entries = list(CatalogueEntry.objects.order_by("name"))
         paddle, m3ter = _current(self.instance), _target(self.instance)
         paddle = paddle or _asked_for(kwargs.get("initial") or {})
+        posted = self.data.get("paddle_side", "") if self.is_bound else ""
+        paddle = posted if _is_known(posted) else paddle
         self.fields["paddle_side"].choices = _paddle_choices(entries, paddle)  # type: ignore[attr-defined]
         self.fields["m3ter_side"].choices = _m3ter_choices(entries, m3ter)  # type: ignore[attr-defined]
         self.initial.setdefault("paddle_side", paddle)
@@ -140,6 +142,17 @@ def _asked_for(initial: dict[str, Any]) -> str:
         if initial.get(column):
             return f"{kind}:{str(initial[column])[:64]}"
     return ""
+
+
+def _is_known(choice: str) -> bool:
+    """Say whether a posted price or product exists, as far as we were told: listed once, or waited for by an event."""
+    kind, _, vendor_id = choice.partition(":")
+    if kind not in PADDLE_COLUMN or not vendor_id:
+        return False
+    if _entry(kind, vendor_id) is not None:
+        return True
+    column = "waiting_for_key" if kind == Kind.PADDLE_PRICE else "waiting_for_product"
+    return WebhookEvent.objects.filter(state=WebhookEvent.State.PARKED, **{column: vendor_id}).exists()
 
 
 def _paddle_choices(entries: Iterable[CatalogueEntry], chosen: str) -> Choices:
