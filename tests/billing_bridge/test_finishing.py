@@ -15,9 +15,7 @@ Reason = PushedBill.Reason
 
 
 def locked_in_m3ter(world: World, bill: PushedBill) -> bool:
-    row = world.m3ter.memory.bills.get(bill.m3ter_bill_id)
-    assert row is not None
-    return bool(row["locked"])
+    return bool(world.in_m3ter(bill.m3ter_bill_id)["locked"])
 
 
 def mappings(world: World, bill: PushedBill) -> list[tuple[str, str, str]]:

@@ -250,7 +250,7 @@ def test_a_period_that_has_ended_meanwhile_goes_on(world: World) -> None:
 
 def test_the_sweep_finds_what_was_deleted(world: World) -> None:
     bill = world.imported()
-    world.m3ter.memory.bills.remove(world.m3ter.memory.bills.get(bill.m3ter_bill_id))
+    world.delete_in_m3ter(bill)
 
     jobs.sweep_bills()
 
@@ -260,7 +260,7 @@ def test_the_sweep_finds_what_was_deleted(world: World) -> None:
 def test_the_sweep_sees_a_charged_bill_that_was_deleted(world: World) -> None:
     PushPolicy.objects.update(lock_after_days=3)
     bill = world.pushed()
-    world.m3ter.memory.bills.remove(world.m3ter.memory.bills.get(bill.m3ter_bill_id))
+    world.delete_in_m3ter(bill)
 
     jobs.sweep_bills()
 

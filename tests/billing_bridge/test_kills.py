@@ -61,9 +61,7 @@ def test_killed_anywhere_between_bill_and_lock_there_is_one_charge(world: World,
         assert (bill.state, bill.pushed, bill.outstanding) == (State.PUSHED, 14345, 0), where
         assert BillEntry.objects.filter(bill=bill).count() == 1, where
         assert Push.objects.filter(bill=bill).count() == 1, where
-        locked = world.m3ter.memory.bills.get(bill_id)
-        assert locked is not None
-        assert locked["locked"] is True, where
+        assert world.in_m3ter(bill_id)["locked"] is True, where
         mapped = [row for row in world.m3ter.memory.external_mappings if row["m3terId"] == bill_id]
         assert len(mapped) == 1, where
         assert bill.external_mapping_id == mapped[0]["id"], where
@@ -102,8 +100,8 @@ def let_time_pass() -> None:
     """Every lease has run out, and everything that waits for a time is due."""
     past = clock.now() - dt.timedelta(seconds=1)
     for model in (PushedBill, WebhookEvent):
-        model.objects.filter(lease__isnull=False).update(lease_until=past)  # type: ignore[attr-defined]
-        model.objects.filter(due_at__isnull=False).update(due_at=past)  # type: ignore[attr-defined]
+        model.objects.filter(lease__isnull=False).update(lease_until=past)
+        model.objects.filter(due_at__isnull=False).update(due_at=past)
     PushedBill.objects.update(m3ter_read_at=clock.now() - dt.timedelta(minutes=2))
 
 

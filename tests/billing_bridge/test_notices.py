@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django_q.models import OrmQ
 from pytest_django import Settings
@@ -21,10 +20,9 @@ from tests.conftest import M3TER_WEBHOOK_TOKEN
 pytestmark = pytest.mark.django_db
 
 
-def post(client: Client, body: Any, *, token: str = M3TER_WEBHOOK_TOKEN) -> HttpResponse:
+def post(client: Client, body: Any, *, token: str = M3TER_WEBHOOK_TOKEN) -> Any:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response: HttpResponse = client.post(f"/webhooks/m3ter/{token}/", data=data, content_type="application/json")
-    return response
+    return client.post(f"/webhooks/m3ter/{token}/", data=data, content_type="application/json")
 
 
 def notice(bill_id: str = "bill-1", event_id: str = "event-1", **changes: Any) -> dict[str, Any]:
@@ -210,7 +208,7 @@ def test_a_notice_that_comes_right_after_a_read_waits_and_is_not_lost(world: Wor
 
 def test_a_notice_of_a_deleted_bill_holds_it(world: World, client: Client) -> None:
     bill = world.imported()
-    world.m3ter.memory.bills.remove(world.m3ter.memory.bills.get(bill.m3ter_bill_id))
+    world.delete_in_m3ter(bill)
     event_data = {"oldDto": {"id": bill.m3ter_bill_id}}
 
     post(client, notice(eventName="billing.bill.deleted", m3terEvent={"eventData": event_data}))

@@ -421,7 +421,7 @@ def test_a_second_bill_waits_for_an_unconfirmed_one_and_goes_on_by_itself(world:
 
 def _another_bill(world: World, like: PushedBill) -> PushedBill:
     """A further approved bill on the same subscription."""
-    original = world.m3ter.memory.bills.get(like.m3ter_bill_id)
+    original = world.in_m3ter(like.m3ter_bill_id)
     other_id = "other-" + like.m3ter_bill_id[:20]
     world.m3ter.memory.bills.add({**original, "id": other_id})
     bill = importing.import_bill(other_id, world.vendors)
@@ -465,7 +465,7 @@ def test_other_content_than_was_reviewed_is_not_charged(world: World) -> None:
 
 def test_a_bill_deleted_in_m3ter_is_not_charged(world: World) -> None:
     bill = world.approved()
-    world.m3ter.memory.bills.remove(world.m3ter.memory.bills.get(bill.m3ter_bill_id))
+    world.delete_in_m3ter(bill)
     PushedBill.objects.update(m3ter_read_at=clock.now() - dt.timedelta(minutes=2))
 
     jobs.drain_bills()

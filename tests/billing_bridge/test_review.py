@@ -129,7 +129,7 @@ def test_a_changed_bill_cannot_be_approved_and_says_both_amounts(world: World) -
 
 def test_a_deleted_bill_that_was_never_charged_is_closed_by_approving(world: World) -> None:
     bill = world.imported()
-    world.m3ter.memory.bills.remove(world.m3ter.memory.bills.get(bill.m3ter_bill_id))
+    world.delete_in_m3ter(bill)
     jobs.sweep_bills()
 
     review.approve(bill.pk, by="fiona", reason="deleted on purpose")

@@ -100,7 +100,7 @@ class World:
         self, bill_id: str, lines: Sequence[tuple[str, str]] = LINES, *, total: str | None = None, **fields: Any
     ) -> None:
         """Overwrite what a bill says."""
-        bill = self.m3ter.memory.bills.get(bill_id)
+        bill = self.in_m3ter(bill_id)
         pattern = bill["lineItems"][0]
         items = [
             {
@@ -114,6 +114,16 @@ class World:
         ]
         amount = Decimal(total) if total is not None else sum((Decimal(amount) for _, amount in lines), Decimal(0))
         self.m3ter.change_bill(bill_id, lineItems=items, billTotal=amount, **fields)
+
+    def in_m3ter(self, bill_id: str) -> dict[str, Any]:
+        """The bill as m3ter has it."""
+        row = self.m3ter.memory.bills.get(bill_id)
+        assert row is not None
+        return row
+
+    def delete_in_m3ter(self, bill: PushedBill) -> None:
+        """Let m3ter have no such bill any more."""
+        self.m3ter.memory.bills.remove(self.in_m3ter(bill.m3ter_bill_id))
 
     def import_all(self) -> None:
         """Let the poll run once."""
