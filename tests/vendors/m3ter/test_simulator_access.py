@@ -4,7 +4,13 @@ import pytest
 import requests
 
 from integration_project.vendors.m3ter.simulator import Guesses, sample
-from integration_project.vendors.m3ter.simulator.access import LARGEST_BODY, PerSecond
+from integration_project.vendors.m3ter.simulator.access import (
+    ADDRESS_WINDOW,
+    INGEST_PER_ADDRESS,
+    LARGEST_BODY,
+    REQUESTS_PER_ADDRESS,
+    PerSecond,
+)
 from tests.vendors.m3ter.organisation import ACCOUNT, BASE, Organisation
 
 OTHER_ORG = "ffffffff-0000-4000-8000-00000000000f"
@@ -255,3 +261,16 @@ def test_the_controls_answer_over_http(organisation: Organisation) -> None:
     assert wrong.json() == {"error": "There is no bill x."}
     assert state["organization_config"]["currency"] == "USD"
     assert [plan["code"] for plan in state["plans"]] == ["scale", "bulk", "seats-team"]
+
+
+def test_one_address_may_send_20000_requests_in_five_minutes(organisation: Organisation) -> None:
+    organisation.sim.limit_requests(None)
+    limit = organisation.sim.access.per_address["config"]
+    limit.limit = 3  # the token was the first
+
+    statuses = [organisation.send("GET", "/organizationconfig").status_code for _ in range(3)]
+    organisation.real.move(300)
+
+    assert (REQUESTS_PER_ADDRESS, INGEST_PER_ADDRESS, ADDRESS_WINDOW) == (20_000, 5_000, 300)
+    assert statuses == [200, 200, 429]
+    assert organisation.send("GET", "/organizationconfig").status_code == 200

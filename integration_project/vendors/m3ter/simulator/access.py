@@ -61,7 +61,7 @@ class _Bucket:
 
     def __init__(self, burst: int) -> None:
         self._burst = burst
-        self._level = float(burst)
+        self._level: float = burst
         self._at: datetime | None = None
 
     def take(self, now: datetime) -> bool:
@@ -84,7 +84,7 @@ class Access:
         self._now = transport_now
         self._tokens: dict[str, datetime] = {}
         self.per_organisation = PerSecond(REQUESTS_PER_SECOND)
-        self._per_address = {
+        self.per_address = {
             "config": RateLimit(limit=REQUESTS_PER_ADDRESS, seconds=ADDRESS_WINDOW),
             "ingest": RateLimit(limit=INGEST_PER_ADDRESS, seconds=ADDRESS_WINDOW),
         }
@@ -95,7 +95,7 @@ class Access:
         self.keys = dict(self._first_keys)
         self._tokens.clear()
         self.per_organisation.forget()
-        for limit in self._per_address.values():
+        for limit in self.per_address.values():
             limit.forget()
         self._explorer = _Bucket(EXPLORER_BURST)
 
@@ -130,7 +130,7 @@ class Access:
 
     def check(self, request: Request, org_id: str | None, *, surface: str, explores: bool) -> None:
         """Refuse a bad token, an unknown organisation, and too many requests."""
-        wait = self._per_address[surface].hit(request.remote, request.transport_at)
+        wait = self.per_address[surface].hit(request.remote, request.transport_at)
         if wait is not None:
             raise refusal(429, "Too many requests from this address")
         if org_id is None:

@@ -129,7 +129,7 @@ class M3terSimulator(Simulator):
 
     def _retry(self, failed: int) -> float | None:
         waits = self.guesses.webhook_retry_seconds
-        return float(waits[failed - 1]) if failed <= len(waits) else None
+        return waits[failed - 1] if failed <= len(waits) else None
 
     def guard(self, request: Request, route: Route) -> None:
         """Firewall, token, organisation, limits; then the faults that only m3ter has."""
@@ -147,7 +147,9 @@ class M3terSimulator(Simulator):
         if fault is None:
             return None
         seconds = fault.params.get("seconds")
-        return fault.set_at if seconds is None else self.transport_now() - timedelta(seconds=float(seconds))
+        return (
+            fault.set_at if seconds is None else self.transport_now() - timedelta(microseconds=int(seconds * 1_000_000))
+        )
 
     def error(self, status: int, *, retry_after: int | None = None) -> Answer:
         """m3ter documents a message and no headers."""
