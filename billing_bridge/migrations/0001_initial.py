@@ -10,287 +10,844 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('paddle_sync', '0001_initial'),
+        ("paddle_sync", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BillRevision',
+            name="BillRevision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_hash', models.CharField(max_length=64)),
-                ('number', models.PositiveIntegerField(help_text='1 for the first approved revision of the bill.')),
-                ('m3ter_version', models.PositiveBigIntegerField(help_text="m3ter's version when this content was first seen.")),
-                ('currency', models.CharField(max_length=3)),
-                ('total', models.CharField(help_text='Exact decimal, as m3ter sent it.', max_length=40)),
-                ('payable', models.BigIntegerField(help_text="Total rounded half up to the currency's minor units.")),
-                ('remainder', models.CharField(default='0', help_text='Total less payable: recorded, never carried.', max_length=40)),
-                ('lines', models.JSONField(help_text="m3ter's lines: amounts as exact decimal text.")),
-                ('first_seen_at', models.DateTimeField()),
-                ('approved_at', models.DateTimeField(blank=True, help_text="m3ter's time of approval.", null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("content_hash", models.CharField(max_length=64)),
+                ("number", models.PositiveIntegerField(help_text="1 for the first approved revision of the bill.")),
+                (
+                    "m3ter_version",
+                    models.PositiveBigIntegerField(help_text="m3ter's version when this content was first seen."),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("total", models.CharField(help_text="Exact decimal, as m3ter sent it.", max_length=40)),
+                ("payable", models.BigIntegerField(help_text="Total rounded half up to the currency's minor units.")),
+                (
+                    "remainder",
+                    models.CharField(
+                        default="0", help_text="Total less payable: recorded, never carried.", max_length=40
+                    ),
+                ),
+                ("lines", models.JSONField(help_text="m3ter's lines: amounts as exact decimal text.")),
+                ("first_seen_at", models.DateTimeField()),
+                ("approved_at", models.DateTimeField(blank=True, help_text="m3ter's time of approval.", null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='HistoricalPushPolicy',
+            name="HistoricalPushPolicy",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('automatic', models.BooleanField(default=False, help_text='Charge approved m3ter bills without review here. Off: Finance approves every bill.')),
-                ('mode', models.CharField(choices=[('next_billing_period', 'With the next renewal')], default='next_billing_period', max_length=30)),
-                ('tax_mode', models.CharField(choices=[('external', 'Tax is added to our amounts'), ('internal', 'Our amounts include tax')], default='external', max_length=10)),
-                ('tax_category', models.CharField(default='saas', help_text='Paddle tax category of the charged product.', max_length=40)),
-                ('open_periods', models.BooleanField(default=False, help_text='Charge bills whose period has not ended yet.')),
-                ('resend_when_absent', models.BooleanField(default=False, help_text='Send again by itself when the whole look-up schedule found no trace. Off: a person decides.')),
-                ('max_wait_days', models.PositiveSmallIntegerField(default=35, help_text='Hold when the renewal is further away.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(400)])),
-                ('lock_after_days', models.PositiveSmallIntegerField(default=0, help_text='Days after the push until the bill is locked in m3ter.')),
-                ('item_name', models.CharField(default='{line}', help_text='What the customer sees; {line}, {period}, {product}, {units} are filled in.', max_length=100)),
-                ('item_description', models.CharField(default='{units} {unit}, {period}', help_text='Second line of the item; the push id is added to it.', max_length=200)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('link', models.ForeignKey(blank=True, db_constraint=False, help_text="Empty: everybody's.", null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='paddle_sync.accountlink')),
+                ("id", models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID")),
+                (
+                    "automatic",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Charge approved m3ter bills without review here. Off: Finance approves every bill.",
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("next_billing_period", "With the next renewal")],
+                        default="next_billing_period",
+                        max_length=30,
+                    ),
+                ),
+                (
+                    "tax_mode",
+                    models.CharField(
+                        choices=[("external", "Tax is added to our amounts"), ("internal", "Our amounts include tax")],
+                        default="external",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "tax_category",
+                    models.CharField(
+                        default="saas", help_text="Paddle tax category of the charged product.", max_length=40
+                    ),
+                ),
+                (
+                    "open_periods",
+                    models.BooleanField(default=False, help_text="Charge bills whose period has not ended yet."),
+                ),
+                (
+                    "resend_when_absent",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Send again by itself when the whole look-up schedule found no trace. Off: a person decides.",
+                    ),
+                ),
+                (
+                    "max_wait_days",
+                    models.PositiveSmallIntegerField(
+                        default=35,
+                        help_text="Hold when the renewal is further away.",
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(400),
+                        ],
+                    ),
+                ),
+                (
+                    "lock_after_days",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Days after the push until the bill is locked in m3ter."
+                    ),
+                ),
+                (
+                    "item_name",
+                    models.CharField(
+                        default="{line}",
+                        help_text="What the customer sees; {line}, {period}, {product}, {units} are filled in.",
+                        max_length=100,
+                    ),
+                ),
+                (
+                    "item_description",
+                    models.CharField(
+                        default="{units} {unit}, {period}",
+                        help_text="Second line of the item; the push id is added to it.",
+                        max_length=200,
+                    ),
+                ),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.TextField(null=True)),
+                (
+                    "history_type",
+                    models.CharField(choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "link",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="Empty: everybody's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="paddle_sync.accountlink",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical push policy',
-                'verbose_name_plural': 'historical push policy',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical push policy",
+                "verbose_name_plural": "historical push policy",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='Push',
+            name="Push",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('push_id', models.CharField(help_text='m3ter bill id, a dash, the ordinal within the bill.', max_length=80, unique=True)),
-                ('ordinal', models.PositiveIntegerField()),
-                ('kind', models.CharField(choices=[('charge', 'Charge'), ('correction', 'Correction'), ('refund', 'Refund')], default='charge', max_length=12)),
-                ('mode', models.CharField(max_length=30)),
-                ('paddle_subscription_id', models.CharField(max_length=64)),
-                ('currency', models.CharField(max_length=3)),
-                ('amount', models.BigIntegerField(help_text='In minor units.')),
-                ('items', models.JSONField(default=list, help_text='What Paddle is asked to charge.')),
-                ('state', models.CharField(choices=[('intended', 'Intended: nothing was sent'), ('pushing', 'A request may be under way'), ('unconfirmed', 'Unconfirmed: may have happened'), ('pushed', 'Accepted by Paddle'), ('failed', 'Refused by Paddle'), ('lost', 'Accepted, but will not be collected')], default='intended', max_length=12)),
-                ('attempt', models.PositiveIntegerField(default=0, help_text='Number of the attempt; stands in custom data too.')),
-                ('created_at', models.DateTimeField()),
-                ('sent_at', models.DateTimeField(blank=True, help_text='Committed just before the request that charges.', null=True)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('paddle_transaction_id', models.CharField(blank=True, db_index=True, default='', max_length=64)),
-                ('payment', models.CharField(choices=[('none', 'Not yet'), ('paid', 'Paid'), ('payment failed', 'Payment failed'), ('past due', 'Past due'), ('refunded', 'Refunded'), ('credited', 'Credited')], default='none', help_text='By its transaction.', max_length=15)),
-                ('collected', models.BigIntegerField(default=0, help_text='Collected by Paddle before tax, in minor units.')),
-                ('transaction_seen_at', models.DateTimeField(blank=True, help_text='When what we know of the transaction happened; older news is not applied.', null=True)),
-                ('expected_renewal_at', models.DateTimeField(blank=True, help_text='The renewal that should collect it.', null=True)),
-                ('detail', models.TextField(blank=True, default='', help_text="Paddle's words, or how it was found.")),
-                ('revision', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pushes', to='billing_bridge.billrevision')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "push_id",
+                    models.CharField(
+                        help_text="m3ter bill id, a dash, the ordinal within the bill.", max_length=80, unique=True
+                    ),
+                ),
+                ("ordinal", models.PositiveIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("charge", "Charge"), ("correction", "Correction"), ("refund", "Refund")],
+                        default="charge",
+                        max_length=12,
+                    ),
+                ),
+                ("mode", models.CharField(max_length=30)),
+                ("paddle_subscription_id", models.CharField(max_length=64)),
+                ("currency", models.CharField(max_length=3)),
+                ("amount", models.BigIntegerField(help_text="In minor units.")),
+                ("items", models.JSONField(default=list, help_text="What Paddle is asked to charge.")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("intended", "Intended: nothing was sent"),
+                            ("pushing", "A request may be under way"),
+                            ("unconfirmed", "Unconfirmed: may have happened"),
+                            ("pushed", "Accepted by Paddle"),
+                            ("failed", "Refused by Paddle"),
+                            ("lost", "Accepted, but will not be collected"),
+                        ],
+                        default="intended",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "attempt",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Number of the attempt; stands in custom data too."
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                (
+                    "sent_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Committed just before the request that charges.", null=True
+                    ),
+                ),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                ("paddle_transaction_id", models.CharField(blank=True, db_index=True, default="", max_length=64)),
+                (
+                    "payment",
+                    models.CharField(
+                        choices=[
+                            ("none", "Not yet"),
+                            ("paid", "Paid"),
+                            ("payment failed", "Payment failed"),
+                            ("past due", "Past due"),
+                            ("refunded", "Refunded"),
+                            ("credited", "Credited"),
+                        ],
+                        default="none",
+                        help_text="By its transaction.",
+                        max_length=15,
+                    ),
+                ),
+                (
+                    "collected",
+                    models.BigIntegerField(default=0, help_text="Collected by Paddle before tax, in minor units."),
+                ),
+                (
+                    "transaction_seen_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When what we know of the transaction happened; older news is not applied.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "expected_renewal_at",
+                    models.DateTimeField(blank=True, help_text="The renewal that should collect it.", null=True),
+                ),
+                ("detail", models.TextField(blank=True, default="", help_text="Paddle's words, or how it was found.")),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="pushes",
+                        to="billing_bridge.billrevision",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'pushes',
+                "verbose_name_plural": "pushes",
             },
         ),
         migrations.CreateModel(
-            name='PushedBill',
+            name="PushedBill",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('due_at', models.DateTimeField(blank=True, help_text='When work on this row may begin; empty = nothing to do.', null=True)),
-                ('attempts', models.PositiveIntegerField(default=0, help_text='How often work on this row has begun.')),
-                ('lease', models.UUIDField(blank=True, editable=False, help_text='Token of whoever works on the row now.', null=True)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, help_text='When that claim ends.', null=True)),
-                ('leased_by', models.CharField(blank=True, default='', editable=False, help_text='Worker that claimed it.', max_length=120)),
-                ('serial_key', models.CharField(blank=True, default='', help_text='At most one row of a key runs at a time; empty = no limit.', max_length=120)),
-                ('last_error', models.TextField(blank=True, default='', help_text='What went wrong last, in words.')),
-                ('m3ter_bill_id', models.CharField(max_length=64, unique=True)),
-                ('m3ter_account_id', models.CharField(db_index=True, max_length=64)),
-                ('m3ter_account_code', models.CharField(blank=True, default='', max_length=80)),
-                ('m3ter_version', models.PositiveBigIntegerField(default=0, help_text='Rises at every change: says only read again.')),
-                ('m3ter_status', models.CharField(blank=True, default='', max_length=20)),
-                ('m3ter_locked', models.BooleanField(default=False)),
-                ('m3ter_read_at', models.DateTimeField(blank=True, help_text='When it was last read, whole.', null=True)),
-                ('currency', models.CharField(max_length=3)),
-                ('bill_date', models.DateField(blank=True, null=True)),
-                ('period_start', models.DateField(blank=True, null=True)),
-                ('period_end', models.DateField(blank=True, help_text='Exclusive: the first day after the period.', null=True)),
-                ('renews_at', models.DateTimeField(blank=True, help_text='The renewal that would carry it, when seen last.', null=True)),
-                ('state', models.CharField(choices=[('held', 'Held: a person must decide'), ('waiting', 'Waiting: goes on by itself'), ('ready', 'Ready to be charged'), ('pushing', 'Being charged'), ('unconfirmed', 'Unconfirmed: may have been charged'), ('pushed', 'Pushed: Paddle has all of it'), ('carried', 'Carried: nothing to charge now'), ('failed', 'Failed: Paddle refused'), ('lost', 'Lost: Paddle will not collect it'), ('skipped', 'Skipped: nothing will be charged'), ('superseded', 'Superseded: deleted in m3ter')], default='held', max_length=12)),
-                ('reason', models.CharField(blank=True, choices=[('', '-'), ('review', 'review: Finance approves every bill'), ('mapping', 'no live link to a Paddle subscription'), ('currency', 'currency differs or is unknown to Paddle'), ('negative', 'negative lines or total'), ('below minimum', "below Paddle's minimum charge"), ('changed', 'changed in m3ter after it was pushed'), ('mismatch', 'lines do not add up to the total'), ('period open', 'its period has not ended'), ('renewal too far', 'the renewal is too far away'), ('locked elsewhere', 'already locked in m3ter when first seen'), ('cancelled', 'the subscription is cancelled'), ('configuration', 'a setting or permission is missing'), ('deleted', 'deleted in m3ter'), ('operator', 'held by a person'), ('not live', 'no go-live date is set'), ('before go-live', 'its period ended before the go-live date'), ('zero', 'nothing to charge'), ('renewal lock', 'Paddle is about to renew the subscription'), ('past due', 'the subscription is past due'), ('paused', 'the subscription is paused'), ('trial', 'the subscription is in trial'), ('another push', 'another bill is being charged on this subscription'), ('pending', 'm3ter is calculating it again'), ('mode', 'this way of charging needs a person')], default='', max_length=20)),
-                ('reason_detail', models.TextField(blank=True, default='', help_text='The reason in words, with numbers and ids.')),
-                ('payment', models.CharField(choices=[('none', 'Not yet'), ('paid', 'Paid'), ('payment failed', 'Payment failed'), ('past due', 'Past due'), ('refunded', 'Refunded'), ('credited', 'Credited')], default='none', max_length=15)),
-                ('payable', models.BigIntegerField(default=0, help_text='Total of the last approved revision, in minor units.')),
-                ('pushed', models.BigIntegerField(default=0)),
-                ('credited', models.BigIntegerField(default=0)),
-                ('carried', models.BigIntegerField(default=0, help_text='Carried out less carried in.')),
-                ('written_off', models.BigIntegerField(default=0)),
-                ('lost', models.BigIntegerField(default=0)),
-                ('outstanding', models.BigIntegerField(default=0)),
-                ('paid', models.BigIntegerField(default=0, help_text='Collected by Paddle before tax, in minor units.')),
-                ('locked_at', models.DateTimeField(blank=True, help_text='When we locked it in m3ter.', null=True)),
-                ('external_mapping_id', models.CharField(blank=True, default='', help_text='Our mapping in m3ter.', max_length=64)),
-                ('looks', models.PositiveSmallIntegerField(default=0, help_text='Look-ups of the schedule that counted and found nothing.')),
-                ('first_seen_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('link', models.ForeignKey(blank=True, help_text='Live link when seen last.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='bills', to='paddle_sync.accountlink')),
-                ('reviewed_revision', models.ForeignKey(blank=True, help_text='Approved by Finance here.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing_bridge.billrevision')),
-                ('revision', models.ForeignKey(blank=True, help_text='The last approved one.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing_bridge.billrevision')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "due_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When work on this row may begin; empty = nothing to do.", null=True
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0, help_text="How often work on this row has begun.")),
+                (
+                    "lease",
+                    models.UUIDField(
+                        blank=True, editable=False, help_text="Token of whoever works on the row now.", null=True
+                    ),
+                ),
+                (
+                    "lease_until",
+                    models.DateTimeField(blank=True, editable=False, help_text="When that claim ends.", null=True),
+                ),
+                (
+                    "leased_by",
+                    models.CharField(
+                        blank=True, default="", editable=False, help_text="Worker that claimed it.", max_length=120
+                    ),
+                ),
+                (
+                    "serial_key",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="At most one row of a key runs at a time; empty = no limit.",
+                        max_length=120,
+                    ),
+                ),
+                ("last_error", models.TextField(blank=True, default="", help_text="What went wrong last, in words.")),
+                ("m3ter_bill_id", models.CharField(max_length=64, unique=True)),
+                ("m3ter_account_id", models.CharField(db_index=True, max_length=64)),
+                ("m3ter_account_code", models.CharField(blank=True, default="", max_length=80)),
+                (
+                    "m3ter_version",
+                    models.PositiveBigIntegerField(default=0, help_text="Rises at every change: says only read again."),
+                ),
+                ("m3ter_status", models.CharField(blank=True, default="", max_length=20)),
+                ("m3ter_locked", models.BooleanField(default=False)),
+                (
+                    "m3ter_read_at",
+                    models.DateTimeField(blank=True, help_text="When it was last read, whole.", null=True),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("bill_date", models.DateField(blank=True, null=True)),
+                ("period_start", models.DateField(blank=True, null=True)),
+                (
+                    "period_end",
+                    models.DateField(blank=True, help_text="Exclusive: the first day after the period.", null=True),
+                ),
+                (
+                    "renews_at",
+                    models.DateTimeField(
+                        blank=True, help_text="The renewal that would carry it, when seen last.", null=True
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("held", "Held: a person must decide"),
+                            ("waiting", "Waiting: goes on by itself"),
+                            ("ready", "Ready to be charged"),
+                            ("pushing", "Being charged"),
+                            ("unconfirmed", "Unconfirmed: may have been charged"),
+                            ("pushed", "Pushed: Paddle has all of it"),
+                            ("carried", "Carried: nothing to charge now"),
+                            ("failed", "Failed: Paddle refused"),
+                            ("lost", "Lost: Paddle will not collect it"),
+                            ("skipped", "Skipped: nothing will be charged"),
+                            ("superseded", "Superseded: deleted in m3ter"),
+                        ],
+                        default="held",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "-"),
+                            ("review", "review: Finance approves every bill"),
+                            ("mapping", "no live link to a Paddle subscription"),
+                            ("currency", "currency differs or is unknown to Paddle"),
+                            ("negative", "negative lines or total"),
+                            ("below minimum", "below Paddle's minimum charge"),
+                            ("changed", "changed in m3ter after it was pushed"),
+                            ("mismatch", "lines do not add up to the total"),
+                            ("period open", "its period has not ended"),
+                            ("renewal too far", "the renewal is too far away"),
+                            ("locked elsewhere", "already locked in m3ter when first seen"),
+                            ("cancelled", "the subscription is cancelled"),
+                            ("configuration", "a setting or permission is missing"),
+                            ("deleted", "deleted in m3ter"),
+                            ("operator", "held by a person"),
+                            ("not live", "no go-live date is set"),
+                            ("before go-live", "its period ended before the go-live date"),
+                            ("zero", "nothing to charge"),
+                            ("renewal lock", "Paddle is about to renew the subscription"),
+                            ("past due", "the subscription is past due"),
+                            ("paused", "the subscription is paused"),
+                            ("trial", "the subscription is in trial"),
+                            ("another push", "another bill is being charged on this subscription"),
+                            ("pending", "m3ter is calculating it again"),
+                            ("mode", "this way of charging needs a person"),
+                        ],
+                        default="",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "reason_detail",
+                    models.TextField(blank=True, default="", help_text="The reason in words, with numbers and ids."),
+                ),
+                (
+                    "payment",
+                    models.CharField(
+                        choices=[
+                            ("none", "Not yet"),
+                            ("paid", "Paid"),
+                            ("payment failed", "Payment failed"),
+                            ("past due", "Past due"),
+                            ("refunded", "Refunded"),
+                            ("credited", "Credited"),
+                        ],
+                        default="none",
+                        max_length=15,
+                    ),
+                ),
+                (
+                    "payable",
+                    models.BigIntegerField(default=0, help_text="Total of the last approved revision, in minor units."),
+                ),
+                ("pushed", models.BigIntegerField(default=0)),
+                ("credited", models.BigIntegerField(default=0)),
+                ("carried", models.BigIntegerField(default=0, help_text="Carried out less carried in.")),
+                ("written_off", models.BigIntegerField(default=0)),
+                ("lost", models.BigIntegerField(default=0)),
+                ("outstanding", models.BigIntegerField(default=0)),
+                (
+                    "paid",
+                    models.BigIntegerField(default=0, help_text="Collected by Paddle before tax, in minor units."),
+                ),
+                ("locked_at", models.DateTimeField(blank=True, help_text="When we locked it in m3ter.", null=True)),
+                (
+                    "external_mapping_id",
+                    models.CharField(blank=True, default="", help_text="Our mapping in m3ter.", max_length=64),
+                ),
+                (
+                    "looks",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Look-ups of the schedule that counted and found nothing."
+                    ),
+                ),
+                ("first_seen_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "link",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Live link when seen last.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="bills",
+                        to="paddle_sync.accountlink",
+                    ),
+                ),
+                (
+                    "reviewed_revision",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Approved by Finance here.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing_bridge.billrevision",
+                    ),
+                ),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The last approved one.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing_bridge.billrevision",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'bill',
-                'permissions': (('review_pushedbill', 'Can approve, hold and skip bills'), ('resend_pushedbill', 'Can send bills again'), ('answer_pushedbill', 'Can say whether an unconfirmed charge was made')),
+                "verbose_name": "bill",
+                "permissions": (
+                    ("review_pushedbill", "Can approve, hold and skip bills"),
+                    ("resend_pushedbill", "Can send bills again"),
+                    ("answer_pushedbill", "Can say whether an unconfirmed charge was made"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='PushAttempt',
+            name="PushAttempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('step', models.CharField(help_text='read, look, preview, charge, finish or decision.', max_length=20)),
-                ('phase', models.CharField(help_text='before or after.', max_length=8)),
-                ('at', models.DateTimeField()),
-                ('outcome', models.CharField(blank=True, default='', max_length=30)),
-                ('detail', models.TextField(blank=True, default='', help_text="The vendor's words, or the reason given.")),
-                ('calls', models.JSONField(blank=True, default=list)),
-                ('by', models.CharField(blank=True, default='', help_text='Who decided, for decisions.', max_length=150)),
-                ('push', models.ForeignKey(blank=True, help_text='Empty before the first.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='history', to='billing_bridge.push')),
-                ('bill', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='billing_bridge.pushedbill')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("step", models.CharField(help_text="read, look, preview, charge, finish or decision.", max_length=20)),
+                ("phase", models.CharField(help_text="before or after.", max_length=8)),
+                ("at", models.DateTimeField()),
+                ("outcome", models.CharField(blank=True, default="", max_length=30)),
+                (
+                    "detail",
+                    models.TextField(blank=True, default="", help_text="The vendor's words, or the reason given."),
+                ),
+                ("calls", models.JSONField(blank=True, default=list)),
+                (
+                    "by",
+                    models.CharField(blank=True, default="", help_text="Who decided, for decisions.", max_length=150),
+                ),
+                (
+                    "push",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty before the first.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="history",
+                        to="billing_bridge.push",
+                    ),
+                ),
+                (
+                    "bill",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="steps",
+                        to="billing_bridge.pushedbill",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='push',
-            name='bill',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pushes', to='billing_bridge.pushedbill'),
+            model_name="push",
+            name="bill",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="pushes", to="billing_bridge.pushedbill"
+            ),
         ),
         migrations.CreateModel(
-            name='CarriedEntry',
+            name="CarriedEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('m3ter_account_id', models.CharField(max_length=64)),
-                ('currency', models.CharField(max_length=3)),
-                ('amount', models.BigIntegerField(help_text='In minor units: positive is owed by the customer, negative to the customer.')),
-                ('remaining', models.BigIntegerField(help_text='The part that no bill has taken yet.')),
-                ('at', models.DateTimeField()),
-                ('note', models.TextField(blank=True, default='')),
-                ('reserved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reserved_entries', to='billing_bridge.push')),
-                ('source_bill', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='carried_entries', to='billing_bridge.pushedbill')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("m3ter_account_id", models.CharField(max_length=64)),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "amount",
+                    models.BigIntegerField(
+                        help_text="In minor units: positive is owed by the customer, negative to the customer."
+                    ),
+                ),
+                ("remaining", models.BigIntegerField(help_text="The part that no bill has taken yet.")),
+                ("at", models.DateTimeField()),
+                ("note", models.TextField(blank=True, default="")),
+                (
+                    "reserved_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reserved_entries",
+                        to="billing_bridge.push",
+                    ),
+                ),
+                (
+                    "source_bill",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="carried_entries",
+                        to="billing_bridge.pushedbill",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'carried entries',
+                "verbose_name_plural": "carried entries",
             },
         ),
         migrations.AddField(
-            model_name='billrevision',
-            name='bill',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='revisions', to='billing_bridge.pushedbill'),
+            model_name="billrevision",
+            name="bill",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="revisions", to="billing_bridge.pushedbill"
+            ),
         ),
         migrations.CreateModel(
-            name='BillEntry',
+            name="BillEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('pushed', 'Pushed'), ('credited', 'Credited'), ('carried_out', 'Carried out'), ('carried_in', 'Carried in'), ('written_off', 'Written off'), ('lost', 'Lost')], max_length=12)),
-                ('amount', models.BigIntegerField()),
-                ('at', models.DateTimeField()),
-                ('by', models.CharField(blank=True, default='', help_text='Who, when a person decided.', max_length=150)),
-                ('note', models.TextField(blank=True, default='')),
-                ('push', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing_bridge.push')),
-                ('bill', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing_bridge.pushedbill')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("pushed", "Pushed"),
+                            ("credited", "Credited"),
+                            ("carried_out", "Carried out"),
+                            ("carried_in", "Carried in"),
+                            ("written_off", "Written off"),
+                            ("lost", "Lost"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("amount", models.BigIntegerField()),
+                ("at", models.DateTimeField()),
+                (
+                    "by",
+                    models.CharField(blank=True, default="", help_text="Who, when a person decided.", max_length=150),
+                ),
+                ("note", models.TextField(blank=True, default="")),
+                (
+                    "push",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing_bridge.push",
+                    ),
+                ),
+                (
+                    "bill",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing_bridge.pushedbill",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'bill entries',
+                "verbose_name_plural": "bill entries",
             },
         ),
         migrations.CreateModel(
-            name='PushPolicy',
+            name="PushPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('automatic', models.BooleanField(default=False, help_text='Charge approved m3ter bills without review here. Off: Finance approves every bill.')),
-                ('mode', models.CharField(choices=[('next_billing_period', 'With the next renewal')], default='next_billing_period', max_length=30)),
-                ('tax_mode', models.CharField(choices=[('external', 'Tax is added to our amounts'), ('internal', 'Our amounts include tax')], default='external', max_length=10)),
-                ('tax_category', models.CharField(default='saas', help_text='Paddle tax category of the charged product.', max_length=40)),
-                ('open_periods', models.BooleanField(default=False, help_text='Charge bills whose period has not ended yet.')),
-                ('resend_when_absent', models.BooleanField(default=False, help_text='Send again by itself when the whole look-up schedule found no trace. Off: a person decides.')),
-                ('max_wait_days', models.PositiveSmallIntegerField(default=35, help_text='Hold when the renewal is further away.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(400)])),
-                ('lock_after_days', models.PositiveSmallIntegerField(default=0, help_text='Days after the push until the bill is locked in m3ter.')),
-                ('item_name', models.CharField(default='{line}', help_text='What the customer sees; {line}, {period}, {product}, {units} are filled in.', max_length=100)),
-                ('item_description', models.CharField(default='{units} {unit}, {period}', help_text='Second line of the item; the push id is added to it.', max_length=200)),
-                ('link', models.OneToOneField(blank=True, help_text="Empty: everybody's.", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='policy', to='paddle_sync.accountlink')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "automatic",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Charge approved m3ter bills without review here. Off: Finance approves every bill.",
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("next_billing_period", "With the next renewal")],
+                        default="next_billing_period",
+                        max_length=30,
+                    ),
+                ),
+                (
+                    "tax_mode",
+                    models.CharField(
+                        choices=[("external", "Tax is added to our amounts"), ("internal", "Our amounts include tax")],
+                        default="external",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "tax_category",
+                    models.CharField(
+                        default="saas", help_text="Paddle tax category of the charged product.", max_length=40
+                    ),
+                ),
+                (
+                    "open_periods",
+                    models.BooleanField(default=False, help_text="Charge bills whose period has not ended yet."),
+                ),
+                (
+                    "resend_when_absent",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Send again by itself when the whole look-up schedule found no trace. Off: a person decides.",
+                    ),
+                ),
+                (
+                    "max_wait_days",
+                    models.PositiveSmallIntegerField(
+                        default=35,
+                        help_text="Hold when the renewal is further away.",
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(400),
+                        ],
+                    ),
+                ),
+                (
+                    "lock_after_days",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Days after the push until the bill is locked in m3ter."
+                    ),
+                ),
+                (
+                    "item_name",
+                    models.CharField(
+                        default="{line}",
+                        help_text="What the customer sees; {line}, {period}, {product}, {units} are filled in.",
+                        max_length=100,
+                    ),
+                ),
+                (
+                    "item_description",
+                    models.CharField(
+                        default="{units} {unit}, {period}",
+                        help_text="Second line of the item; the push id is added to it.",
+                        max_length=200,
+                    ),
+                ),
+                (
+                    "link",
+                    models.OneToOneField(
+                        blank=True,
+                        help_text="Empty: everybody's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="policy",
+                        to="paddle_sync.accountlink",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'push policy',
+                "verbose_name_plural": "push policy",
             },
         ),
         migrations.AddIndex(
-            model_name='pushedbill',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['state', 'due_at'], name='bill_due'),
+            model_name="pushedbill",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False)), fields=["state", "due_at"], name="bill_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='pushedbill',
-            index=models.Index(fields=['state', '-id'], name='bill_by_state'),
+            model_name="pushedbill",
+            index=models.Index(fields=["state", "-id"], name="bill_by_state"),
         ),
         migrations.AddIndex(
-            model_name='pushedbill',
-            index=models.Index(condition=models.Q(('lease__isnull', False)), fields=['lease_until'], name='bill_leased'),
+            model_name="pushedbill",
+            index=models.Index(
+                condition=models.Q(("lease__isnull", False)), fields=["lease_until"], name="bill_leased"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pushedbill',
-            constraint=models.CheckConstraint(condition=models.Q(('payable', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('pushed'), '-', models.F('lost')), '-', models.F('credited')), '+', models.F('carried')), '+', models.F('written_off')), '+', models.F('outstanding')))), name='bill_adds_up'),
+            model_name="pushedbill",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "payable",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        django.db.models.expressions.CombinedExpression(
+                                            models.F("pushed"), "-", models.F("lost")
+                                        ),
+                                        "-",
+                                        models.F("credited"),
+                                    ),
+                                    "+",
+                                    models.F("carried"),
+                                ),
+                                "+",
+                                models.F("written_off"),
+                            ),
+                            "+",
+                            models.F("outstanding"),
+                        ),
+                    )
+                ),
+                name="bill_adds_up",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pushedbill',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ('held', 'waiting', 'ready', 'pushing', 'unconfirmed', 'pushed', 'carried', 'failed', 'lost', 'skipped', 'superseded'))), name='bill_state_known'),
+            model_name="pushedbill",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        (
+                            "held",
+                            "waiting",
+                            "ready",
+                            "pushing",
+                            "unconfirmed",
+                            "pushed",
+                            "carried",
+                            "failed",
+                            "lost",
+                            "skipped",
+                            "superseded",
+                        ),
+                    )
+                ),
+                name="bill_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pushedbill',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('held', 'waiting', 'skipped')), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='bill_says_why'),
+            model_name="pushedbill",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ("held", "waiting", "skipped")), _negated=True),
+                    models.Q(("reason", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="bill_says_why",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pushedbill',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'pushing'), models.Q(('serial_key', ''), _negated=True)), fields=('serial_key',), name='bill_one_push_per_key'),
+            model_name="pushedbill",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "pushing"), models.Q(("serial_key", ""), _negated=True)),
+                fields=("serial_key",),
+                name="bill_one_push_per_key",
+            ),
         ),
         migrations.AddIndex(
-            model_name='pushattempt',
-            index=models.Index(fields=['push', 'id'], name='push_attempt_in_order'),
+            model_name="pushattempt",
+            index=models.Index(fields=["push", "id"], name="push_attempt_in_order"),
         ),
         migrations.AddIndex(
-            model_name='pushattempt',
-            index=models.Index(fields=['bill', 'id'], name='bill_steps_in_order'),
+            model_name="pushattempt",
+            index=models.Index(fields=["bill", "id"], name="bill_steps_in_order"),
         ),
         migrations.AddConstraint(
-            model_name='push',
-            constraint=models.UniqueConstraint(fields=('bill', 'ordinal'), name='push_ordinal_once'),
+            model_name="push",
+            constraint=models.UniqueConstraint(fields=("bill", "ordinal"), name="push_ordinal_once"),
         ),
         migrations.AddConstraint(
-            model_name='push',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('pushing', 'unconfirmed'))), fields=('paddle_subscription_id',), name='push_one_open_per_subscription'),
+            model_name="push",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ("pushing", "unconfirmed"))),
+                fields=("paddle_subscription_id",),
+                name="push_one_open_per_subscription",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='push',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ('intended', 'pushing', 'unconfirmed', 'pushed', 'failed', 'lost'))), name='push_state_known'),
+            model_name="push",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ("intended", "pushing", "unconfirmed", "pushed", "failed", "lost"))),
+                name="push_state_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='carriedentry',
-            index=models.Index(fields=['m3ter_account_id', 'currency', 'id'], name='carried_in_order'),
+            model_name="carriedentry",
+            index=models.Index(fields=["m3ter_account_id", "currency", "id"], name="carried_in_order"),
         ),
         migrations.AddConstraint(
-            model_name='billrevision',
-            constraint=models.UniqueConstraint(fields=('bill', 'content_hash'), name='revision_once'),
+            model_name="billrevision",
+            constraint=models.UniqueConstraint(fields=("bill", "content_hash"), name="revision_once"),
         ),
         migrations.AddConstraint(
-            model_name='billentry',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ('pushed', 'credited', 'carried_out', 'carried_in', 'written_off', 'lost'))), name='entry_kind_known'),
+            model_name="billentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("kind__in", ("pushed", "credited", "carried_out", "carried_in", "written_off", "lost"))
+                ),
+                name="entry_kind_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='billentry',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('kind', 'written_off'), _connector='OR'), name='entry_amount_positive'),
+            model_name="billentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount__gt", 0), ("kind", "written_off"), _connector="OR"),
+                name="entry_amount_positive",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='billentry',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ('pushed', 'lost'))), fields=('push', 'kind'), name='entry_once_per_push'),
+            model_name="billentry",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind__in", ("pushed", "lost"))),
+                fields=("push", "kind"),
+                name="entry_once_per_push",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pushpolicy',
-            constraint=models.UniqueConstraint(django.db.models.functions.comparison.Coalesce(models.F('link'), models.Value(0)), name='policy_one_default'),
+            model_name="pushpolicy",
+            constraint=models.UniqueConstraint(
+                django.db.models.functions.comparison.Coalesce(models.F("link"), models.Value(0)),
+                name="policy_one_default",
+            ),
         ),
     ]

@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,119 +14,247 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Heartbeat',
+            name="Heartbeat",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Host and process.', max_length=120, unique=True)),
-                ('started_at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField(db_index=True)),
-                ('detail', models.JSONField(blank=True, default=dict)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(help_text="Host and process.", max_length=120, unique=True)),
+                ("started_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField(db_index=True)),
+                ("detail", models.JSONField(blank=True, default=dict)),
             ],
         ),
         migrations.CreateModel(
-            name='ScheduledJob',
+            name="ScheduledJob",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, unique=True)),
-                ('due_at', models.DateTimeField()),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('lease', models.UUIDField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('result', models.TextField(blank=True, default='', help_text='What the last run said, or why it failed.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=60, unique=True)),
+                ("due_at", models.DateTimeField()),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("lease", models.UUIDField(blank=True, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "result",
+                    models.TextField(blank=True, default="", help_text="What the last run said, or why it failed."),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CallBudget',
+            name="CallBudget",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('vendor', models.CharField(max_length=20)),
-                ('purpose', models.CharField(help_text='push, look or import: each has its share, idle shares are lent.', max_length=20)),
-                ('tokens', models.FloatField(help_text='Calls that may be made now.')),
-                ('capacity', models.FloatField(help_text='Most tokens this bucket holds: the burst.')),
-                ('rate', models.FloatField(help_text='Tokens a second.')),
-                ('refilled_at', models.FloatField(help_text="When tokens were last counted, in seconds of the database's clock.")),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("vendor", models.CharField(max_length=20)),
+                (
+                    "purpose",
+                    models.CharField(
+                        help_text="push, look or import: each has its share, idle shares are lent.", max_length=20
+                    ),
+                ),
+                ("tokens", models.FloatField(help_text="Calls that may be made now.")),
+                ("capacity", models.FloatField(help_text="Most tokens this bucket holds: the burst.")),
+                ("rate", models.FloatField(help_text="Tokens a second.")),
+                (
+                    "refilled_at",
+                    models.FloatField(help_text="When tokens were last counted, in seconds of the database's clock."),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('vendor', 'purpose'), name='budget_one_per_purpose')],
+                "constraints": [models.UniqueConstraint(fields=("vendor", "purpose"), name="budget_one_per_purpose")],
             },
         ),
         migrations.CreateModel(
-            name='Circuit',
+            name="Circuit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('vendor', models.CharField(max_length=20)),
-                ('operation', models.CharField(blank=True, default='', help_text='Empty = every operation of the vendor.', max_length=60)),
-                ('is_open', models.BooleanField(default=False, help_text='Open = nobody may call; work waits.')),
-                ('detail', models.TextField(blank=True, default='', help_text='Why it opened.')),
-                ('opened_at', models.DateTimeField(blank=True, null=True)),
-                ('probe_at', models.DateTimeField(blank=True, help_text='When one call may try whether it works again.', null=True)),
-                ('last_success_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("vendor", models.CharField(max_length=20)),
+                (
+                    "operation",
+                    models.CharField(
+                        blank=True, default="", help_text="Empty = every operation of the vendor.", max_length=60
+                    ),
+                ),
+                ("is_open", models.BooleanField(default=False, help_text="Open = nobody may call; work waits.")),
+                ("detail", models.TextField(blank=True, default="", help_text="Why it opened.")),
+                ("opened_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "probe_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When one call may try whether it works again.", null=True
+                    ),
+                ),
+                ("last_success_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('vendor', 'operation'), name='circuit_one_per_operation')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("vendor", "operation"), name="circuit_one_per_operation")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Installation',
+            name="Installation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paddle_environment', models.CharField(help_text='Pinned at the first start: sandbox or live.', max_length=10)),
-                ('paddle_api_url', models.URLField(help_text='Pinned at the first start.')),
-                ('m3ter_api_url', models.URLField(help_text='Pinned at the first start.')),
-                ('m3ter_org_id', models.CharField(help_text='Pinned at the first start.', max_length=64)),
-                ('pinned_at', models.DateTimeField(help_text='When the four values above were pinned.')),
-                ('charge_from', models.DateField(blank=True, help_text='Go-live: bills whose period ends on or before it are never charged; empty = nothing is charged.', null=True)),
-                ('lead_days', models.PositiveSmallIntegerField(default=2, help_text='A bill period ends this many days before the Paddle renewal that carries it.')),
-                ('organization_timezone', models.CharField(default='UTC', help_text="The m3ter organisation's time zone; billing dates are dates there.", max_length=64)),
-                ('organization_read_at', models.DateTimeField(blank=True, help_text='When the organisation was last read.', null=True)),
-                ('native_integration', models.TextField(blank=True, default='', help_text="m3ter's own integration of bills to Paddle, if one is enabled: then nothing is charged here.")),
-                ('native_integration_checked_at', models.DateTimeField(blank=True, help_text='When that was last looked up; nothing is charged before the first time.', null=True)),
-                ('look_before_first_push', models.BooleanField(default=False, help_text='Set after a database restore: every first push looks in Paddle for its own trace before it is sent.')),
-                ('restore_confirmed_at', models.DateTimeField(blank=True, help_text='When confirm_restore was last run.', null=True)),
-                ('customer_codes_trusted', models.BooleanField(default=False, help_text="Use account codes from Paddle custom data. Off: a buyer's browser can set them.")),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "paddle_environment",
+                    models.CharField(help_text="Pinned at the first start: sandbox or live.", max_length=10),
+                ),
+                ("paddle_api_url", models.URLField(help_text="Pinned at the first start.")),
+                ("m3ter_api_url", models.URLField(help_text="Pinned at the first start.")),
+                ("m3ter_org_id", models.CharField(help_text="Pinned at the first start.", max_length=64)),
+                ("pinned_at", models.DateTimeField(help_text="When the four values above were pinned.")),
+                (
+                    "charge_from",
+                    models.DateField(
+                        blank=True,
+                        help_text="Go-live: bills whose period ends on or before it are never charged; empty = nothing is charged.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "lead_days",
+                    models.PositiveSmallIntegerField(
+                        default=2,
+                        help_text="A bill period ends this many days before the Paddle renewal that carries it.",
+                    ),
+                ),
+                (
+                    "organization_timezone",
+                    models.CharField(
+                        default="UTC",
+                        help_text="The m3ter organisation's time zone; billing dates are dates there.",
+                        max_length=64,
+                    ),
+                ),
+                (
+                    "organization_read_at",
+                    models.DateTimeField(blank=True, help_text="When the organisation was last read.", null=True),
+                ),
+                (
+                    "native_integration",
+                    models.TextField(
+                        blank=True,
+                        default="",
+                        help_text="m3ter's own integration of bills to Paddle, if one is enabled: then nothing is charged here.",
+                    ),
+                ),
+                (
+                    "native_integration_checked_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When that was last looked up; nothing is charged before the first time.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "look_before_first_push",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Set after a database restore: every first push looks in Paddle for its own trace before it is sent.",
+                    ),
+                ),
+                (
+                    "restore_confirmed_at",
+                    models.DateTimeField(blank=True, help_text="When confirm_restore was last run.", null=True),
+                ),
+                (
+                    "customer_codes_trusted",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Use account codes from Paddle custom data. Off: a buyer's browser can set them.",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'installation',
-                'permissions': (('go_live', 'Can set the go-live date'), ('plan_periods', 'Can set how many days before a renewal bill periods end'), ('trust_codes', 'Can let account codes come from Paddle custom data'), ('end_restore', 'Can end looking in Paddle before every first push')),
-                'constraints': [models.CheckConstraint(condition=models.Q(('pk', 1)), name='installation_is_one_row')],
+                "verbose_name_plural": "installation",
+                "permissions": (
+                    ("go_live", "Can set the go-live date"),
+                    ("plan_periods", "Can set how many days before a renewal bill periods end"),
+                    ("trust_codes", "Can let account codes come from Paddle custom data"),
+                    ("end_restore", "Can end looking in Paddle before every first push"),
+                ),
+                "constraints": [models.CheckConstraint(condition=models.Q(("pk", 1)), name="installation_is_one_row")],
             },
         ),
         migrations.CreateModel(
-            name='WebhookRefusal',
+            name="WebhookRefusal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source', models.CharField(max_length=20)),
-                ('reason', models.CharField(max_length=60)),
-                ('day', models.DateField()),
-                ('count', models.PositiveIntegerField(default=0)),
-                ('last_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("source", models.CharField(max_length=20)),
+                ("reason", models.CharField(max_length=60)),
+                ("day", models.DateField()),
+                ("count", models.PositiveIntegerField(default=0)),
+                ("last_at", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('source', 'reason', 'day'), name='refusal_one_per_day')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("source", "reason", "day"), name="refusal_one_per_day")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Finding',
+            name="Finding",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(help_text='What was found, as a short code.', max_length=60)),
-                ('subject', models.CharField(help_text='What it was found about: the id of a subscription, bill or push.', max_length=120)),
-                ('key', models.CharField(blank=True, default='', help_text='Tells several of one kind and subject apart.', max_length=200)),
-                ('severity', models.CharField(choices=[('alarm', 'Alarm: money may be wrong'), ('problem', 'Problem: something waits for you'), ('notice', 'Notice')], default='problem', max_length=10)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('closed', 'Closed')], default='open', max_length=10)),
-                ('detail', models.TextField(help_text='Cause and effect, in a sentence or two.')),
-                ('next_step', models.TextField(blank=True, default='', help_text='What to do about it.')),
-                ('opened_at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField(help_text='When it was last found to hold.')),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('close_reason', models.TextField(blank=True, default='')),
-                ('closed_by', models.ForeignKey(blank=True, help_text='Who closed it; empty when it ended by itself.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(help_text="What was found, as a short code.", max_length=60)),
+                (
+                    "subject",
+                    models.CharField(
+                        help_text="What it was found about: the id of a subscription, bill or push.", max_length=120
+                    ),
+                ),
+                (
+                    "key",
+                    models.CharField(
+                        blank=True, default="", help_text="Tells several of one kind and subject apart.", max_length=200
+                    ),
+                ),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("alarm", "Alarm: money may be wrong"),
+                            ("problem", "Problem: something waits for you"),
+                            ("notice", "Notice"),
+                        ],
+                        default="problem",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(choices=[("open", "Open"), ("closed", "Closed")], default="open", max_length=10),
+                ),
+                ("detail", models.TextField(help_text="Cause and effect, in a sentence or two.")),
+                ("next_step", models.TextField(blank=True, default="", help_text="What to do about it.")),
+                ("opened_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField(help_text="When it was last found to hold.")),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("close_reason", models.TextField(blank=True, default="")),
+                (
+                    "closed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Who closed it; empty when it ended by itself.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'permissions': (('close_finding', 'Can close findings'),),
-                'indexes': [models.Index(fields=['state', '-opened_at'], name='finding_by_state')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('kind', 'subject', 'key'), name='finding_open_once'), models.CheckConstraint(condition=models.Q(('state__in', ('open', 'closed'))), name='finding_state_known')],
+                "permissions": (("close_finding", "Can close findings"),),
+                "indexes": [models.Index(fields=["state", "-opened_at"], name="finding_by_state")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "open")),
+                        fields=("kind", "subject", "key"),
+                        name="finding_open_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ("open", "closed"))), name="finding_state_known"
+                    ),
+                ],
             },
         ),
     ]

@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,279 +15,632 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='EventAttempt',
+            name="EventAttempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField()),
-                ('outcome', models.CharField(help_text='The state the event left with.', max_length=12)),
-                ('detail', models.TextField(blank=True, default='')),
-                ('calls', models.JSONField(blank=True, default=list, help_text='Vendor calls: method, path, status, duration, request id.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField()),
+                ("outcome", models.CharField(help_text="The state the event left with.", max_length=12)),
+                ("detail", models.TextField(blank=True, default="")),
+                (
+                    "calls",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Vendor calls: method, path, status, duration, request id."
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='EventDecision',
+            name="EventDecision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('action', models.CharField(help_text='replay, ignore or resume.', max_length=20)),
-                ('by', models.CharField(help_text='User name, or what resumed it.', max_length=150)),
-                ('reason', models.TextField(blank=True, default='')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("action", models.CharField(help_text="replay, ignore or resume.", max_length=20)),
+                ("by", models.CharField(help_text="User name, or what resumed it.", max_length=150)),
+                ("reason", models.TextField(blank=True, default="")),
             ],
         ),
         migrations.CreateModel(
-            name='WebhookEvent',
+            name="WebhookEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('due_at', models.DateTimeField(blank=True, help_text='When work on this row may begin; empty = nothing to do.', null=True)),
-                ('attempts', models.PositiveIntegerField(default=0, help_text='How often work on this row has begun.')),
-                ('lease', models.UUIDField(blank=True, editable=False, help_text='Token of whoever works on the row now.', null=True)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, help_text='When that claim ends.', null=True)),
-                ('leased_by', models.CharField(blank=True, default='', editable=False, help_text='Worker that claimed it.', max_length=120)),
-                ('serial_key', models.CharField(blank=True, default='', help_text='At most one row of a key runs at a time; empty = no limit.', max_length=120)),
-                ('last_error', models.TextField(blank=True, default='', help_text='What went wrong last, in words.')),
-                ('source', models.CharField(choices=[('paddle', 'Paddle'), ('paddle_classic', 'Paddle Classic'), ('m3ter', 'm3ter')], max_length=20)),
-                ('event_id', models.CharField(help_text="The vendor's id of the fact; redeliveries repeat it.", max_length=100)),
-                ('event_type', models.CharField(max_length=100)),
-                ('notification_id', models.CharField(blank=True, default='', help_text="Paddle's id of the first delivery.", max_length=100)),
-                ('occurred_at', models.DateTimeField(help_text="When it happened, by the vendor's clock; may lie in the future.")),
-                ('received_at', models.DateTimeField(help_text='When it was stored here.')),
-                ('state', models.CharField(choices=[('received', 'Received'), ('processing', 'Processing'), ('processed', 'Processed'), ('ignored', 'Ignored'), ('parked', 'Parked'), ('failed', 'Failed')], default='received', max_length=12)),
-                ('failure_kind', models.CharField(blank=True, choices=[('', '-'), ('permanent', 'Permanent: repeating unchanged cannot help'), ('exhausted', 'Exhausted: tried as often as it may be'), ('internal', 'Internal: a fault of this application')], default='', max_length=12)),
-                ('waiting_for_kind', models.CharField(blank=True, default='', help_text='What kind of thing is missing.', max_length=40)),
-                ('waiting_for_key', models.CharField(blank=True, default='', help_text='Which one is missing.', max_length=120)),
-                ('waiting_for_product', models.CharField(blank=True, default='', help_text='Paddle product of the missing price: deciding it would do as well.', max_length=64)),
-                ('note', models.TextField(blank=True, default='', help_text='The outcome in words.')),
-                ('paddle_subscription_id', models.CharField(blank=True, default='', max_length=64)),
-                ('paddle_customer_id', models.CharField(blank=True, default='', max_length=64)),
-                ('subject_id', models.CharField(blank=True, default='', help_text='Id of the entity it is about: subscription, transaction, bill.', max_length=100)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('replays', models.PositiveIntegerField(default=0, help_text='How often a person or a saved mapping ran it again.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "due_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When work on this row may begin; empty = nothing to do.", null=True
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0, help_text="How often work on this row has begun.")),
+                (
+                    "lease",
+                    models.UUIDField(
+                        blank=True, editable=False, help_text="Token of whoever works on the row now.", null=True
+                    ),
+                ),
+                (
+                    "lease_until",
+                    models.DateTimeField(blank=True, editable=False, help_text="When that claim ends.", null=True),
+                ),
+                (
+                    "leased_by",
+                    models.CharField(
+                        blank=True, default="", editable=False, help_text="Worker that claimed it.", max_length=120
+                    ),
+                ),
+                (
+                    "serial_key",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="At most one row of a key runs at a time; empty = no limit.",
+                        max_length=120,
+                    ),
+                ),
+                ("last_error", models.TextField(blank=True, default="", help_text="What went wrong last, in words.")),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("paddle", "Paddle"), ("paddle_classic", "Paddle Classic"), ("m3ter", "m3ter")],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "event_id",
+                    models.CharField(help_text="The vendor's id of the fact; redeliveries repeat it.", max_length=100),
+                ),
+                ("event_type", models.CharField(max_length=100)),
+                (
+                    "notification_id",
+                    models.CharField(
+                        blank=True, default="", help_text="Paddle's id of the first delivery.", max_length=100
+                    ),
+                ),
+                (
+                    "occurred_at",
+                    models.DateTimeField(help_text="When it happened, by the vendor's clock; may lie in the future."),
+                ),
+                ("received_at", models.DateTimeField(help_text="When it was stored here.")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("received", "Received"),
+                            ("processing", "Processing"),
+                            ("processed", "Processed"),
+                            ("ignored", "Ignored"),
+                            ("parked", "Parked"),
+                            ("failed", "Failed"),
+                        ],
+                        default="received",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "failure_kind",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "-"),
+                            ("permanent", "Permanent: repeating unchanged cannot help"),
+                            ("exhausted", "Exhausted: tried as often as it may be"),
+                            ("internal", "Internal: a fault of this application"),
+                        ],
+                        default="",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "waiting_for_kind",
+                    models.CharField(blank=True, default="", help_text="What kind of thing is missing.", max_length=40),
+                ),
+                (
+                    "waiting_for_key",
+                    models.CharField(blank=True, default="", help_text="Which one is missing.", max_length=120),
+                ),
+                (
+                    "waiting_for_product",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Paddle product of the missing price: deciding it would do as well.",
+                        max_length=64,
+                    ),
+                ),
+                ("note", models.TextField(blank=True, default="", help_text="The outcome in words.")),
+                ("paddle_subscription_id", models.CharField(blank=True, default="", max_length=64)),
+                ("paddle_customer_id", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "subject_id",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Id of the entity it is about: subscription, transaction, bill.",
+                        max_length=100,
+                    ),
+                ),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "replays",
+                    models.PositiveIntegerField(
+                        default=0, help_text="How often a person or a saved mapping ran it again."
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'event',
-                'permissions': (('replay_webhookevent', 'Can replay events'), ('ignore_webhookevent', 'Can ignore events'), ('reveal_payload', 'Can see personal data in payloads')),
+                "verbose_name": "event",
+                "permissions": (
+                    ("replay_webhookevent", "Can replay events"),
+                    ("ignore_webhookevent", "Can ignore events"),
+                    ("reveal_payload", "Can see personal data in payloads"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='AccountLink',
+            name="AccountLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paddle_subscription_id', models.CharField(max_length=64, unique=True)),
-                ('paddle_customer_id', models.CharField(db_index=True, max_length=64)),
-                ('m3ter_account_id', models.CharField(db_index=True, max_length=64)),
-                ('m3ter_account_code', models.CharField(help_text='What measurements carry; pinned at creation.', max_length=80)),
-                ('name', models.CharField(blank=True, default='', help_text="The account's name in m3ter.", max_length=200)),
-                ('currency', models.CharField(max_length=3)),
-                ('state', models.CharField(choices=[('live', 'Live'), ('ended', 'Ended')], default='live', max_length=8)),
-                ('paddle_status', models.CharField(blank=True, default='', help_text="Paddle's status when last seen.", max_length=20)),
-                ('next_billed_at', models.DateTimeField(blank=True, help_text='The Paddle renewal that carries the next bill.', null=True)),
-                ('bill_epoch', models.DateField(blank=True, help_text="The m3ter account's first bill date and anchor.", null=True)),
-                ('external_mapping_id', models.CharField(blank=True, default='', max_length=64)),
-                ('adopted', models.BooleanField(default=False, help_text='The m3ter account existed before.')),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("paddle_subscription_id", models.CharField(max_length=64, unique=True)),
+                ("paddle_customer_id", models.CharField(db_index=True, max_length=64)),
+                ("m3ter_account_id", models.CharField(db_index=True, max_length=64)),
+                (
+                    "m3ter_account_code",
+                    models.CharField(help_text="What measurements carry; pinned at creation.", max_length=80),
+                ),
+                (
+                    "name",
+                    models.CharField(blank=True, default="", help_text="The account's name in m3ter.", max_length=200),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "state",
+                    models.CharField(choices=[("live", "Live"), ("ended", "Ended")], default="live", max_length=8),
+                ),
+                (
+                    "paddle_status",
+                    models.CharField(
+                        blank=True, default="", help_text="Paddle's status when last seen.", max_length=20
+                    ),
+                ),
+                (
+                    "next_billed_at",
+                    models.DateTimeField(
+                        blank=True, help_text="The Paddle renewal that carries the next bill.", null=True
+                    ),
+                ),
+                (
+                    "bill_epoch",
+                    models.DateField(
+                        blank=True, help_text="The m3ter account's first bill date and anchor.", null=True
+                    ),
+                ),
+                ("external_mapping_id", models.CharField(blank=True, default="", max_length=64)),
+                ("adopted", models.BooleanField(default=False, help_text="The m3ter account existed before.")),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
             ],
             options={
-                'permissions': (('sync_accountlink', 'Can ask for a subscription to be worked out again'),),
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'live')), fields=('m3ter_account_id',), name='link_one_live_per_account'), models.CheckConstraint(condition=models.Q(('state__in', ('live', 'ended'))), name='link_state_known')],
+                "permissions": (("sync_accountlink", "Can ask for a subscription to be worked out again"),),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "live")),
+                        fields=("m3ter_account_id",),
+                        name="link_one_live_per_account",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ("live", "ended"))), name="link_state_known"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AccountPlanLink',
+            name="AccountPlanLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(help_text='subscription:product (or plan group):start in seconds.', max_length=80, unique=True)),
-                ('m3ter_account_plan_id', models.CharField(max_length=64)),
-                ('m3ter_plan_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_plan_group_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_product_id', models.CharField(blank=True, default='', max_length=64)),
-                ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField(blank=True, null=True)),
-                ('quantity', models.PositiveIntegerField(default=1, help_text='Of all items on this plan together.')),
-                ('paddle_price_ids', models.JSONField(blank=True, default=list)),
-                ('link', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='plans', to='paddle_sync.accountlink')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "code",
+                    models.CharField(
+                        help_text="subscription:product (or plan group):start in seconds.", max_length=80, unique=True
+                    ),
+                ),
+                ("m3ter_account_plan_id", models.CharField(max_length=64)),
+                ("m3ter_plan_id", models.CharField(blank=True, default="", max_length=64)),
+                ("m3ter_plan_group_id", models.CharField(blank=True, default="", max_length=64)),
+                ("m3ter_product_id", models.CharField(blank=True, default="", max_length=64)),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField(blank=True, null=True)),
+                ("quantity", models.PositiveIntegerField(default=1, help_text="Of all items on this plan together.")),
+                ("paddle_price_ids", models.JSONField(blank=True, default=list)),
+                (
+                    "link",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="plans", to="paddle_sync.accountlink"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CatalogueEntry',
+            name="CatalogueEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('paddle_product', 'Paddle product'), ('paddle_price', 'Paddle price'), ('m3ter_product', 'm3ter product'), ('m3ter_plan', 'm3ter plan'), ('m3ter_plan_group', 'm3ter plan group')], max_length=20)),
-                ('vendor_id', models.CharField(max_length=64)),
-                ('name', models.CharField(max_length=300)),
-                ('code', models.CharField(blank=True, default='', max_length=120)),
-                ('parent_id', models.CharField(blank=True, default='', help_text='Product of a price or plan.', max_length=64)),
-                ('currency', models.CharField(blank=True, default='', max_length=3)),
-                ('interval', models.CharField(blank=True, default='', help_text='Billing interval or frequency in words.', max_length=40)),
-                ('active', models.BooleanField(default=True)),
-                ('data', models.JSONField(blank=True, default=dict, help_text='Product ids of a plan group, amounts of a price.')),
-                ('seen_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("paddle_product", "Paddle product"),
+                            ("paddle_price", "Paddle price"),
+                            ("m3ter_product", "m3ter product"),
+                            ("m3ter_plan", "m3ter plan"),
+                            ("m3ter_plan_group", "m3ter plan group"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("vendor_id", models.CharField(max_length=64)),
+                ("name", models.CharField(max_length=300)),
+                ("code", models.CharField(blank=True, default="", max_length=120)),
+                (
+                    "parent_id",
+                    models.CharField(blank=True, default="", help_text="Product of a price or plan.", max_length=64),
+                ),
+                ("currency", models.CharField(blank=True, default="", max_length=3)),
+                (
+                    "interval",
+                    models.CharField(
+                        blank=True, default="", help_text="Billing interval or frequency in words.", max_length=40
+                    ),
+                ),
+                ("active", models.BooleanField(default=True)),
+                (
+                    "data",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="Product ids of a plan group, amounts of a price."
+                    ),
+                ),
+                ("seen_at", models.DateTimeField()),
             ],
             options={
-                'verbose_name_plural': 'catalogue entries',
-                'permissions': (('refresh_catalogueentry', "Can ask for the vendors' catalogues to be read again"),),
-                'constraints': [models.UniqueConstraint(fields=('kind', 'vendor_id'), name='catalogue_once')],
+                "verbose_name_plural": "catalogue entries",
+                "permissions": (("refresh_catalogueentry", "Can ask for the vendors' catalogues to be read again"),),
+                "constraints": [models.UniqueConstraint(fields=("kind", "vendor_id"), name="catalogue_once")],
             },
         ),
         migrations.CreateModel(
-            name='HistoricalAccountLink',
+            name="HistoricalAccountLink",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('paddle_subscription_id', models.CharField(db_index=True, max_length=64)),
-                ('paddle_customer_id', models.CharField(db_index=True, max_length=64)),
-                ('m3ter_account_id', models.CharField(db_index=True, max_length=64)),
-                ('m3ter_account_code', models.CharField(help_text='What measurements carry; pinned at creation.', max_length=80)),
-                ('name', models.CharField(blank=True, default='', help_text="The account's name in m3ter.", max_length=200)),
-                ('currency', models.CharField(max_length=3)),
-                ('state', models.CharField(choices=[('live', 'Live'), ('ended', 'Ended')], default='live', max_length=8)),
-                ('paddle_status', models.CharField(blank=True, default='', help_text="Paddle's status when last seen.", max_length=20)),
-                ('next_billed_at', models.DateTimeField(blank=True, help_text='The Paddle renewal that carries the next bill.', null=True)),
-                ('bill_epoch', models.DateField(blank=True, help_text="The m3ter account's first bill date and anchor.", null=True)),
-                ('external_mapping_id', models.CharField(blank=True, default='', max_length=64)),
-                ('adopted', models.BooleanField(default=False, help_text='The m3ter account existed before.')),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID")),
+                ("paddle_subscription_id", models.CharField(db_index=True, max_length=64)),
+                ("paddle_customer_id", models.CharField(db_index=True, max_length=64)),
+                ("m3ter_account_id", models.CharField(db_index=True, max_length=64)),
+                (
+                    "m3ter_account_code",
+                    models.CharField(help_text="What measurements carry; pinned at creation.", max_length=80),
+                ),
+                (
+                    "name",
+                    models.CharField(blank=True, default="", help_text="The account's name in m3ter.", max_length=200),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "state",
+                    models.CharField(choices=[("live", "Live"), ("ended", "Ended")], default="live", max_length=8),
+                ),
+                (
+                    "paddle_status",
+                    models.CharField(
+                        blank=True, default="", help_text="Paddle's status when last seen.", max_length=20
+                    ),
+                ),
+                (
+                    "next_billed_at",
+                    models.DateTimeField(
+                        blank=True, help_text="The Paddle renewal that carries the next bill.", null=True
+                    ),
+                ),
+                (
+                    "bill_epoch",
+                    models.DateField(
+                        blank=True, help_text="The m3ter account's first bill date and anchor.", null=True
+                    ),
+                ),
+                ("external_mapping_id", models.CharField(blank=True, default="", max_length=64)),
+                ("adopted", models.BooleanField(default=False, help_text="The m3ter account existed before.")),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.TextField(null=True)),
+                (
+                    "history_type",
+                    models.CharField(choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical account link',
-                'verbose_name_plural': 'historical account links',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical account link",
+                "verbose_name_plural": "historical account links",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalPlanMapping',
+            name="HistoricalPlanMapping",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('paddle_price_id', models.CharField(blank=True, default='', help_text='pri_...; wins over the product.', max_length=64)),
-                ('paddle_product_id', models.CharField(blank=True, default='', help_text='pro_...; fallback for its prices.', max_length=64)),
-                ('effective_from', models.DateField(help_text="Subscriptions' items that begin on or after this day follow it.")),
-                ('target', models.CharField(choices=[('plan', 'm3ter plan'), ('plan_group', 'm3ter plan group'), ('not_metered', 'Not metered: nothing happens in m3ter')], max_length=12)),
-                ('m3ter_plan_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_plan_group_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_product_id', models.CharField(blank=True, default='', help_text="The plan's product; taken from m3ter's catalogue when saved.", max_length=64)),
-                ('note', models.CharField(blank=True, default='', max_length=300)),
-                ('created_at', models.DateTimeField(blank=True, editable=False)),
-                ('updated_at', models.DateTimeField(blank=True, editable=False)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID")),
+                (
+                    "paddle_price_id",
+                    models.CharField(
+                        blank=True, default="", help_text="pri_...; wins over the product.", max_length=64
+                    ),
+                ),
+                (
+                    "paddle_product_id",
+                    models.CharField(
+                        blank=True, default="", help_text="pro_...; fallback for its prices.", max_length=64
+                    ),
+                ),
+                (
+                    "effective_from",
+                    models.DateField(help_text="Subscriptions' items that begin on or after this day follow it."),
+                ),
+                (
+                    "target",
+                    models.CharField(
+                        choices=[
+                            ("plan", "m3ter plan"),
+                            ("plan_group", "m3ter plan group"),
+                            ("not_metered", "Not metered: nothing happens in m3ter"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("m3ter_plan_id", models.CharField(blank=True, default="", max_length=64)),
+                ("m3ter_plan_group_id", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "m3ter_product_id",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="The plan's product; taken from m3ter's catalogue when saved.",
+                        max_length=64,
+                    ),
+                ),
+                ("note", models.CharField(blank=True, default="", max_length=300)),
+                ("created_at", models.DateTimeField(blank=True, editable=False)),
+                ("updated_at", models.DateTimeField(blank=True, editable=False)),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.TextField(null=True)),
+                (
+                    "history_type",
+                    models.CharField(choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical plan mapping',
-                'verbose_name_plural': 'historical plan mappings',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical plan mapping",
+                "verbose_name_plural": "historical plan mappings",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='PlanMapping',
+            name="PlanMapping",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paddle_price_id', models.CharField(blank=True, default='', help_text='pri_...; wins over the product.', max_length=64)),
-                ('paddle_product_id', models.CharField(blank=True, default='', help_text='pro_...; fallback for its prices.', max_length=64)),
-                ('effective_from', models.DateField(help_text="Subscriptions' items that begin on or after this day follow it.")),
-                ('target', models.CharField(choices=[('plan', 'm3ter plan'), ('plan_group', 'm3ter plan group'), ('not_metered', 'Not metered: nothing happens in m3ter')], max_length=12)),
-                ('m3ter_plan_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_plan_group_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_product_id', models.CharField(blank=True, default='', help_text="The plan's product; taken from m3ter's catalogue when saved.", max_length=64)),
-                ('note', models.CharField(blank=True, default='', max_length=300)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "paddle_price_id",
+                    models.CharField(
+                        blank=True, default="", help_text="pri_...; wins over the product.", max_length=64
+                    ),
+                ),
+                (
+                    "paddle_product_id",
+                    models.CharField(
+                        blank=True, default="", help_text="pro_...; fallback for its prices.", max_length=64
+                    ),
+                ),
+                (
+                    "effective_from",
+                    models.DateField(help_text="Subscriptions' items that begin on or after this day follow it."),
+                ),
+                (
+                    "target",
+                    models.CharField(
+                        choices=[
+                            ("plan", "m3ter plan"),
+                            ("plan_group", "m3ter plan group"),
+                            ("not_metered", "Not metered: nothing happens in m3ter"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("m3ter_plan_id", models.CharField(blank=True, default="", max_length=64)),
+                ("m3ter_plan_group_id", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "m3ter_product_id",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="The plan's product; taken from m3ter's catalogue when saved.",
+                        max_length=64,
+                    ),
+                ),
+                ("note", models.CharField(blank=True, default="", max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('paddle_price_id', ''), models.Q(('paddle_product_id', ''), _negated=True)), models.Q(models.Q(('paddle_price_id', ''), _negated=True), ('paddle_product_id', '')), _connector='OR'), name='mapping_price_or_product'), models.CheckConstraint(condition=models.Q(models.Q(('target', 'plan'), models.Q(('m3ter_plan_id', ''), _negated=True), ('m3ter_plan_group_id', '')), models.Q(('target', 'plan_group'), ('m3ter_plan_id', ''), models.Q(('m3ter_plan_group_id', ''), _negated=True)), models.Q(('target', 'not_metered'), ('m3ter_plan_id', ''), ('m3ter_plan_group_id', '')), _connector='OR'), name='mapping_target_matches'), models.UniqueConstraint(fields=('paddle_price_id', 'paddle_product_id', 'effective_from'), name='mapping_one_per_date')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("paddle_price_id", ""), models.Q(("paddle_product_id", ""), _negated=True)),
+                            models.Q(models.Q(("paddle_price_id", ""), _negated=True), ("paddle_product_id", "")),
+                            _connector="OR",
+                        ),
+                        name="mapping_price_or_product",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("target", "plan"),
+                                models.Q(("m3ter_plan_id", ""), _negated=True),
+                                ("m3ter_plan_group_id", ""),
+                            ),
+                            models.Q(
+                                ("target", "plan_group"),
+                                ("m3ter_plan_id", ""),
+                                models.Q(("m3ter_plan_group_id", ""), _negated=True),
+                            ),
+                            models.Q(("target", "not_metered"), ("m3ter_plan_id", ""), ("m3ter_plan_group_id", "")),
+                            _connector="OR",
+                        ),
+                        name="mapping_target_matches",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("paddle_price_id", "paddle_product_id", "effective_from"), name="mapping_one_per_date"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SubscriptionSnapshot',
+            name="SubscriptionSnapshot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paddle_subscription_id', models.CharField(max_length=64)),
-                ('occurred_at', models.DateTimeField()),
-                ('event_id', models.CharField(help_text='The event it came with, or read: and the time of a re-read.', max_length=100)),
-                ('event_type', models.CharField(max_length=100)),
-                ('data', models.JSONField(help_text="The part of Paddle's entity that decides about plans.")),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("paddle_subscription_id", models.CharField(max_length=64)),
+                ("occurred_at", models.DateTimeField()),
+                (
+                    "event_id",
+                    models.CharField(
+                        help_text="The event it came with, or read: and the time of a re-read.", max_length=100
+                    ),
+                ),
+                ("event_type", models.CharField(max_length=100)),
+                ("data", models.JSONField(help_text="The part of Paddle's entity that decides about plans.")),
             ],
             options={
-                'indexes': [models.Index(fields=['paddle_subscription_id', 'occurred_at', 'event_id'], name='snapshot_in_order')],
-                'constraints': [models.UniqueConstraint(fields=('paddle_subscription_id', 'event_id'), name='snapshot_once_per_event')],
+                "indexes": [
+                    models.Index(fields=["paddle_subscription_id", "occurred_at", "event_id"], name="snapshot_in_order")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("paddle_subscription_id", "event_id"), name="snapshot_once_per_event"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='WebhookPayload',
+            name="WebhookPayload",
             fields=[
-                ('event', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='payload', serialize=False, to='paddle_sync.webhookevent')),
-                ('body', models.TextField(help_text="The request's body, decoded from UTF-8.")),
+                (
+                    "event",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="payload",
+                        serialize=False,
+                        to="paddle_sync.webhookevent",
+                    ),
+                ),
+                ("body", models.TextField(help_text="The request's body, decoded from UTF-8.")),
             ],
         ),
         migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(condition=models.Q(('state', 'received')), fields=['due_at'], name='event_due'),
+            model_name="webhookevent",
+            index=models.Index(condition=models.Q(("state", "received")), fields=["due_at"], name="event_due"),
         ),
         migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(condition=models.Q(('state', 'processing')), fields=['lease_until'], name='event_leased'),
+            model_name="webhookevent",
+            index=models.Index(
+                condition=models.Q(("state", "processing")), fields=["lease_until"], name="event_leased"
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(condition=models.Q(('state', 'parked')), fields=['waiting_for_kind', 'waiting_for_key'], name='event_waiting_for'),
+            model_name="webhookevent",
+            index=models.Index(
+                condition=models.Q(("state", "parked")),
+                fields=["waiting_for_kind", "waiting_for_key"],
+                name="event_waiting_for",
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(fields=['state', '-id'], name='event_by_state'),
+            model_name="webhookevent",
+            index=models.Index(fields=["state", "-id"], name="event_by_state"),
         ),
         migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(fields=['paddle_subscription_id', 'occurred_at'], name='event_by_subscription'),
+            model_name="webhookevent",
+            index=models.Index(fields=["paddle_subscription_id", "occurred_at"], name="event_by_subscription"),
         ),
         migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(fields=['subject_id'], name='event_by_subject'),
+            model_name="webhookevent",
+            index=models.Index(fields=["subject_id"], name="event_by_subject"),
         ),
         migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(fields=['event_id'], name='event_by_event_id'),
+            model_name="webhookevent",
+            index=models.Index(fields=["event_id"], name="event_by_event_id"),
         ),
         migrations.AddConstraint(
-            model_name='webhookevent',
-            constraint=models.UniqueConstraint(fields=('source', 'event_id'), name='event_once_per_source'),
+            model_name="webhookevent",
+            constraint=models.UniqueConstraint(fields=("source", "event_id"), name="event_once_per_source"),
         ),
         migrations.AddConstraint(
-            model_name='webhookevent',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'processing'), models.Q(('serial_key', ''), _negated=True)), fields=('serial_key',), name='event_one_per_serial_key'),
+            model_name="webhookevent",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "processing"), models.Q(("serial_key", ""), _negated=True)),
+                fields=("serial_key",),
+                name="event_one_per_serial_key",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='webhookevent',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ('received', 'processing', 'processed', 'ignored', 'parked', 'failed'))), name='event_state_known'),
+            model_name="webhookevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ("received", "processing", "processed", "ignored", "parked", "failed"))
+                ),
+                name="event_state_known",
+            ),
         ),
         migrations.AddField(
-            model_name='eventdecision',
-            name='event',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='paddle_sync.webhookevent'),
+            model_name="eventdecision",
+            name="event",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="decisions", to="paddle_sync.webhookevent"
+            ),
         ),
         migrations.AddField(
-            model_name='eventattempt',
-            name='event',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='history', to='paddle_sync.webhookevent'),
+            model_name="eventattempt",
+            name="event",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="history", to="paddle_sync.webhookevent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accountplanlink',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__isnull', True), ('ends_at__gte', models.F('starts_at')), _connector='OR'), name='plan_ends_after'),
+            model_name="accountplanlink",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ends_at__isnull", True), ("ends_at__gte", models.F("starts_at")), _connector="OR"),
+                name="plan_ends_after",
+            ),
         ),
         migrations.AddIndex(
-            model_name='eventattempt',
-            index=models.Index(fields=['event', 'id'], name='attempt_by_event'),
+            model_name="eventattempt",
+            index=models.Index(fields=["event", "id"], name="attempt_by_event"),
         ),
     ]
