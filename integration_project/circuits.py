@@ -18,7 +18,7 @@ PROBE_EVERY = timedelta(seconds=60)
 FINDING = "vendor closed"
 
 
-def check(vendor: str, operation: str, *, tried: Container[int] = ()) -> list[Circuit]:
+def to_try(vendor: str, operation: str, *, tried: Container[int] = ()) -> list[Circuit]:
     """Say which open circuits are due to be tried; VendorClosed where nobody may call.
 
     `tried` are those that the caller is trying already: one call may take several requests.

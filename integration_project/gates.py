@@ -24,7 +24,7 @@ class VendorGate:
         """Take one call out of the budget; raises BudgetSpent or VendorClosed instead."""
         if time.monotonic() >= self._trial_ends:
             self._tried.clear()
-        due = circuits.check(self._vendor, operation, tried=self._tried)
+        due = circuits.to_try(self._vendor, operation, tried=self._tried)
         budgets.take(self._vendor, self._purpose)
         for circuit in due:
             circuits.begin(circuit)
