@@ -38,12 +38,9 @@ def settings_read_from_the_environment() -> set[str]:
 
 def admin_actions() -> set[str]:
     """Find what the console's action menus and buttons say, over every model of ours."""
-    return {
-        words(getattr(model_admin, name))
-        for model, model_admin in admin.site._registry.items()
-        if model._meta.app_label in OURS
-        for name in action_names(model_admin)
-    }
+    ours = [model_admin for model, model_admin in admin.site._registry.items() if model._meta.app_label in OURS]
+    menus = {words(getattr(model_admin, name)) for model_admin in ours for name in action_names(model_admin)}
+    return menus | {each.label for model_admin in ours for each in getattr(model_admin, "decisions", ())}
 
 
 def action_names(model_admin: "ModelAdmin[Any]") -> Iterator[str]:

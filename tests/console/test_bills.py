@@ -202,12 +202,12 @@ def test_amounts_have_the_currencys_own_decimals(browser: Browser) -> None:
 
 
 def test_a_bill_in_a_currency_nobody_knows_opens(browser: Browser) -> None:
-    bill = make_bill(make_link(currency="XXX"))
+    bill = make_bill(make_link(currency="ZZZ"))
 
     answer = browser("Finance").get(page_of(bill))
 
     assert panel(answer, "What Paddle would").rows == ()
-    assert "smallest units of XXX" in answer.text
+    assert "smallest units of ZZZ" in answer.text
 
 
 def test_a_sent_push_is_shown_as_it_was_sent(browser: Browser) -> None:

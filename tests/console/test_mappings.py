@@ -50,7 +50,7 @@ def test_saving_a_mapping_lets_what_waited_for_it_run(operators_browser: Client)
     received = set(WebhookEvent.objects.filter(state="received").values_list("pk", flat=True))
     assert received == waiting
     assert WebhookEvent.objects.get(pk=other.pk).state == "parked"
-    assert set(EventDecision.objects.values_list("event", "action", "by")) == {
+    assert set(EventDecision.objects.values_list("event_id", "action", "by")) == {
         (event, "resume", "operator") for event in waiting
     }
 
