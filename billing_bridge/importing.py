@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from billing_bridge import deciding, ledger, money, owed
 from billing_bridge.charges import Verdict, held, waiting
@@ -215,7 +217,7 @@ def _payable(content: Content) -> owed.Payable:
     return owed.payable(content.total, content.currency)
 
 
-PENDING_WORDS = "m3ter is calculating it again; it goes on when it is approved there."
+PENDING_WORDS = "m3ter has taken its approval back, or calculates it again; it goes on when it is approved there."
 
 
 def _pending(known: PushedBill) -> Verdict | None:
@@ -334,7 +336,8 @@ def sweep(vendors: Vendors, *, since: date | None = None, dry_run: bool = False)
     for seen in _go_through(vendors, vendors.m3ter.list_bills(bill_date_start=start), dry_run):
         listed.add(seen.bill_id)
         yield seen
-    unfinished = PushedBill.objects.filter(m3ter_locked=False, bill_date__gte=start).exclude(
+    dated = Q(bill_date__gte=start) | Q(bill_date__isnull=True)
+    unfinished = PushedBill.objects.filter(dated, m3ter_locked=False).exclude(
         state__in=(State.SUPERSEDED, State.PUSHING, State.UNCONFIRMED)
     )
     for bill_id in unfinished.exclude(reason=Reason.DELETED).values_list("m3ter_bill_id", flat=True):
@@ -344,20 +347,26 @@ def sweep(vendors: Vendors, *, since: date | None = None, dry_run: bool = False)
 
 
 def _go_through(vendors: Vendors, bills: Iterator[Bill], dry_run: bool) -> Iterator[Seen]:
-    for bill in bills:
-        seen = Seen(bill.id, bill.account_code or bill.account_id, f"{bill.total} {bill.currency}", "unchanged", False)
-        if not _is_news(bill):
+    while batch := list(islice(bills, BATCH)):
+        ids = [bill.id for bill in batch]
+        rows = PushedBill.objects.filter(m3ter_bill_id__in=ids)
+        known = {row[0]: row[1:] for row in rows.values_list("m3ter_bill_id", "m3ter_version", "m3ter_status", "state")}
+        for bill in batch:
+            seen = Seen(
+                bill.id, bill.account_code or bill.account_id, f"{bill.total} {bill.currency}", "unchanged", False
+            )
+            if _is_news(bill, known.get(bill.id)):
+                imported = None if dry_run else import_bill(bill.id, vendors)
+                seen = replace(seen, outcome=_outcome(imported, dry_run), read=not dry_run)
             yield seen
-            continue
-        known = None if dry_run else import_bill(bill.id, vendors)
-        yield replace(seen, outcome=_outcome(known, dry_run), read=not dry_run)
 
 
-def _is_news(bill: Bill) -> bool:
+BATCH = 100
+"""As many bills as m3ter puts on a page are compared with ours in one query."""
+
+
+def _is_news(bill: Bill, known: tuple[int, str, str] | None) -> bool:
     """Compare a listed bill with what is stored; a pending one that is not known is not our business yet."""
-    known = (
-        PushedBill.objects.filter(m3ter_bill_id=bill.id).values_list("m3ter_version", "m3ter_status", "state").first()
-    )
     if known is None:
         return bill.is_approved
     version, status, state = known

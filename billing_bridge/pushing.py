@@ -21,7 +21,7 @@ from billing_bridge.charges import Circumstances, Marks, Verdict
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.queues import CONFIRM, FIRST_LOOK, PUSH
-from integration_project import clock, finding, work
+from integration_project import circuits, clock, finding, work
 from integration_project.errors import (
     BudgetSpent,
     IntegrationError,
@@ -33,7 +33,7 @@ from integration_project.errors import (
     VendorRejected,
 )
 from integration_project.models import Finding
-from integration_project.vendors import Vendors
+from integration_project.vendors import M3TER, PADDLE, Vendors
 from integration_project.vendors.paddle.entities import Charge
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ FRESH = timedelta(seconds=60)
 CLOSED_AGAIN = timedelta(seconds=60)
 BUDGET_AGAIN = timedelta(seconds=5)
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
+NEEDED = ((PADDLE, "preview charge"), (PADDLE, "charge subscription"), (M3TER, "get bill"))
+"""Calls without which no attempt at a bill can succeed, so none is begun while they may not be made."""
 NOT_SENT = (BudgetSpent, VendorClosed)
 """Nothing was asked of the vendor on the bill's behalf, so the attempt does not count."""
 
@@ -96,7 +98,9 @@ def push_bill(bill: PushedBill, vendors: Vendors) -> None:
 def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     refusal = safeguards.why_no_push()
     if refusal:
-        raise VendorClosed("paddle", refusal)
+        raise VendorClosed(PADDLE, refusal)
+    for vendor, operation in NEEDED:
+        circuits.to_try(vendor, operation)
     _up_to_date(bill, vendors)
     intent = _write_intent(bill)
     journal.push, journal.step = intent.push, "preview"
@@ -311,7 +315,8 @@ def _close(bill: PushedBill, journal: Journal, verdict: Verdict, *, error: str =
     try:
         with transaction.atomic():
             ledger.still_owned(bill)
-            journal.after(journal.step, verdict.state, verdict.detail)
+            if counted or push is not None or journal.calls:  # a bill that only waits its turn has no history
+                journal.after(journal.step, verdict.state, verdict.detail)
             _close_push(push, verdict)
             columns = deciding.columns(verdict)
             attempts = bill.attempts if counted else max(bill.attempts - 1, 0)

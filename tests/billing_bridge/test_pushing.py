@@ -233,6 +233,18 @@ def test_a_missing_permission_leaves_the_bill_ready_and_uncounted(world: World, 
     assert world.charges_of(bill) == 0
 
 
+def test_while_the_key_is_refused_bills_wait_without_filling_their_history(world: World) -> None:
+    bill = world.approved()
+    world.paddle.revoke_key(sample.API_KEY)
+
+    for _ in range(5):
+        make_due(bill)
+        jobs.drain_bills()
+
+    assert (fresh(bill).state, fresh(bill).attempts) == (State.READY, 0)
+    assert PushAttempt.objects.filter(bill=bill).exclude(step="decision").count() <= 2
+
+
 def test_below_the_minimum_is_held_by_the_preview(world: World) -> None:
     bill = world.approved((("API calls", "0.30"),))
 
