@@ -146,6 +146,21 @@ def test_bills_approve_themselves_after_the_grace_period(organisation: Organisat
     assert (early, organisation.get(f"/bills/{bill['id']}")["status"]) == ("PENDING", "APPROVED")
 
 
+def test_the_organisation_s_own_job_runs_at_its_interval(organisation: Organisation, subscribed: Any) -> None:
+    organisation.sim.memory.organization_config["scheduledBillInterval"] = Decimal("0.25")
+    organisation.sim.tick()
+    [bill] = organisation.get("/bills")["data"]
+    organisation.sim.approve_bill(bill["id"])
+    organisation.sim.clock_move(minutes=14)
+    organisation.sim.tick()
+    early = organisation.get(f"/bills/{bill['id']}")["status"]
+
+    organisation.sim.clock_move(minutes=1)
+    organisation.sim.tick()
+
+    assert (early, organisation.get(f"/bills/{bill['id']}")["status"]) == ("APPROVED", "PENDING")
+
+
 # Bill jobs.
 
 

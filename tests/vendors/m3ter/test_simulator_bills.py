@@ -333,3 +333,81 @@ def test_empty_bills_can_be_suppressed(organisation: Organisation) -> None:
     organisation.plan_on(organisation.account(), plan["id"])
 
     assert organisation.sim.run_bill_job(bill_date="2026-03-01")["bill_ids"] == []
+
+
+# Less usual charges.
+
+
+def test_a_pricing_can_have_a_minimum_of_its_own(organisation: Organisation, subscribed: Any) -> None:
+    add_pricing(organisation, minimumSpend=56, segment={"endpoint": "search"})
+
+    bill = organisation.bill()
+
+    assert lines(bill) == [("MINIMUM_SPEND", Decimal(56)), ("STANDING_CHARGE", Decimal(20))]
+    assert bill["lineItems"][0]["description"] == "API calls Minimum Spend Adjustment"
+
+
+def test_a_standing_charge_can_come_with_every_second_bill(organisation: Organisation) -> None:
+    template = organisation.sim.memory.plan_templates.get(sample.TEMPLATE_CLOUD)
+    assert template is not None
+    template.update(standingChargeInterval=2, standingChargeOffset=1)
+    organisation.plan_on(organisation.account())
+    organisation.sim.clock_set("2026-06-01T00:00:00Z")
+
+    organisation.sim.run_bill_job()
+
+    bills = organisation.get("/bills", includeBillTotal="true")["data"][::-1]
+    assert [bill["billTotal"] for bill in bills] == [0, 20, 0, 20]
+
+
+def test_a_minimum_billed_in_advance_gives_back_what_was_not_used(organisation: Organisation) -> None:
+    plan = organisation.sim.memory.plans.get(sample.PLAN_BULK)
+    assert plan is not None
+    plan.update(minimumSpendBillInAdvance=True, minimumSpend=Decimal(1000), standingCharge=Decimal(0))
+    organisation.plan_on(organisation.account(), sample.PLAN_BULK)
+    organisation.use(80_000, at="2026-03-15T00:00:00Z")
+    organisation.sim.clock_set(APRIL)
+
+    organisation.sim.run_bill_job()
+
+    march, february = organisation.get("/bills")["data"]
+    assert lines(february) == [("MINIMUM_SPEND", Decimal(1000)), ("MINIMUM_SPEND", Decimal(1000))]
+    assert lines(march) == [
+        ("USAGE", Decimal(800)),
+        ("MINIMUM_SPEND_REFUND", Decimal(-200)),
+        ("MINIMUM_SPEND", Decimal(1000)),
+    ]
+
+
+def test_a_plan_group_has_charges_of_its_own(organisation: Organisation) -> None:
+    group = organisation.sim.memory.plan_groups.get(sample.GROUP_BUNDLE)
+    assert group is not None
+    group.update(
+        standingCharge=Decimal(7), minimumSpend=Decimal(100), standingChargeAccountingProductId=sample.PRODUCT_SEATS
+    )
+    organisation.plan_on(organisation.account(), planId=None, planGroupId=sample.GROUP_BUNDLE)
+    organisation.use(2_000)
+
+    own = [line for line in organisation.bill()["lineItems"] if "planId" not in line]
+
+    assert [(line["lineItemType"], line["convertedSubtotal"], line["description"]) for line in own] == [
+        ("STANDING_CHARGE", 7, "Standing Charge"),
+        ("MINIMUM_SPEND", 80, "Gauge Bundle Minimum Spend Adjustment"),
+    ]
+    assert own[0]["accountingProductCode"] == "gauge-seats"
+
+
+def test_a_conversion_follows_the_currency_s_own_rounding(organisation: Organisation) -> None:
+    euro = organisation.sim.memory.currencies.get(sample.EUR)
+    assert euro is not None
+    euro.update(maxDecimalPlaces=0, roundingMode="UP")
+    organisation.plan_on(organisation.account(currency="EUR"))
+
+    assert organisation.bill()["billTotal"] == 19
+
+
+def test_usage_of_another_account_is_not_billed(organisation: Organisation, subscribed: Any) -> None:
+    organisation.account(code="other")
+    organisation.use(5_000, code="other")
+
+    assert lines(organisation.bill()) == [("STANDING_CHARGE", Decimal(20))]

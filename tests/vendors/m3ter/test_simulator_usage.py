@@ -351,6 +351,7 @@ AGGREGATION = {
         ("/aggregations", AGGREGATION, {"targetField": "nothing"}),
         ("/aggregations", AGGREGATION, {"targetField": "endpoint"}),
         ("/aggregations", AGGREGATION, {"rounding": "SOMEHOW"}),
+        ("/aggregations", AGGREGATION, {"aggregation": "CUSTOM_SQL"}),
         ("/picklists/currency", {"name": "Yen", "code": "JPY"}, {"maxDecimalPlaces": 6}),
         ("/picklists/currency", {"name": "Yen", "code": "JPY"}, {"code": "EUR"}),
     ],

@@ -326,6 +326,8 @@ class Organisation:
 
     def put_config(self, request: Request) -> Answer:
         """PUT /organizationconfig."""
+        if isinstance(request.json, dict) and request.json.get("consolidateBills"):
+            raise Invalid("consolidateBills is not simulated")
         return self._put(
             request, self.memory.organization_config, self.config_fields, "configuration.organizationconfig"
         )

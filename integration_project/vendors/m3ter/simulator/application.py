@@ -16,7 +16,7 @@ from integration_project.vendors.m3ter.simulator.catalogue import KINDS
 from integration_project.vendors.m3ter.simulator.charging import Calculator
 from integration_project.vendors.m3ter.simulator.events import Events, Notifications
 from integration_project.vendors.m3ter.simulator.fields import Invalid, stamp
-from integration_project.vendors.m3ter.simulator.guesses import Guesses
+from integration_project.vendors.m3ter.simulator.guesses import BUILT_IN, NOT_SIMULATED, Guesses
 from integration_project.vendors.m3ter.simulator.ingest import Ingest
 from integration_project.vendors.m3ter.simulator.integrations import (
     ExternalMappings,
@@ -167,9 +167,8 @@ class M3terSimulator(Simulator):
         """Empty everything and put the sample catalogue back."""
         self.memory.clear()
         self.memory.guesses = self._first_guesses
-        for part in (self.access, self.events, self.ingest, self.webhooks):
+        for part in (self.access, self.events, self.ingest, self.webhooks, self.bill_jobs):
             part.clear()
-        self.bill_jobs.failures.clear()
         self._seed()
 
     def contents(self) -> dict[str, Any]:
@@ -180,8 +179,9 @@ class M3terSimulator(Simulator):
             {"id": each.id, "delivered": each.delivered_at is not None, "attempts": len(each.attempts)}
             for each in self.outbox.deliveries
         ]
+        assumed = {"guesses": {**vars(self.guesses), "built_in": list(BUILT_IN)}, "not_simulated": NOT_SIMULATED}
         waiting = {"measurements_waiting": self.ingest.waiting, "bill_failures": list(self.bill_jobs.failures)}
-        return {**found, **waiting, "deliveries": deliveries}
+        return {**found, **waiting, **assumed, "deliveries": deliveries}
 
     def delivered(self, delivery: Delivery) -> None:
         """A webhook was tried: its integration run says how it went."""
@@ -331,6 +331,7 @@ class M3terSimulator(Simulator):
             if self.ingest.waiting:
                 self.ingest.process()
             self.bill_jobs.step_all()
+            self.bill_jobs.run_scheduled()
             self.bills.approve_what_is_due()
 
     @control

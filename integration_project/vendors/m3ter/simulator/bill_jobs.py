@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 
@@ -49,6 +49,7 @@ class BillJobs:
         self.memory = memory
         self._calculator = calculator
         self.failures: list[Row] = []
+        self.last_scheduled: datetime | None = None
 
     def routes(self) -> Sequence[Route]:
         """Run, recalculate, watch, cancel."""
@@ -119,6 +120,11 @@ class BillJobs:
         self.memory.emit("billing.billjob.created", present(job), None)
         return job
 
+    def clear(self) -> None:
+        """Forget what failed and when the last scheduled job ran."""
+        self.failures.clear()
+        self.last_scheduled = None
+
     def step(self, job: Row) -> None:
         """Move a job one state on; entering COMPLETE is when the bills change."""
         following = STEPS.get(job["status"])
@@ -127,6 +133,16 @@ class BillJobs:
         if following == "COMPLETE":
             self._run(job)
         self._change(job, status=following)
+
+    def run_scheduled(self) -> None:
+        """Run the organisation's own job when its interval has passed."""
+        hours = self.memory.organization_config.get("scheduledBillInterval")
+        if not hours:
+            return
+        now = self.memory.clock.now()
+        if self.last_scheduled is None or now - self.last_scheduled >= timedelta(minutes=int(hours * 60)):
+            self.last_scheduled = now
+            self.finish(self.start({}))
 
     def step_all(self) -> None:
         """Move every job that is under way one state on."""

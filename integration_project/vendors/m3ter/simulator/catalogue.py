@@ -363,6 +363,8 @@ class Aggregations(Resource):
         categories = {field["code"]: field["category"] for field in [*meter["dataFields"], *meter["derivedFields"]]}
         if values["targetField"] not in categories:
             raise Invalid(f"targetField {values['targetField']} is not a field of the Meter")
+        if values["aggregation"] == "CUSTOM_SQL":
+            raise Invalid("aggregation CUSTOM_SQL is not simulated")
         is_number = categories[values["targetField"]] in NUMERIC_CATEGORIES
         if values["aggregation"] not in ("COUNT", "UNIQUE") and not is_number:
             raise Invalid(f"aggregation {values['aggregation']} needs a numeric field")

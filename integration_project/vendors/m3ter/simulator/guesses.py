@@ -1,7 +1,8 @@
 """Everything this simulator assumes about m3ter that no public source states. Nowhere else does it guess.
 
-Numbers in brackets point at the open questions of the vendor notes. Each assumption is a field, so that a rehearsal
-can run under another one: `M3terSimulator(guesses=replace(Guesses(), version_mismatch_status=400))`.
+Numbers in brackets point at the open questions of the vendor notes. What can be switched is a field of `Guesses`, so
+that a rehearsal can run under another assumption: `M3terSimulator(guesses=Guesses(locking_twice_is_refused=False))`.
+What is built in is a sentence in `BUILT_IN`; all of it shows in the control interface's state.
 """
 
 from dataclasses import dataclass
@@ -42,3 +43,31 @@ class Guesses:
     webhook_signature_header: str = "X-M3ter-Signature"
     webhook_retry_seconds: tuple[int, ...] = (30, 120, 600, 1800, 7200, 21600)
     webhook_failures_until_disabled: int = 20  # [14]
+
+
+BUILT_IN = (
+    "A version sent on creation is refused; null in a request counts as absent.",
+    "Null fields are left out of every answer, which is documented for bill jobs only; not of events and tokens.",
+    "Account plans listed by date are all that began by that date; listed without any filter, the active ones.",
+    "A first bill, dated billEpoch, covers everything since the plan began.",
+    "After a change of billEpoch the next bill begins where the last ended, and falls on the new cycle's first date.",
+    "A bill job covers, for each cycle, the periods ended by its date that have no bill, and the newest that has one.",
+    "Running it again updates that bill and makes it PENDING even when every amount stays as it was [17].",
+    "An account whose conversion rate is missing gets no bill; the job still ends as COMPLETE.",
+    "Approving an approved bill changes nothing. Locking is a billing.bill.updated event [5].",
+    "A charge in advance is for the next period, and on the first bill for the current one too.",
+    "A minimum billed in advance gives back minimum less usage where usage stayed below it.",
+    "A plan group's own minimum counts the usage of its plans only.",
+    "Negative usage is priced at the lowest band without its fixed price.",
+    "A measurement's account code is nearly another when they differ only in case, spaces, hyphens and underscores.",
+    "Text fields may be absent from a measurement; the columns of usage queries are account, ts and field codes [20].",
+    "A webhook carries the event itself and the rule's code [2]; its signature is assumed too [1].",
+    "Calculations compare with == and !=, know AND, OR, NOT, and read absent fields as null [4].",
+    "A bill in an event has all fields but its lines [4].",
+    "Integrations are enabled and authorised when created.",
+)
+NOT_SIMULATED = (
+    "contracts, prepayments, balances, counters, charges, memo lines, compound aggregations and CUSTOM_SQL; "
+    "statements; file uploads; bill previews; parent and child billing; consolidated bills (refused in the settings); "
+    "m3ter's own integration with Paddle beyond its configuration"
+)
