@@ -281,7 +281,11 @@ class LedgerAdmin(Look):
         rows = list(self.get_queryset(request).filter(pk__in=[key for key in keys if key.isdecimal()]))
         form = decision.form(request.POST)
         if form.is_valid():
-            run_action(self, request, rows, decision, form.cleaned_data)
+            fitting = [row for row in rows if decision.offered(row)]
+            run_action(self, request, fitting, decision, form.cleaned_data)
+            if unfit := len(rows) - len(fitting):
+                text = f"{unfit} left as before: {decision.label} is not possible in their state."
+                self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(back)
         return self.confirmation(request, decision, rows, form, back=back, many=True)
 
@@ -295,10 +299,11 @@ class LedgerAdmin(Look):
             "title": decision.label,
             "opts": self.opts,
             "decision": decision,
-            "count": len(rows),
+            "count": len(fitting),
             "many": many,
-            "noun": self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural,
+            "noun": self.opts.verbose_name if len(fitting) == 1 else self.opts.verbose_name_plural,
             "unfit": len(rows) - len(fitting),
+            "selected": len(rows),
             "sample": [decision.preview(row) for row in fitting[:SAMPLE]],
             "beyond_sample": max(0, len(fitting) - SAMPLE),
             "keys": [row.pk for row in rows] if many else [],

@@ -107,8 +107,8 @@ def test_many_events_are_ignored_at_once_after_a_look_at_how_many_they_are(
 
     asked = client.post(LIST, {"action": "ignore_selected", "_selected_action": keys})
 
-    assert "Ignore: 13 events" in asked.text
-    assert "1 of 13 cannot take this in the state it is in now" in asked.text
+    assert "Ignore: 12 events" in asked.text
+    assert "1 of the 13 selected stays as it is" in asked.text
     assert len(asked.context["sample"]) == 10
     assert asked.context["beyond_sample"] == 2
     assert WebhookEvent.objects.filter(state=State.IGNORED, pk__in=keys).count() == 0
@@ -117,7 +117,8 @@ def test_many_events_are_ignored_at_once_after_a_look_at_how_many_they_are(
     answered = client.post(address, {"row": keys, "reason": "Test purchases."}, follow=True)
 
     assert "12 events ignored." in answered.text
-    assert f"Not done: {done}: It is processed" in answered.text
+    assert "1 left as before: Ignore is not possible in their state." in answered.text
+    assert WebhookEvent.objects.get(pk=done.pk).state == State.PROCESSED
     assert set(WebhookEvent.objects.filter(state=State.IGNORED, pk__in=keys)) == set(waiting)
     assert LogEntry.objects.filter(change_message="Ignore. Reason: Test purchases.").count() == 12
 
