@@ -141,6 +141,8 @@ def _amounts(bill: PushedBill, revision: BillRevision, given: Circumstances) -> 
         )
     if revision.exact_total < 0 or any(line < 0 for line in lines):
         return held(Reason.NEGATIVE, "It has negative lines or a negative total, which Paddle cannot charge.")
+    if revision.payable == 0 and abs(revision.exact_total) >= 1:
+        return held(Reason.MISMATCH, f"Its total of {revision.total} {revision.currency} is out of all proportion.")
     if revision.payable == 0:
         return Verdict(State.SKIPPED, Reason.ZERO, f"Its total is {revision.total} {revision.currency}.")
     return None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -15,11 +16,13 @@ from billing_bridge import deciding, ledger, money, owed
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import PUSH
-from integration_project import clock, installation, wakeups, work
-from integration_project.errors import Ignored, NotFound, Temporary
+from integration_project import clock, finding, installation, wakeups, work
+from integration_project.errors import BudgetSpent, Ignored, IntegrationError, NotFound, Temporary, VendorClosed
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Bill, BillLine
 from paddle_sync.models import EventAttempt, WebhookEvent
+
+logger = logging.getLogger(__name__)
 
 State = PushedBill.State
 Reason = PushedBill.Reason
@@ -30,8 +33,13 @@ CHARGED = frozenset({State.PUSHED, State.CARRIED, State.LOST})
 PENDING_AGAIN = timedelta(hours=1)
 """A bill that m3ter is calculating is read again then, should neither notice nor poll have told of its approval."""
 SWEEP_DAYS = 400
-FAR_EXPONENT = 30
-"""No real amount has so many digits; a hostile one would only cost time."""
+MOST_DIGITS = 13
+"""Digits before the point of the largest total that is believed; in smallest units it fits every column."""
+NO_CURRENCY = "XXX"
+"""ISO's code for none, where m3ter names something that is no currency code."""
+UNREAD = "bill not read"
+FAILURES_IN_A_ROW = 3
+"""After so many bills that cannot be read one after the other it is m3ter that is at fault, not a bill."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ def _known(bill: Bill) -> PushedBill | None:
     fresh = PushedBill(
         m3ter_bill_id=bill.id,
         m3ter_account_id=bill.account_id,
-        currency=bill.currency[:3],
+        currency=_code(bill.currency),
         state=State.HELD,
         reason=Reason.REVIEW,
         first_seen_at=now,
@@ -186,7 +194,7 @@ def _take_revision(known: PushedBill, bill: Bill) -> bool:
     if known.revision is not None and known.revision.content_hash == content.hash:
         return False
     first_time = known.revision is None
-    currency = content.currency[:3]
+    currency = _code(content.currency)
     rounded = _payable(content)
     revision, _ = BillRevision.objects.get_or_create(
         bill=known,
@@ -210,9 +218,13 @@ def _take_revision(known: PushedBill, bill: Bill) -> bool:
     return not first_time
 
 
+def _code(currency: str) -> str:
+    return currency if len(currency) == len(NO_CURRENCY) else NO_CURRENCY
+
+
 def _payable(content: Content) -> owed.Payable:
-    """What Paddle would be asked for; nothing in a currency it cannot be counted in (such a bill is held)."""
-    if content.currency not in money.EXPONENTS or content.total.adjusted() > FAR_EXPONENT:
+    """What Paddle would be asked for; nothing where it cannot be counted (such a bill is held)."""
+    if content.currency not in money.EXPONENTS or content.total.adjusted() >= MOST_DIGITS:
         return owed.Payable(0, content.total)
     return owed.payable(content.total, content.currency)
 
@@ -319,7 +331,7 @@ class Seen:
     account: str
     total: str
     outcome: str
-    read: bool
+    failed: bool = False
 
 
 def import_approved_bills(vendors: Vendors, *, since: date | None = None, dry_run: bool = False) -> Iterator[Seen]:
@@ -342,23 +354,48 @@ def sweep(vendors: Vendors, *, since: date | None = None, dry_run: bool = False)
     )
     for bill_id in unfinished.exclude(reason=Reason.DELETED).values_list("m3ter_bill_id", flat=True):
         if bill_id not in listed:
-            known = None if dry_run else import_bill(bill_id, vendors)
-            yield Seen(bill_id, known.m3ter_account_code if known else "", "", _outcome(known, dry_run), not dry_run)
+            yield _read_one(Seen(bill_id, "", "", "would be read"), vendors, dry_run)
 
 
 def _go_through(vendors: Vendors, bills: Iterator[Bill], dry_run: bool) -> Iterator[Seen]:
+    failures = 0
     while batch := list(islice(bills, BATCH)):
         ids = [bill.id for bill in batch]
         rows = PushedBill.objects.filter(m3ter_bill_id__in=ids)
         known = {row[0]: row[1:] for row in rows.values_list("m3ter_bill_id", "m3ter_version", "m3ter_status", "state")}
         for bill in batch:
-            seen = Seen(
-                bill.id, bill.account_code or bill.account_id, f"{bill.total} {bill.currency}", "unchanged", False
-            )
+            seen = Seen(bill.id, bill.account_code or bill.account_id, f"{bill.total} {bill.currency}", "unchanged")
             if _is_news(bill, known.get(bill.id)):
-                imported = None if dry_run else import_bill(bill.id, vendors)
-                seen = replace(seen, outcome=_outcome(imported, dry_run), read=not dry_run)
+                seen = _read_one(seen, vendors, dry_run)
+                failures = failures + 1 if seen.failed else 0
             yield seen
+            if failures >= FAILURES_IN_A_ROW:
+                raise Temporary(f"{failures} bills in a row could not be read. The last: {seen.outcome}")
+
+
+def _read_one(seen: Seen, vendors: Vendors, dry_run: bool) -> Seen:
+    """Import a bill of a list; one that cannot be read is a finding, and does not keep the others back."""
+    if dry_run:
+        return replace(seen, outcome="would be read")
+    try:
+        known = import_bill(seen.bill_id, vendors)
+    except (VendorClosed, BudgetSpent):
+        raise
+    except IntegrationError as error:
+        words = str(error)
+    except Exception as error:
+        logger.exception("Bill %s: unforeseen, while importing", seen.bill_id)
+        words = f"a fault of this application ({type(error).__name__}); the log has the details"
+    else:
+        finding.settle(UNREAD, seen.bill_id, reason="It was read.")
+        return replace(seen, outcome=_outcome(known))
+    finding.report(
+        UNREAD,
+        seen.bill_id,
+        detail=f"Bill {seen.bill_id} of {seen.account or 'an unknown account'} could not be imported: {words}",
+        next_step="Look at the bill in m3ter. It is tried again every minute.",
+    )
+    return replace(seen, outcome=f"not read: {words}", failed=True)
 
 
 BATCH = 100
@@ -373,9 +410,7 @@ def _is_news(bill: Bill, known: tuple[int, str, str] | None) -> bool:
     return state not in OPEN and (version, status) != (bill.version, bill.status)
 
 
-def _outcome(known: PushedBill | None, dry_run: bool) -> str:
-    if dry_run:
-        return "would be read"
+def _outcome(known: PushedBill | None) -> str:
     if known is None:
         return "not approved yet"
     return f"{known.state}: {known.reason}" if known.reason else str(known.state)
@@ -432,7 +467,7 @@ def bill_noticed(event: WebhookEvent, vendors: Vendors) -> None:
         wait = AT_MOST_EVERY - (clock.now() - last_read)
         raise Temporary("The bill was read a moment ago.", retry_after=max(wait.total_seconds(), 0.1))
     known = import_bill(event.subject_id, vendors)
-    event.note = f"Bill read. {_outcome(known, dry_run=False).capitalize()}."
+    event.note = f"Bill read. {_outcome(known).capitalize()}."
 
 
 POLL = "billing_bridge.jobs.import_new_bills"

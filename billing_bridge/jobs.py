@@ -59,7 +59,7 @@ def _go_through(bills: Callable[[Vendors], Iterator[importing.Seen]]) -> str:
     try:
         with open_vendors("import") as vendors:
             for seen in bills(vendors):
-                outcomes[seen.outcome] += 1
+                outcomes["not read" if seen.failed else seen.outcome] += 1
                 if time.monotonic() > end:
                     return f"{_summary(outcomes, reconsidered)}; the next run goes on"
     except IntegrationError as error:
@@ -70,8 +70,12 @@ def _go_through(bills: Callable[[Vendors], Iterator[importing.Seen]]) -> str:
 
 def check_safeguards() -> str:
     """Look up again what charging depends on."""
-    with open_vendors("import") as vendors:
-        return safeguards.check(vendors)
+    try:
+        with open_vendors("import") as vendors:
+            return safeguards.check(vendors)
+    except IntegrationError as error:
+        logger.warning("What charging depends on could not be looked up: %s", error)
+        return f"not looked up: {error}"
 
 
 def _summary(outcomes: Counter[str], reconsidered: int) -> str:

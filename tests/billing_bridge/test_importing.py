@@ -12,7 +12,7 @@ from billing_bridge import importing, jobs, review
 from billing_bridge.importing import Content
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock
-from integration_project.models import Installation
+from integration_project.models import Finding, Installation
 from paddle_sync.models import AccountLink
 from tests.billing_bridge.world import LINES, World, fresh
 from tests.builders import make_link
@@ -285,6 +285,45 @@ def test_a_poll_that_m3ter_does_not_answer_says_so_and_the_next_one_goes_on(worl
 
     assert "not read to the end" in said
     assert PushedBill.objects.count() == 1
+
+
+def test_a_bill_that_cannot_be_read_does_not_keep_the_others_back(world: World) -> None:
+    odd, good = world.make_bill(), world.make_bill(account_id=world.subscribe(email="other@example.com")[1])
+    world.in_m3ter(odd)["lineItems"][0]["convertedSubtotal"] = "no number"
+
+    said = jobs.import_new_bills()
+
+    assert "1 not read" in said
+    assert PushedBill.objects.get().m3ter_bill_id == good
+    assert "convertedSubtotal" in Finding.objects.get(kind="bill not read", subject=odd).detail
+
+
+def test_a_bill_that_can_be_read_again_closes_the_finding(world: World) -> None:
+    bill_id = world.make_bill()
+    world.m3ter.fault("get bill", "html")
+    world.import_all()
+
+    world.import_all()
+
+    assert Finding.objects.get(kind="bill not read").state == "closed"
+    assert PushedBill.objects.get().m3ter_bill_id == bill_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"currency": "USDX"}, Reason.CURRENCY),
+        ({"currency": "usd"}, Reason.CURRENCY),
+        ({"lines": (("API calls", "1E+20"),)}, Reason.MISMATCH),
+        ({"lines": (("API calls", "99999999999999.00"),)}, Reason.MISMATCH),
+    ],
+)
+def test_what_is_out_of_all_proportion_is_held_and_never_taken_for_nothing(
+    world: World, fields: dict[str, Any], reason: str
+) -> None:
+    bill = world.imported(**{"lines": LINES, **fields})
+
+    assert (bill.state, bill.reason, bill.payable) == (State.HELD, reason, 0)
 
 
 # --- Revision ---------------------------------------------------------------------------------------------------------

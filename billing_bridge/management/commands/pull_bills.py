@@ -19,7 +19,7 @@ examples:
   python manage.py pull_bills --all --since 2026-01-01
 
 Nothing is charged by this command; what it makes ready is charged by the worker.
-Exit status 0: all of m3ter's list was gone through. 1: it was not.
+Exit status 0: every bill of m3ter's list that had news was read. 1: some were not.
 """
 
 
@@ -51,11 +51,12 @@ class Command(BaseCommand):
         """Go through the list, a line for each bill that is news, a count at the end."""
         dry_run, since = options["dry_run"], options["since"]
         go_through = importing.sweep if options["all"] else importing.import_approved_bills
-        count = news = 0
+        count = news = failed = 0
         try:
             with open_vendors("import") as vendors:
                 for seen in go_through(vendors, since=since, dry_run=dry_run):
                     count += 1
+                    failed += seen.failed
                     if seen.outcome != "unchanged":
                         news += 1
                         self.say(f"{seen.bill_id}  {seen.account}  {seen.total}  {seen.outcome}")
@@ -64,6 +65,8 @@ class Command(BaseCommand):
             self.clear()
             raise CommandError(f"Stopped after {count} bills: {error}") from error
         self.clear()
+        if failed:
+            raise CommandError(f"{failed} of {count} bills could not be read; the lines above say why.")
         reconsidered = 0 if dry_run else importing.reconsider()
         self.stdout.write(f"{count} bills looked at, {news} with news, {reconsidered} judged again.")
 
