@@ -371,8 +371,8 @@ def _report(model_admin: LedgerAdmin, request: HttpRequest, decision: Decision, 
         model_admin.message_user(request, f"Not done: {more} more, for reasons like these.", messages.WARNING)
 
 
-class ReasonedModelForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form whose every save says why."""
+class WhyForm(forms.Form):
+    """The question that stands in every form whose save changes something."""
 
     reason = forms.CharField(
         label="Why this change?",
@@ -380,6 +380,17 @@ class ReasonedModelForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.Textarea(attrs={"rows": 2, "class": "c-input"}),
         help_text="Kept for ever in History, beside your name and the time.",
     )
+
+
+class ReasonedModelForm(forms.ModelForm, WhyForm):  # type: ignore[type-arg]
+    """A form whose every save says why."""
+
+
+def change_in_history(form: Any, *, add: bool) -> str:
+    """Write what History keeps of a saved form: the fields that changed, and the reason."""
+    fields = ", ".join(str(form.fields[name].label or name) for name in form.changed_data if name != "reason")
+    did = "Added" if add else f"Changed {fields or 'nothing'}"
+    return f"{did}. Reason: {form.cleaned_data['reason']}"
 
 
 class ReasonedAdmin(LedgerAdmin):
@@ -403,9 +414,7 @@ class ReasonedAdmin(LedgerAdmin):
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """Put the changed fields and the reason into History."""
-        fields = ", ".join(str(form.fields[name].label or name) for name in form.changed_data if name != "reason")
-        did = "Added" if add else f"Changed {fields or 'nothing'}"
-        return f"{did}. Reason: {form.cleaned_data['reason']}"
+        return change_in_history(form, add=add)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth import forms as auth_forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
@@ -13,23 +14,25 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from integration_project import showing
-from integration_project.ledger_admin import LedgerAdmin, Look
+from integration_project.ledger_admin import LedgerAdmin, Look, WhyForm, change_in_history
 from integration_project.roles import ROLES
 from integration_project.showing import Panel, Text
 
 if TYPE_CHECKING:
     UserAdminOfTheLook = UserAdmin[Any]
+    UserChangeForm = auth_forms.UserChangeForm[Any]
+    UserCreationForm = auth_forms.AdminUserCreationForm[Any]
 elif "unfold" in settings.INSTALLED_APPS:
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
     class UserAdminOfTheLook(UserAdmin, Look):
         """Django's pages of users, with fields that unfold draws."""
 
-        form = UserChangeForm
-        add_form = UserCreationForm
         change_password_form = AdminPasswordChangeForm
 else:
     UserAdminOfTheLook = UserAdmin
+    UserChangeForm = auth_forms.UserChangeForm
+    UserCreationForm = auth_forms.AdminUserCreationForm
 
 User = get_user_model()
 PARTS = (
@@ -38,19 +41,34 @@ PARTS = (
     ("May log in, and as what", {"fields": ("is_active", "is_staff", "groups")}),
     ("Dates", {"fields": ("last_login", "date_joined")}),
 )
+WHY = ("Reason", {"fields": ("reason",)})
 ALL_POWERFUL = ("Superuser", {"fields": ("is_superuser",)})
+
+
+class ReasonedUserChangeForm(UserChangeForm, WhyForm):
+    """A change of a user, with its reason."""
+
+
+class ReasonedUserCreationForm(UserCreationForm, WhyForm):
+    """A new user, with the reason."""
 
 
 class ConsoleUserAdmin(UserAdminOfTheLook):
     """Users and their roles. Only a superuser makes or changes a superuser; nobody gives single permissions."""
 
+    form = ReasonedUserChangeForm
+    add_form = ReasonedUserCreationForm
     list_display = ("username", "first_name", "last_name", "is_active", "is_staff", "roles", "last_login")
     list_filter = ("is_active", "groups")
     readonly_fields = ("last_login", "date_joined")
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2")}),
-        ("May log in, and as what", {"fields": ("is_staff", "groups")}),
+        ("May log in, and as what", {"fields": ("is_staff", "groups", "reason")}),
     )
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Put the changed fields and the reason into History; a new password has a form of its own, without one."""
+        return change_in_history(form, add=add) if "reason" in form.cleaned_data else "Changed the password."
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Whoever is added here is meant to log in here."""
@@ -69,7 +87,8 @@ class ConsoleUserAdmin(UserAdminOfTheLook):
         """Show the superuser's mark to superusers alone."""
         if obj is None:
             return self.add_fieldsets
-        return (*PARTS, ALL_POWERFUL) if request.user.is_superuser else PARTS
+        parts = (*PARTS, ALL_POWERFUL) if request.user.is_superuser else PARTS
+        return (*parts, WHY) if self.has_change_permission(request, obj) else parts
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Keep superusers out of everybody else's reach."""

@@ -218,7 +218,14 @@ def test_an_administrator_makes_no_superuser_and_touches_none(
     answer = client.post(address, {"username": "taken-over", "is_superuser": "on"})
     own = client.post(
         reverse("admin:auth_user_change", args=(people["Administrator"].pk,)),
-        {"username": "administrator", "is_active": "on", "is_staff": "on", "is_superuser": "on", "groups": []},
+        {
+            "username": "administrator",
+            "is_active": "on",
+            "is_staff": "on",
+            "is_superuser": "on",
+            "groups": [],
+            "reason": "x",
+        },
     )
 
     assert answer.status_code == 403
@@ -246,14 +253,45 @@ def test_an_administrator_adds_a_user_with_a_role(browser: Callable[[str], Clien
         "password2": "a-long-enough-one",
         "is_staff": "on",
         "groups": [group.pk],
+        "reason": "Joined the finance team.",
     }
+    client = browser("Administrator")
 
-    answer = browser("Administrator").post(reverse("admin:auth_user_add"), form)
+    without = client.post(reverse("admin:auth_user_add"), {**form, "reason": ""})
+    answer = client.post(reverse("admin:auth_user_add"), form)
 
+    assert without.context["adminform"].form.errors == {"reason": ["This field is required."]}
     assert answer.status_code == 302
+    assert LogEntry.objects.get().get_change_message() == "Added. Reason: Joined the finance team."
     added = User.objects.get(username="new.colleague")
     assert added.has_perm("billing_bridge.review_pushedbill")
     assert not added.is_superuser
+
+
+def test_a_changed_role_and_a_changed_password_are_in_history(
+    browser: Callable[[str], Client], people: dict[str, User]
+) -> None:
+    client = browser("Administrator")
+    person = people["Operator"]
+    form = {"username": "operator", "is_active": "on", "groups": [], "reason": "Left the company."}
+    passwords = {"password1": "a-long-enough-one", "password2": "a-long-enough-one", "usable_password": "true"}
+
+    client.post(reverse("admin:auth_user_change", args=(person.pk,)), form)
+    client.post(reverse("admin:auth_user_password_change", args=(person.pk,)), passwords)
+
+    assert not User.objects.get(pk=person.pk).is_staff
+    assert User.objects.get(pk=person.pk).check_password("a-long-enough-one")
+    assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == [
+        "Changed Staff status, Groups. Reason: Left the company.",
+        "Changed the password.",
+    ]
+
+
+def test_whoever_may_not_is_told_so_in_words(browser: Callable[[str], Client], granted: None) -> None:
+    answer = browser("Operator").get(reverse("admin:auth_user_changelist"))
+
+    assert answer.status_code == 403
+    assert "Your role does not include it. Nothing was changed." in answer.text
 
 
 def test_only_operators_ask_for_the_catalogues(browser: Callable[[str], Client], granted: None) -> None:
