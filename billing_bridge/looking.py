@@ -33,6 +33,7 @@ LOOK_AGAIN = timedelta(seconds=60)
 """After a look-up that was refused or could not be finished; the schedule does not advance by it."""
 DAY = timedelta(days=1)
 UNCONFIRMED = "charge unconfirmed"
+LOST = "charge lost"
 CANCELLED_WORDS = "Its subscription was cancelled before Paddle collected it; Paddle forgives what was pending."
 
 
@@ -98,7 +99,7 @@ def lose(push: Push, words: str) -> None:
     if not ledger.record_lost(push.pk, detail=words):
         return
     finding.report(
-        "charge lost",
+        LOST,
         push.push_id,
         detail=f"Paddle accepted {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} and will "
         f"not collect it. {words}",

@@ -98,9 +98,15 @@ def skip(bill_id: int, *, by: str, reason: str) -> None:
         if bill.outstanding:
             note = f"Difference left as it is: {reason}"
             ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=note)
+        _loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
         deleted = bill.reason == Reason.DELETED
         state, why = (State.SUPERSEDED, Reason.DELETED) if deleted else (State.PUSHED, Reason.NONE)
         _become(bill, Verdict(state, why, f"The difference was written off by {by}: {reason}"))
+
+
+def _loss_is_dealt_with(bill: PushedBill, reason: str) -> None:
+    for push_id in bill.pushes.filter(state=Push.State.LOST).values_list("push_id", flat=True):
+        finding.settle(looking.LOST, push_id, reason=reason)
 
 
 def resend(bill_id: int, *, by: str, reason: str) -> None:
@@ -116,6 +122,7 @@ def resend(bill_id: int, *, by: str, reason: str) -> None:
         elif bill.state in {State.FAILED, State.LOST}:
             bill.reviewed_revision = bill.revision
         bill.save(update_fields=("reviewed_revision",))
+        _loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         verdict = deciding.judge(bill)
         if verdict.state == State.SKIPPED:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")

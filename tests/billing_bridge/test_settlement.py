@@ -200,6 +200,7 @@ def test_a_lost_charge_can_be_sent_again_as_a_further_push(world: World, deliver
     bill = fresh(bill)
     assert (bill.state, bill.pushed, bill.lost, bill.outstanding) == (State.PUSHED, 28690, 14345, 0)
     assert [push.push_id[-2:] for push in bill.pushes.order_by("ordinal")] == ["-1", "-2"]
+    assert alarms() == []
 
 
 def test_a_renewal_before_the_push_does_not_make_it_lost(world: World, deliver: Callable[[], int]) -> None:
