@@ -21,7 +21,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from integration_project.errors import NotPossible
 from integration_project.showing import Link, Panel, Story, Text, at
@@ -462,7 +462,7 @@ def _difference(version: Any, earlier: Any) -> SafeString:
         return SafeString("Added")
     changes = version.diff_against(earlier, foreign_keys_are_objs=False).changes
     words = ((change.field.replace("_", " "), _said(change.old), _said(change.new)) for change in changes)
-    return format_html_join(mark_safe("<br>"), "{}: {} → {}", words) or SafeString("Nothing")
+    return format_html_join(SafeString("<br>"), "{}: {} → {}", words) or SafeString("Nothing")
 
 
 def _said(value: Any) -> str:

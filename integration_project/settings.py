@@ -193,7 +193,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
-# --- Console -----------------------------------------------------------------------------------------------------------
+# --- Console ----------------------------------------------------------------------------------------------------------
 # Taking the three lines of unfold out of INSTALLED_APPS leaves plain Django admin; nothing else changes.
 
 SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True

@@ -15,6 +15,11 @@ from integration_project.showing import Story
 
 ALIVE = timedelta(seconds=15)
 
+# Their own pages let people resubmit and schedule any function.
+for model in (Success, Failure, OrmQ, Schedule):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
+
 
 @admin.register(Circuit)
 class CircuitAdmin(LedgerAdmin):
@@ -153,6 +158,7 @@ class WebhookRefusalAdmin(LedgerAdmin):
         return showing.ago(refusal.last_at)
 
 
+@admin.register(Failure, Success)
 class JobAdmin(LedgerAdmin):
     """A job of django-q2, which runs the work and remembers nothing: for engineers."""
 
@@ -179,6 +185,7 @@ class JobAdmin(LedgerAdmin):
         return showing.line(str(job.result or ""), 200)
 
 
+@admin.register(OrmQ)
 class WaitingJobAdmin(LedgerAdmin):
     """A wake-up that waits for a worker; may be lost without harm."""
 
@@ -200,11 +207,3 @@ class WaitingJobAdmin(LedgerAdmin):
     def locked_until(self, row: OrmQ) -> SafeString:
         """Show when a worker may take it."""
         return showing.ago(row.lock)
-
-
-for model in (Success, Failure, OrmQ, Schedule):
-    if admin.site.is_registered(model):
-        admin.site.unregister(model)
-admin.site.register(Success, JobAdmin)
-admin.site.register(Failure, JobAdmin)
-admin.site.register(OrmQ, WaitingJobAdmin)
