@@ -76,7 +76,7 @@ class WebhookView(APIView):
 def raw_body(request: Request | HttpRequest) -> bytes:
     """The body's bytes as they came; what announces itself as larger than the limit is not read at all."""
     try:
-        announced = int(request.META.get("CONTENT_LENGTH") or 0)
+        announced = int(request.headers.get("content-length") or 0)
     except ValueError:
         announced = 0
     if announced > settings.REQUEST_BODY_LIMIT:

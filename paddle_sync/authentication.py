@@ -31,7 +31,7 @@ class PaddleSignatureAuthentication(BaseAuthentication):
         try:
             signature.verify(
                 body=body,
-                header=request.META.get("HTTP_PADDLE_SIGNATURE"),
+                header=request.headers.get("paddle-signature"),
                 secrets=settings.PADDLE_WEBHOOK_SECRETS,
                 now=clock.now(),
                 tolerance=settings.PADDLE_WEBHOOK_TOLERANCE,
