@@ -14,7 +14,7 @@ MOST_LINES = 500
 MACHINE_PATHS = ("/" + "home/", "/" + "root/", "/" + "Users/", "/" + "work/")
 INDEX_ADDRESS = re.compile(r"https?://[^ \"']+/simp" + r"le\b|index-url[ =]+\S*http|\bpypi\." + r"org\b|file:/" + r"//")
 UNFINISHED = re.compile(
-    r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b|NotImplemented" + r"Error|\bfor n" + r"ow\b"
+    r"\b(TO" + r"DO|FIX" + r"ME|(?<!\")XX" + r"X|HA" + r"CK)\b|NotImplemented" + r"Error|\bfor n" + r"ow\b"
 )
 MONEY_CODE = ("billing_bridge/", "integration_project/vendors/")
 
