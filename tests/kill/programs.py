@@ -81,9 +81,12 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 @contextmanager
 def program(
-    *arguments: str, log: Path, environment: Mapping[str, str] | None = None
+    *arguments: str, log: Path, environment: Mapping[str, str] | None = None, talks: bool = False
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a Python program in a group of its own on the test's database; nothing of it outlives the test."""
+    """Run a Python program in a group of its own on the test's database; nothing of it outlives the test.
+
+    One that talks has pipes for its input and output, and only its errors go into the log.
+    """
     surroundings = {
         **os.environ,
         "INTEGRATION_MODE": "test",
@@ -99,8 +102,9 @@ def program(
             [sys.executable, *arguments],
             cwd=ROOT,
             env=surroundings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE if talks else None,
+            stdout=subprocess.PIPE if talks else output,
+            stderr=output,
             start_new_session=True,
         )
     try:
@@ -110,3 +114,5 @@ def program(
         for pid in everything:
             kill(pid)
         process.wait(10)
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            pipe.close()
