@@ -3,6 +3,7 @@
 The vendors live in the test's own process, so what they saw can be looked at; everything else may be killed.
 """
 
+import os
 import random
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
-from integration_project.vendors.simulation import Served, post_on_loopback, serve
+from integration_project.vendors.simulation import Post, Served, post_on_loopback, serve
 from tests.kill.programs import alive, descendants, kill, program, wait_until
 
 TOKEN = "k" * 40
@@ -64,7 +65,7 @@ class Product:
         """Where the web server listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start `serve`, as whatever supervises it would."""
         environment = {
             "TEST_PADDLE_API_URL": self.paddle.url,
@@ -77,7 +78,8 @@ class Product:
             "TEST_M3TER_API_SECRET": m3ter_sample.API_SECRET,
             "TEST_M3TER_WEBHOOK_TOKENS": TOKEN,
         }
-        command = ("manage.py", "serve", "--bind", f"127.0.0.1:{self.port}", "--no-static")
+        here = ("--bind", f"127.0.0.1:{self.port}", "--parent", str(os.getpid()))
+        command = ("manage.py", "serve", *here, "--no-static", *options)
         self.main = self.stack.enter_context(program(*command, log=self.log, environment=environment))
         self.starts += 1
 
@@ -118,9 +120,20 @@ class Product:
         except requests.RequestException:
             return False
 
-    def wait_until_ready(self, *, within: float = 60.0) -> None:
+    def wait_until_ready(self, *, within: float = 120.0) -> None:
         """Wait for the first answer."""
         wait_until(self.ready, within=within, what="the start of serve")
+
+    def wait_until_answering(self, *, within: float = 120.0) -> None:
+        """Wait for the web server alone."""
+
+        def answers() -> bool:
+            try:
+                return bool(requests.get(f"{self.url}/health/live", timeout=5).status_code == requests.codes.ok)
+            except requests.RequestException:
+                return False
+
+        wait_until(answers, within=within, what="the start of the web server")
 
     def orphans(self) -> list[int]:
         """List processes that were seen once and still run, though they are not below the main process any more."""
@@ -133,9 +146,9 @@ class Product:
 
 
 @contextmanager
-def a_product(folder: Path, *, seed: int) -> Iterator[Product]:
+def a_product(folder: Path, *, seed: int, post: Post = post_until_taken) -> Iterator[Product]:
     """Serve both vendors, and make a product that talks to them; it is not started yet."""
-    paddle, m3ter = PaddleSimulator(post=post_until_taken), M3terSimulator(post=post_until_taken)
+    paddle, m3ter = PaddleSimulator(post=post), M3terSimulator(post=post)
     with ExitStack() as stack:
         yield Product(
             simulators=(paddle, m3ter),

@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), needs_proc]
 FINAL = ("processed", "ignored")
 EVENTS_WITHIN = 60.0
 """An event goes on within a minute after the last kill; the calls of a backlog take the rest of the time."""
+MOST_CUT_OFF = 4
+"""Kills that may hit the moment between noting that a charge is sent and sending it; more would mean a fault."""
 KILLED_WHILE_STARTING = 0.05
 """How likely it is, each time we look, that a product that is just starting may be killed too."""
 CHARGES_WITHIN = 300.0
@@ -41,7 +43,8 @@ def go_live(product: Product, settings: Settings) -> None:
     settings.M3TER_ORG_ID = m3ter_sample.ORG_ID
     installation.current()
     Installation.objects.update(charge_from=LIVE_SINCE, native_integration_checked_at=clock.now())
-    make_mapping(paddle_sample.PRICE_CLOUD_EUR)
+    for price_id in (paddle_sample.PRICE_CLOUD_EUR, paddle_sample.PRICE_CLOUD_USD):
+        make_mapping(price_id)
     PushPolicy.objects.update_or_create(link=None, defaults={"automatic": True})
 
 
@@ -62,9 +65,7 @@ def approved_bills(product: Product, count: int) -> list[str]:
     world = World(paddle, m3ter, connect(config, gate_for=lambda vendor: OpenGate(), transports=mounted))
     bills = []
     for number in range(count):
-        _, account_id = world.subscribe(
-            paddle_sample.PRICE_CLOUD_EUR, currency="EUR", email=f"old-{number}@example.com"
-        )
+        _, account_id = world.subscribe(email=f"old-{number}@example.com")
         bills.append(world.make_bill(account_id=account_id))
     return bills
 
@@ -83,17 +84,31 @@ def unfinished() -> Counter[str]:
     return Counter(" ".join(map(str, event)) for event in events)
 
 
-def unpushed() -> Counter[str]:
-    bills = PushedBill.objects.filter(~Q(state="pushed") | Q(lease__isnull=False) | Q(due_at__isnull=False))
-    return Counter(f"{bill.state} {bill.reason} {bill.reason_detail} {bill.last_error}" for bill in bills)
+def unsettled(product: Product) -> Counter[str]:
+    """Bills that are neither charged nor, after a look, known to have been cut off before the request went out.
+
+    The latter are looked for by a schedule that takes longer than a test, and end with a person.
+    """
+    arrived = charges(product)
+    waiting = [
+        bill
+        for bill in PushedBill.objects.filter(~Q(state="pushed") | Q(lease__isnull=False) | Q(due_at__isnull=False))
+        if not (bill.state == "unconfirmed" and bill.looks > 0 and not arrived[f"{bill.m3ter_bill_id}-1"])
+    ]
+    return Counter(f"{bill.state} {bill.reason} {bill.reason_detail} {bill.last_error}" for bill in waiting)
+
+
+def charges(product: Product) -> Counter[str]:
+    """Count how often Paddle accepted each push."""
+    paddle, _ = product.simulators
+    return Counter(push_id for charge in list(paddle.charges) for push_id in charge.push_ids)
 
 
 def everything_is_there_once(product: Product, subscriptions: list[str], bills: list[str]) -> None:
     """Look at the vendors: each subscription one account with one plan, each bill one charge."""
-    paddle, m3ter = product.simulators
-    accounts = Counter(account["code"] for account in m3ter.state()["accounts"])
-    plans = Counter(plan["accountId"] for plan in m3ter.state()["accountPlans"])
-    charges = Counter(push_id for charge in paddle.charges for push_id in charge.push_ids)
+    held = product.simulators[1].state()
+    accounts = Counter(account["code"] for account in held["accounts"])
+    plans = Counter(plan["accountId"] for plan in held["account_plans"])
     links = {link.paddle_subscription_id: link for link in AccountLink.objects.all()}
 
     assert {code: accounts[code] for code in subscriptions} == dict.fromkeys(subscriptions, 1)
@@ -101,9 +116,12 @@ def everything_is_there_once(product: Product, subscriptions: list[str], bills: 
     assert [code for code in subscriptions if plans[links[code].m3ter_account_id] != 1] == []
     ours = AccountPlanLink.objects.filter(link__paddle_subscription_id__in=subscriptions)
     assert ours.count() == len(subscriptions)
-    assert charges == Counter(f"{bill}-1" for bill in bills)
-    locked = {bill["id"] for bill in m3ter.state()["bills"] if bill["locked"]}
-    assert locked == set(bills)
+    pushed = set(PushedBill.objects.filter(state="pushed").values_list("m3ter_bill_id", flat=True))
+    assert charges(product) == Counter(f"{bill}-1" for bill in pushed)
+    assert {bill["id"] for bill in held["bills"] if bill["locked"]} == pushed
+    cut_off = set(bills) - pushed
+    assert len(cut_off) <= MOST_CUT_OFF
+    print(f"{len(pushed)} bills charged; {len(cut_off)} cut off before the request, unconfirmed until a person decides")
 
 
 def nothing_was_refused_for_its_rate(product: Product) -> None:
@@ -111,9 +129,7 @@ def nothing_was_refused_for_its_rate(product: Product) -> None:
     assert [call for simulator in (paddle, m3ter) for call in simulator.calls if call.status == 429] == []
 
 
-def run_under_fire(
-    product: Product, *, kills: int, buyers: int, bills: list[str], pause: tuple[float, float]
-) -> list[str]:
+def run_under_fire(product: Product, *, kills: int, buyers: int, pause: tuple[float, float]) -> list[str]:
     """Let buyers come while processes die; give the subscriptions."""
     subscriptions: list[str] = []
     chance = product.chance
@@ -133,30 +149,42 @@ def run_under_fire(
 
 
 def survives(
-    folder: Path, settings: Settings, *, seed: int, kills: int, buyers: int, bills: int, pause: tuple[float, float]
+    folder: Path,
+    settings: Settings,
+    *,
+    seed: int,
+    kills: int,
+    buyers: int,
+    bills: int,
+    pause: tuple[float, float],
+    charges_take: float = 0.0,
 ) -> None:
     """Run the whole test with one seed."""
     with a_product(folder, seed=seed) as product:
+        if charges_take:
+            product.simulators[0].fault("charge subscription", "slow", times=None, seconds=charges_take)
         go_live(product, settings)
         approved = approved_bills(product, bills)
         product.connect_webhooks()
+        unsent = len(product.simulators[0].events)
         product.start()
         product.wait_until_ready()
 
-        subscriptions = run_under_fire(product, kills=kills, buyers=buyers, bills=approved, pause=pause)
+        subscriptions = run_under_fire(product, kills=kills, buyers=buyers, pause=pause)
 
         print(f"seed {seed}: killed {', '.join(product.kills)}; serve was started {product.starts} times")
         paddle, _ = product.simulators
-        sent = {event["event_id"] for event in paddle.events}
         product.wait_until_ready()
         wait_until(
-            lambda: WebhookEvent.objects.filter(source="paddle").count() >= len(sent), what="taking all events in"
+            lambda: WebhookEvent.objects.filter(source="paddle").count() >= len(paddle.events) - unsent,
+            within=120,
+            what="events that Paddle has sent",
         )
         wait_until(lambda: not unfinished(), within=EVENTS_WITHIN + buyers, what=unfinished)
         wait_until(
-            lambda: PushedBill.objects.count() == len(approved) and not unpushed(),
+            lambda: PushedBill.objects.count() == len(approved) and not unsettled(product),
             within=CHARGES_WITHIN,
-            what=unpushed,
+            what=lambda: unsettled(product),
         )
         everything_is_there_once(product, subscriptions, approved)
         nothing_was_refused_for_its_rate(product)
@@ -166,7 +194,7 @@ def survives(
 @pytest.mark.postgres
 @pytest.mark.timeout(600)
 def test_serve_survives_twenty_kills(tmp_path: Path, settings: Settings) -> None:
-    survives(tmp_path, settings, seed=20, kills=20, buyers=60, bills=12, pause=(1.0, 4.0))
+    survives(tmp_path, settings, seed=20, kills=20, buyers=50, bills=8, pause=(1.0, 4.0))
 
 
 @pytest.mark.chaos
@@ -174,7 +202,7 @@ def test_serve_survives_twenty_kills(tmp_path: Path, settings: Settings) -> None
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_serve_survives_a_hundred_kills(tmp_path: Path, settings: Settings, seed: int) -> None:
-    survives(tmp_path, settings, seed=seed, kills=100, buyers=200, bills=30, pause=(0.5, 6.0))
+    survives(tmp_path, settings, seed=seed, kills=100, buyers=200, bills=30, pause=(0.5, 6.0), charges_take=3.0)
 
 
 @pytest.mark.timeout(240)
