@@ -31,7 +31,9 @@ def test_a_traceback_is_masked_too() -> None:
     try:
         raise ValueError(f"/webhooks/m3ter/{TOKEN}/")
     except ValueError as error:
-        line = logging.LogRecord("name", logging.ERROR, "file", 1, "failed", (), (ValueError, error, error.__traceback__))
+        line = logging.LogRecord(
+            "name", logging.ERROR, "file", 1, "failed", (), (ValueError, error, error.__traceback__)
+        )
 
     logs.MaskSecrets().filter(line)
 
