@@ -71,6 +71,7 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 APPEND_SLASH = False
 
 TEMPLATES: list[dict[str, Any]] = [
