@@ -47,15 +47,17 @@ def _of_paddle(paddle: PaddleClient) -> list[CatalogueEntry]:
         _entry(Kind.PADDLE_PRODUCT, product.id or "", product.name, active=product.status == "active")
         for product in paddle.list_products()
     ]
-    return products + [_of_price(price) for price in paddle.list_prices()]
+    names = {product.vendor_id: product.name for product in products}
+    return products + [_of_price(price, names.get(price.product_id or "", "")) for price in paddle.list_prices()]
 
 
-def _of_price(price: Price) -> CatalogueEntry:
+def _of_price(price: Price, product: str) -> CatalogueEntry:
+    """Name a price with its product, because most products have a price called Monthly."""
     money, cycle = price.unit_price, price.billing_cycle
     return _entry(
         Kind.PADDLE_PRICE,
         price.id or "",
-        price.name or price.description,
+        ", ".join(part for part in (product, price.name or price.description) if part),
         parent_id=price.product_id or "",
         currency=money.currency_code,
         interval=_in_words(cycle.frequency, cycle.interval) if cycle else "once",

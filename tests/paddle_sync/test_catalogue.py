@@ -20,7 +20,7 @@ def test_prices_say_what_they_cost_and_how_often(vendors: Vendors) -> None:
     catalogue.refresh(vendors)
 
     price = entry("paddle_price", paddle_sample.PRICE_CLOUD_EUR)
-    assert (price.name, price.parent_id, price.currency) == ("Monthly", paddle_sample.PRODUCT_CLOUD, "EUR")
+    assert (price.name, price.parent_id, price.currency) == ("Gauge Cloud, Monthly", paddle_sample.PRODUCT_CLOUD, "EUR")
     assert (price.interval, price.active, price.data["amount"]) == ("every month", True, "4900")
     assert entry("paddle_price", paddle_sample.PRICE_SETUP_EUR).interval == "once"
     assert entry("paddle_product", paddle_sample.PRODUCT_CLOUD).name == "Gauge Cloud"
