@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from integration_project import clock, heartbeats, pulse, wakeups
 
@@ -133,7 +133,9 @@ def give_back(queue: Queue[Row], row: Row, *, due_at: datetime, **columns: Any) 
 
 def fenced(row: Row) -> QuerySet[Row]:
     """Select the row as long as this claim owns it, for further conditional updates."""
-    return _rows(type(row)).filter(pk=row.pk, lease=row.lease, lease__isnull=False)
+    rows = _rows(type(row))
+    # Without a lease nobody owns the row: Django would take None for "has no lease".
+    return rows.none() if row.lease is None else rows.filter(pk=row.pk, lease=row.lease)
 
 
 def drain(queue: Queue[Row], handle: Callable[[Row], None], *, seconds: float = 60.0, limit: int | None = None) -> int:
@@ -180,8 +182,8 @@ def release_dead(queue: Queue[Row], workers: Sequence[str]) -> int:
 
 
 def has_due(queue: Queue[Any], *, since: datetime) -> bool:
-    """Say whether a row waits that was due at `since` and could be claimed."""
-    return _claimable(queue, since).exists()
+    """Say whether a row waits that was due at `since`."""
+    return _due(queue, since).exists()
 
 
 def wake_up(queue: Queue[Any]) -> None:
@@ -206,29 +208,43 @@ def _resting_state(queue: Queue[Any]) -> str | None:
     return queue.ready[0] if queue.running else None
 
 
-def _claimable(queue: Queue[Row], now: datetime) -> QuerySet[Row]:
-    """Select rows that are due and whose serial key nobody holds."""
-    free = Q(state__in=queue.ready, due_at__lte=now)
+def _due(queue: Queue[Row], now: datetime) -> QuerySet[Row]:
+    """Select rows that are due and that nobody works on."""
+    due = _rows(queue.model).filter(state__in=queue.ready, due_at__lte=now)
     if queue.running is None:
-        free &= Q(lease__isnull=True) | Q(lease_until__lte=now)
-        held = Q(state__in=queue.ready, lease_until__gt=now)
+        due = due.filter(Q(lease__isnull=True) | Q(lease_until__lte=now))
+    return due
+
+
+def _held_keys(queue: Queue[Row], keys: set[str], now: datetime) -> set[str]:
+    """Say which of these serial keys belong to a row that is worked on."""
+    if queue.running is None:
+        working = _rows(queue.model).filter(state__in=queue.ready, lease_until__gt=now)
     else:
-        held = Q(state=queue.running)
-    same_key = _rows(queue.model).filter(held, serial_key=OuterRef("serial_key")).exclude(serial_key="")
-    return _rows(queue.model).filter(free).filter(~Exists(same_key))
+        working = _rows(queue.model).filter(state=queue.running)
+    return set(working.filter(serial_key__in=keys - {""}).exclude(serial_key="").values_list("serial_key", flat=True))
 
 
 def _candidates(queue: Queue[Row], wanted: int) -> list[Any]:
-    """List ids of the oldest due row of each key, read without locks.
+    """List ids of the oldest due row of each key that nobody holds, read without locks.
 
     Rows that another worker is just claiming still stand here, so a younger row of their key is not taken for the
-    oldest: with locks alone it would be, and two workers would then wait for each other on the unique index.
+    oldest: with locks alone it would be, and two workers would then wait for each other on the unique index. Keys are
+    looked up after the rows, so that a row which began in between is seen. Two plain queries, because joined they
+    would read the whole backlog for every claim.
     """
-    due = _claimable(queue, clock.now()).order_by("due_at", "pk").values_list("pk", "serial_key")[: wanted * WINDOW]
-    oldest: dict[Any, Any] = {}
-    for pk, key in due:
-        oldest.setdefault(key or (pk,), pk)
-    return list(oldest.values())
+    now = clock.now()
+    held: set[str] = set()
+    while True:
+        due = _due(queue, now).exclude(serial_key__in=held) if held else _due(queue, now)
+        window = list(due.order_by("due_at", "pk").values_list("pk", "serial_key")[: wanted * WINDOW])
+        held |= _held_keys(queue, {key for _, key in window}, now)
+        oldest: dict[Any, Any] = {}
+        for pk, key in window:
+            if key not in held:
+                oldest.setdefault(key or (pk,), pk)
+        if oldest or len(window) < wanted * WINDOW:
+            return list(oldest.values())
 
 
 def _lease(queue: Queue[Row], candidates: list[Any], wanted: int) -> list[Row]:
@@ -238,7 +254,7 @@ def _lease(queue: Queue[Row], candidates: list[Any], wanted: int) -> list[Row]:
     if queue.running is not None:
         leased["state"] = queue.running
     with transaction.atomic():
-        due = _claimable(queue, now).filter(pk__in=candidates).order_by("due_at", "pk")
+        due = _due(queue, now).filter(pk__in=candidates).order_by("due_at", "pk")
         rows = list(due.select_for_update(skip_locked=True, of=("self",))[:wanted])
         _rows(queue.model).filter(pk__in=[row.pk for row in rows]).update(**leased, attempts=F("attempts") + 1)
     for row in rows:

@@ -79,7 +79,7 @@ class WebhookEvent(WorkItem):
             ),
         )
         indexes = (
-            models.Index(fields=("due_at",), condition=Q(state="received"), name="event_due"),
+            models.Index(fields=("due_at", "id"), condition=Q(state="received"), name="event_due"),
             models.Index(fields=("lease_until",), condition=Q(state="processing"), name="event_leased"),
             models.Index(
                 fields=("waiting_for_kind", "waiting_for_key"), condition=Q(state="parked"), name="event_waiting_for"

@@ -565,7 +565,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="webhookevent",
-            index=models.Index(condition=models.Q(("state", "received")), fields=["due_at"], name="event_due"),
+            index=models.Index(condition=models.Q(("state", "received")), fields=["due_at", "id"], name="event_due"),
         ),
         migrations.AddIndex(
             model_name="webhookevent",

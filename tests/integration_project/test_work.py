@@ -70,6 +70,18 @@ def test_of_one_serial_key_the_oldest_row_runs_and_the_next_waits_for_it() -> No
     assert [row.event_id for row in second] == ["evt_1"]
 
 
+def test_a_key_with_a_long_backlog_does_not_hide_the_rows_behind_it() -> None:
+    for number in range(work.WINDOW * CHARGES.batch + 3):
+        make_row(number, due_in=-100 + number, serial_key="busy")
+    make_row(99, due_in=-1, serial_key="quiet")
+
+    [busy] = work.claim(CHARGES)
+    [quiet] = work.claim(CHARGES)
+
+    assert (busy.event_id, quiet.event_id) == ("evt_0", "evt_99")
+    assert work.claim(CHARGES) == []
+
+
 def test_settling_ends_the_claim_and_writes_the_outcome_once() -> None:
     make_row(1)
     [row] = work.claim(EVENTS)
