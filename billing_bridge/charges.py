@@ -350,12 +350,13 @@ def names_of(line: Mapping[str, Any]) -> dict[str, str]:
 
 NAMES = ("line", "product", "period", "units", "unit")
 PLACEHOLDER = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
+BLANK_BEFORE_COMMA = re.compile(r" ([,;:])")
 
 
 def fill_in(template: str, names: Mapping[str, str]) -> str:
-    """Put the names into a text, once and literally; what is left of empty ones at either end is cut off."""
-    filled = PLACEHOLDER.sub(lambda match: names[match[1]], template)
-    return _clean(filled).strip(" ,;:-")
+    """Put the names into a text, once and literally; the blanks and commas that empty ones leave are cut off."""
+    filled = _clean(PLACEHOLDER.sub(lambda match: names[match[1]], template))
+    return BLANK_BEFORE_COMMA.sub(r"\1", filled).strip(" ,;:-")
 
 
 def _clean(text: str) -> str:

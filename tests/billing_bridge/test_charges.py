@@ -101,6 +101,12 @@ def test_no_text_is_longer_than_paddle_takes_and_the_push_is_always_named(
     assert (item.name + item.description).isprintable()
 
 
+def test_a_line_without_a_unit_leaves_no_blank_before_the_comma() -> None:
+    names = {**names_of(line("10.00")), "units": "1", "unit": "", "period": "May"}
+
+    assert fill_in("{units} {unit}, {period}", names) == "1, May"
+
+
 def test_texts_are_filled_in_once_and_literally() -> None:
     names = names_of(line(description="{units} {__class__} {0}", units="5"))
 
