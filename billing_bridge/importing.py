@@ -5,19 +5,17 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import islice
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
 from billing_bridge import deciding, ledger, money, owed
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import PUSH
-from integration_project import clock, finding, installation, wakeups, work
-from integration_project.errors import BudgetSpent, Ignored, IntegrationError, NotFound, Temporary, VendorClosed
+from integration_project import clock, installation, wakeups, work
+from integration_project.errors import Ignored, NotFound, Temporary
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Bill, BillLine
 from paddle_sync.models import EventAttempt, WebhookEvent
@@ -32,14 +30,10 @@ OPEN = frozenset({State.PUSHING, State.UNCONFIRMED})
 CHARGED = frozenset({State.PUSHED, State.CARRIED, State.LOST})
 PENDING_AGAIN = timedelta(hours=1)
 """A bill that m3ter is calculating is read again then, should neither notice nor poll have told of its approval."""
-SWEEP_DAYS = 400
 MOST_DIGITS = 13
 """Digits before the point of the largest total that is believed; in smallest units it fits every column."""
 NO_CURRENCY = "XXX"
 """ISO's code for none, where m3ter names something that is no currency code."""
-UNREAD = "bill not read"
-FAILURES_IN_A_ROW = 3
-"""After so many bills that cannot be read one after the other it is m3ter that is at fault, not a bill."""
 
 
 @dataclass(frozen=True)
@@ -320,97 +314,7 @@ def absorb_deletion(owner: PushedBill) -> Verdict:
         return deleted_verdict(known)
 
 
-# --- Many bills -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A bill of a list, and what was done about it."""
-
-    bill_id: str
-    account: str
-    total: str
-    outcome: str
-    failed: bool = False
-
-
-def import_approved_bills(vendors: Vendors, *, since: date | None = None, dry_run: bool = False) -> Iterator[Seen]:
-    """Go through m3ter's unfinished bills: approved, not locked; whole only those whose version is new."""
-    yield from _go_through(
-        vendors, vendors.m3ter.list_bills(status="APPROVED", locked=False, bill_date_start=since), dry_run
-    )
-
-
-def sweep(vendors: Vendors, *, since: date | None = None, dry_run: bool = False) -> Iterator[Seen]:
-    """Go through all bills of the last 400 days, locked and pending ones too, and look for those that are gone."""
-    start = since or clock.now().date() - timedelta(days=SWEEP_DAYS)
-    listed = set()
-    for seen in _go_through(vendors, vendors.m3ter.list_bills(bill_date_start=start), dry_run):
-        listed.add(seen.bill_id)
-        yield seen
-    dated = Q(bill_date__gte=start) | Q(bill_date__isnull=True)
-    unfinished = PushedBill.objects.filter(dated, m3ter_locked=False).exclude(
-        state__in=(State.SUPERSEDED, State.PUSHING, State.UNCONFIRMED)
-    )
-    for bill_id in unfinished.exclude(reason=Reason.DELETED).values_list("m3ter_bill_id", flat=True):
-        if bill_id not in listed:
-            yield _read_one(Seen(bill_id, "", "", "would be read"), vendors, dry_run)
-
-
-def _go_through(vendors: Vendors, bills: Iterator[Bill], dry_run: bool) -> Iterator[Seen]:
-    failures = 0
-    while batch := list(islice(bills, BATCH)):
-        ids = [bill.id for bill in batch]
-        rows = PushedBill.objects.filter(m3ter_bill_id__in=ids)
-        known = {row[0]: row[1:] for row in rows.values_list("m3ter_bill_id", "m3ter_version", "m3ter_status", "state")}
-        for bill in batch:
-            seen = Seen(bill.id, bill.account_code or bill.account_id, f"{bill.total} {bill.currency}", "unchanged")
-            if _is_news(bill, known.get(bill.id)):
-                seen = _read_one(seen, vendors, dry_run)
-                failures = failures + 1 if seen.failed else 0
-            yield seen
-            if failures >= FAILURES_IN_A_ROW:
-                raise Temporary(f"{failures} bills in a row could not be read. The last: {seen.outcome}")
-
-
-def _read_one(seen: Seen, vendors: Vendors, dry_run: bool) -> Seen:
-    """Import a bill of a list; one that cannot be read is a finding, and does not keep the others back."""
-    if dry_run:
-        return replace(seen, outcome="would be read")
-    try:
-        known = import_bill(seen.bill_id, vendors)
-    except (VendorClosed, BudgetSpent):
-        raise
-    except IntegrationError as error:
-        words = str(error)
-    except Exception as error:
-        logger.exception("Bill %s: unforeseen, while importing", seen.bill_id)
-        words = f"a fault of this application ({type(error).__name__}); the log has the details"
-    else:
-        finding.settle(UNREAD, seen.bill_id, reason="It was read.")
-        return replace(seen, outcome=_outcome(known))
-    finding.report(
-        UNREAD,
-        seen.bill_id,
-        detail=f"Bill {seen.bill_id} of {seen.account or 'an unknown account'} could not be imported: {words}",
-        next_step="Look at the bill in m3ter. It is tried again every minute.",
-    )
-    return replace(seen, outcome=f"not read: {words}", failed=True)
-
-
-BATCH = 100
-"""As many bills as m3ter puts on a page are compared with ours in one query."""
-
-
-def _is_news(bill: Bill, known: tuple[int, str, str] | None) -> bool:
-    """Compare a listed bill with what is stored; a pending one that is not known is not our business yet."""
-    if known is None:
-        return bill.is_approved
-    version, status, state = known
-    return state not in OPEN and (version, status) != (bill.version, bill.status)
-
-
-def _outcome(known: PushedBill | None) -> str:
+def outcome_of(known: PushedBill | None) -> str:
     if known is None:
         return "not approved yet"
     return f"{known.state}: {known.reason}" if known.reason else str(known.state)
@@ -467,7 +371,7 @@ def bill_noticed(event: WebhookEvent, vendors: Vendors) -> None:
         wait = AT_MOST_EVERY - (clock.now() - last_read)
         raise Temporary("The bill was read a moment ago.", retry_after=max(wait.total_seconds(), 0.1))
     known = import_bill(event.subject_id, vendors)
-    event.note = f"Bill read. {_outcome(known).capitalize()}."
+    event.note = f"Bill read. {outcome_of(known).capitalize()}."
 
 
 POLL = "billing_bridge.jobs.import_new_bills"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from billing_bridge import importing, safeguards
+from billing_bridge import importing, polling, safeguards
 from billing_bridge.finishing import finish_bill
 from billing_bridge.looking import confirm_bill
 from billing_bridge.pushing import push_bill
@@ -44,15 +44,15 @@ def finish_bills() -> int:
 
 def import_new_bills() -> str:
     """Read what m3ter has approved and not locked, and judge again what waited for something else."""
-    return _go_through(importing.import_approved_bills)
+    return _go_through(polling.import_approved_bills)
 
 
 def sweep_bills() -> str:
     """Go through every bill of the last 400 days, and look for those that m3ter no longer has."""
-    return _go_through(importing.sweep)
+    return _go_through(polling.sweep)
 
 
-def _go_through(bills: Callable[[Vendors], Iterator[importing.Seen]]) -> str:
+def _go_through(bills: Callable[[Vendors], Iterator[polling.Seen]]) -> str:
     reconsidered = importing.reconsider()
     outcomes: Counter[str] = Counter()
     end = time.monotonic() + SECONDS

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from billing_bridge import importing
+from billing_bridge import importing, polling
 from integration_project.connections import open_vendors
 from integration_project.errors import IntegrationError
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Go through the list, a line for each bill that is news, a count at the end."""
         dry_run, since = options["dry_run"], options["since"]
-        go_through = importing.sweep if options["all"] else importing.import_approved_bills
+        go_through = polling.sweep if options["all"] else polling.import_approved_bills
         count = news = failed = 0
         try:
             with open_vendors("import") as vendors:
