@@ -77,8 +77,9 @@ def _refused(bill: PushedBill, vendors: Vendors, refused: VendorRejected) -> dat
     if isinstance(refused, NotFound):
         importing.import_bill(bill.m3ter_bill_id, vendors)
         return None
+    read_at = clock.now()
     current = vendors.m3ter.get_bill(bill.m3ter_bill_id)
-    importing.record(current)
+    importing.record(current, read_at=read_at)
     if current.locked:
         _remember(bill, m3ter_locked=True, locked_at=clock.now(), m3ter_version=max(current.version, 0))
         return None

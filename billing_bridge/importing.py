@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from billing_bridge import deciding, ledger, money, owed
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
-from billing_bridge.queues import PUSH
+from billing_bridge.queues import FINISH, PUSH
 from integration_project import clock, installation, wakeups, work
 from integration_project.errors import Ignored, NotFound, Temporary
 from integration_project.vendors import Vendors
@@ -28,6 +28,10 @@ Reason = PushedBill.Reason
 OPEN = frozenset({State.PUSHING, State.UNCONFIRMED})
 """While a push is open, nothing about the bill is computed."""
 CHARGED = frozenset({State.PUSHED, State.CARRIED, State.LOST})
+GONE = "deleted"
+"""Our word in the place of m3ter's status, for a bill that m3ter does not have."""
+ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
+ANOTHER_PUSH_WORDS = "Its account has another subscription, on which a bill is being charged; it goes on by itself."
 PENDING_AGAIN = timedelta(hours=1)
 """A bill that m3ter is calculating is read again then, should neither notice nor poll have told of its approval."""
 MOST_DIGITS = 13
@@ -96,20 +100,25 @@ def _day(moment: datetime | None) -> str:
 
 def import_bill(bill_id: str, vendors: Vendors) -> PushedBill | None:
     """Read a bill from m3ter and keep what it says; None when m3ter has no such bill, or has not approved it yet."""
+    read_at = clock.now()
     try:
         bill = vendors.m3ter.get_bill(bill_id)
     except NotFound:
-        return _deleted(bill_id)
-    return record(bill)
+        return record_deleted(bill_id, read_at=read_at)
+    return record(bill, read_at=read_at)
 
 
-def record(bill: Bill) -> PushedBill | None:
-    """Keep what a bill says now. While one of its pushes is open nothing is kept: it is read again afterwards."""
+def record(bill: Bill, *, read_at: datetime) -> PushedBill | None:
+    """Keep what a bill said when it was asked for, unless a newer version was read while this one was on its way.
+
+    While one of its pushes is open nothing is kept: it is read again afterwards.
+    """
     with transaction.atomic():
         known = _known(bill)
-        if known is None or known.state in OPEN:
+        if known is None or known.state in OPEN or _is_overtaken(known, bill, read_at):
             return known
-        _keep(known, bill)
+        _keep(known, bill, read_at)
+        _follow_link(known)
         if not bill.is_approved:
             _settle(known, _pending(known))
         elif (verdict := _next(known, changed=_take_revision(known, bill))) is not None:
@@ -117,12 +126,19 @@ def record(bill: Bill) -> PushedBill | None:
     return known
 
 
-def absorb(owner: PushedBill, bill: Bill) -> Verdict:
+def absorb(owner: PushedBill, bill: Bill, *, read_at: datetime) -> Verdict:
     """Keep what a claimed bill says now, for whoever is about to charge it, and say whether it may be charged."""
     with transaction.atomic():
         ledger.still_owned(owner)
         known = ledger.locked(owner.pk)
-        _keep(known, bill)
+        if bill.version < known.m3ter_version and known.m3ter_status != GONE:
+            raise _older(known, bill)
+        _keep(known, bill, read_at)
+        try:
+            with transaction.atomic():
+                _follow_link(known)
+        except IntegrityError:  # the account has another subscription by now, and a bill is being charged on that one
+            return waiting(Reason.ANOTHER_PUSH, ANOTHER_PUSH_WORDS, clock.now() + ANOTHER_PUSH_AGAIN)
         if not bill.is_approved:
             return _pending(known) or waiting(Reason.PENDING, PENDING_WORDS, clock.now() + PENDING_AGAIN)
         _take_revision(known, bill)
@@ -152,19 +168,39 @@ def _known(bill: Bill) -> PushedBill | None:
     return PushedBill.objects.select_for_update(of=ledger.LOCKABLE).get(m3ter_bill_id=bill.id)
 
 
-def _keep(known: PushedBill, bill: Bill) -> None:
-    link = deciding.live_link(bill.account_id)
+def _is_overtaken(known: PushedBill, bill: Bill, read_at: datetime) -> bool:
+    """Whether a newer version was read while this one was on its way; Temporary where m3ter itself is behind."""
+    if bill.version >= known.m3ter_version or known.m3ter_status == GONE:
+        return False
+    if known.m3ter_read_at is not None and read_at > known.m3ter_read_at:
+        raise _older(known, bill)
+    return True
+
+
+def _older(known: PushedBill, bill: Bill) -> Temporary:
+    return Temporary(
+        f"m3ter answered with version {bill.version} of bill {bill.id}, of which version {known.m3ter_version} was "
+        "read before; it is read again."
+    )
+
+
+def _follow_link(known: PushedBill) -> None:
+    """Keep which subscription pays for the bill's account now."""
+    known.link = deciding.live_link(known.m3ter_account_id)
+    known.serial_key = deciding.serial_key(known, known.link)
+    known.save(update_fields=("link", "serial_key"))
+
+
+def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
     known.m3ter_account_id = bill.account_id
     known.m3ter_account_code = (bill.account_code or "")[:80]
     known.m3ter_version = max(bill.version, 0)
     known.m3ter_status = bill.status[:20]
     known.m3ter_locked = bill.locked
-    known.m3ter_read_at = clock.now()
+    known.m3ter_read_at = read_at
     known.bill_date = bill.bill_date
     known.period_start = bill.start_date
     known.period_end = bill.end_date
-    known.link = link
-    known.serial_key = deciding.serial_key(known, link)
     known.save(
         update_fields=(
             "m3ter_account_id",
@@ -176,8 +212,6 @@ def _keep(known: PushedBill, bill: Bill) -> None:
             "bill_date",
             "period_start",
             "period_end",
-            "link",
-            "serial_key",
         )
     )
 
@@ -186,6 +220,8 @@ def _take_revision(known: PushedBill, bill: Bill) -> bool:
     """Make the bill's content its current revision; True when that is another one than before."""
     content = content_of(bill)
     if known.revision is not None and known.revision.content_hash == content.hash:
+        if known.payable != known.revision.payable:  # it was gone in between
+            ledger.add_up(known, payable=known.revision.payable)
         return False
     first_time = known.revision is None
     currency = _code(content.currency)
@@ -228,9 +264,13 @@ PENDING_WORDS = "m3ter has taken its approval back, or calculates it again; it g
 
 def _pending(known: PushedBill) -> Verdict | None:
     """Approval was taken back in m3ter. What Paddle has already, or a person has decided, stays as it is."""
-    if known.pushed or known.state in {State.SKIPPED, State.SUPERSEDED} or _by_a_person(known):
+    if known.in_paddle or known.state in DECIDED or _by_a_person(known):
         return None
     return waiting(Reason.PENDING, PENDING_WORDS, clock.now() + PENDING_AGAIN)
+
+
+DECIDED = frozenset({State.SKIPPED, State.SUPERSEDED, State.FAILED, State.LOST})
+"""Nothing comes of such a bill by itself, so it need not wait for m3ter's approval either."""
 
 
 def _by_a_person(known: PushedBill) -> bool:
@@ -239,7 +279,9 @@ def _by_a_person(known: PushedBill) -> bool:
 
 def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
     """Say what becomes of an approved bill that has been read; None: it stays what it is."""
-    if known.pushed:
+    if known.state == State.LOST:
+        return None
+    if known.in_paddle:
         return _after_push(known)
     if known.state == State.FAILED and not changed:
         return None
@@ -260,8 +302,6 @@ FOUND_OUT_LATER = frozenset(
 
 
 def _after_push(known: PushedBill) -> Verdict | None:
-    if known.state == State.LOST and known.outstanding == known.lost:
-        return None
     if known.outstanding:
         return held(Reason.CHANGED, ledger.changed_words(known))
     if known.state == State.HELD and known.reason in {Reason.CHANGED, Reason.DELETED}:
@@ -280,27 +320,29 @@ def _settle(known: PushedBill, verdict: Verdict | None) -> None:
     known.attempts = 0
     known.save(update_fields=("state", "reason", "reason_detail", "due_at", "updated_at", "attempts"))
     if known.due_at is not None:
-        work.wake_up(PUSH)
+        work.wake_up(FINISH if known.state == State.PUSHED else PUSH)
 
 
-def _deleted(bill_id: str) -> PushedBill | None:
+def record_deleted(bill_id: str, *, read_at: datetime) -> PushedBill | None:
     """m3ter has no such bill: what is known of it is held, with nothing payable, for a person to look at."""
     with transaction.atomic():
         known = PushedBill.objects.select_for_update(of=ledger.LOCKABLE).filter(m3ter_bill_id=bill_id).first()
         if known is None or known.state in OPEN or known.state == State.SUPERSEDED:
             return known
+        if known.m3ter_read_at is not None and known.m3ter_read_at > read_at:
+            return known  # it was there when it was asked for later
         ledger.add_up(known, payable=0)
-        known.m3ter_status = "deleted"
-        known.m3ter_read_at = clock.now()
+        known.m3ter_status = GONE
+        known.m3ter_read_at = read_at
         known.save(update_fields=("m3ter_status", "m3ter_read_at"))
-        if known.reason != Reason.DELETED:
+        if known.reason != Reason.DELETED and (known.in_paddle or not _by_a_person(known)):
             _settle(known, deleted_verdict(known))
     return known
 
 
 def deleted_verdict(known: PushedBill) -> Verdict:
     """What becomes of a bill that m3ter no longer has."""
-    charged = f"; Paddle has {money.words(known.pushed, known.currency)} of it" if known.pushed else ""
+    charged = f"; Paddle has {money.words(known.in_paddle, known.currency)} of it" if known.in_paddle else ""
     return held(Reason.DELETED, f"It was deleted in m3ter{charged}. Nothing more is charged.")
 
 
@@ -310,7 +352,7 @@ def absorb_deletion(owner: PushedBill) -> Verdict:
         ledger.still_owned(owner)
         known = ledger.locked(owner.pk)
         ledger.add_up(known, payable=0)
-        PushedBill.objects.filter(pk=known.pk).update(m3ter_status="deleted", m3ter_read_at=clock.now())
+        PushedBill.objects.filter(pk=known.pk).update(m3ter_status=GONE, m3ter_read_at=clock.now())
         return deleted_verdict(known)
 
 
@@ -318,6 +360,9 @@ def outcome_of(known: PushedBill | None) -> str:
     if known is None:
         return "not approved yet"
     return f"{known.state}: {known.reason}" if known.reason else str(known.state)
+
+
+ENDS_BY_ITSELF = frozenset({Reason.PERIOD_OPEN, Reason.MAPPING, Reason.NOT_LIVE, Reason.BEFORE_GO_LIVE})
 
 
 def reconsider() -> int:
@@ -342,12 +387,12 @@ def reconsider_one(bill_id: int) -> bool:
     """Judge a bill again that no worker holds; True when that changed its state or reason."""
     with transaction.atomic():
         known = ledger.locked(bill_id)
-        if known.state not in {State.HELD, State.WAITING, State.SKIPPED} or known.pushed or known.revision is None:
+        if known.state not in {State.HELD, State.WAITING, State.SKIPPED} or known.in_paddle or known.revision is None:
+            return False
+        if known.reason not in ENDS_BY_ITSELF:  # a person has decided since it was listed
             return False
         before = (known.state, known.reason)
-        link = deciding.live_link(known.m3ter_account_id)
-        known.link, known.serial_key = link, deciding.serial_key(known, link)
-        known.save(update_fields=("link", "serial_key"))
+        _follow_link(known)
         _settle(known, deciding.judge(known))
         return before != (known.state, known.reason)
 

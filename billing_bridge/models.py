@@ -56,6 +56,8 @@ class PushedBill(WorkItem):
         ANOTHER_PUSH = "another push", "another bill is being charged on this subscription"
         PENDING = "pending", "m3ter is calculating it again"
         MODE = "mode", "this way of charging needs a person"
+        COLLECTED = "collected", "taken for lost, and in Paddle after all"
+        SENT_ELSEWHERE = "sent elsewhere", "sent to a subscription that the account has left"
 
     class Payment(models.TextChoices):
         NONE = "none", "Not yet"
@@ -170,6 +172,11 @@ class PushedBill(WorkItem):
 
     def __str__(self) -> str:
         return f"bill {self.m3ter_bill_id} of {self.m3ter_account_code or self.m3ter_account_id}"
+
+    @property
+    def in_paddle(self) -> int:
+        """What Paddle accepted and has not given up, in minor units."""
+        return self.pushed - self.lost
 
 
 class BillRevision(models.Model):

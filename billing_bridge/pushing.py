@@ -122,8 +122,9 @@ def _up_to_date(bill: PushedBill, vendors: Vendors) -> None:
     if read_at is not None and clock.now() - read_at < FRESH and bill.m3ter_status == "APPROVED":
         verdict = deciding.judge(bill)
     else:
+        read_at = clock.now()
         try:
-            verdict = importing.absorb(bill, vendors.m3ter.get_bill(bill.m3ter_bill_id))
+            verdict = importing.absorb(bill, vendors.m3ter.get_bill(bill.m3ter_bill_id), read_at=read_at)
         except NotFound:
             verdict = importing.absorb_deletion(bill)
         bill.refresh_from_db(fields=("revision", "payable", "outstanding", "pushed", "serial_key", "period_start"))
