@@ -62,6 +62,8 @@ class Circumstances:
     policy: PushPolicy
     charge_from: date | None
     today: date
+    collected: str = ""
+    """In words, where Paddle has collected after all what was taken for lost."""
 
 
 def held(reason: str, detail: str) -> Verdict:
@@ -76,7 +78,7 @@ def waiting(reason: str, detail: str, until: datetime | None) -> Verdict:
 
 def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict:
     """Judge a bill by what is known here; the first reason counts, READY when there is none."""
-    for question in (_not_live, _locked_elsewhere, _no_subscription, _currency, _amounts, _period_open, _review):
+    for question in (_not_live, _collected, _locked_elsewhere, _no_subscription, _currency, _amounts, _period_open, _review):
         verdict = question(bill, revision, given)
         if verdict is not None:
             return verdict
@@ -93,6 +95,10 @@ def _not_live(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
             f"Its period ended on {bill.period_end}, not after the go-live date {given.charge_from}.",
         )
     return None
+
+
+def _collected(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    return held(Reason.COLLECTED, given.collected) if given.collected else None
 
 
 def _locked_elsewhere(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:

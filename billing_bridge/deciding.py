@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
 from paddle_sync.models import AccountLink
 
@@ -29,7 +29,19 @@ def circumstances(bill: PushedBill) -> Circumstances:
         policy=policy_for(link),
         charge_from=ours.charge_from,
         today=today(),
+        collected=collected(bill),
     )
+
+
+def collected(bill: PushedBill) -> str:
+    """Say which push of a bill was taken for lost and paid after all; empty when there is none."""
+    paid = bill.pushes.filter(state=Push.State.LOST, payment=PushedBill.Payment.PAID).order_by("ordinal").first()
+    return collected_words(paid.push_id, paid.paddle_transaction_id) if paid is not None else ""
+
+
+def collected_words(push_id: str, transaction_id: str) -> str:
+    """Say that what was taken for lost is in Paddle, so that charging it again would be charging it twice."""
+    return f"Push {push_id} was taken for lost, but it is in transaction {transaction_id}. It is not charged again."
 
 
 def today() -> date:

@@ -44,6 +44,8 @@ HELD_NEXT: dict[str, str] = {
     Reason.DELETED: "Find out in m3ter why it was deleted; skip it if nothing is owed.",
     Reason.OPERATOR: "Approve it when what it was held for is settled, or skip it.",
     Reason.MODE: "Settle it by hand in Paddle, then skip it here.",
+    Reason.COLLECTED: "Skip it. If the transaction will not be paid, cancel it in Paddle first; then approve the bill.",
+    Reason.SENT_ELSEWHERE: "Look at the old subscription in Paddle. If the charge is not there, approve the bill.",
 }
 
 

@@ -369,6 +369,8 @@ class Migration(migrations.Migration):
                             ("another push", "another bill is being charged on this subscription"),
                             ("pending", "m3ter is calculating it again"),
                             ("mode", "this way of charging needs a person"),
+                            ("collected", "taken for lost, and in Paddle after all"),
+                            ("sent elsewhere", "sent to a subscription that the account has left"),
                         ],
                         default="",
                         max_length=20,
