@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from integration_project.errors import PlanConflict
-from integration_project.vendors.m3ter.client import M3terClient
+from integration_project.errors import Conflict, PlanConflict
+from integration_project.vendors.m3ter.client import M3terClient, not_listed_yet
 from integration_project.vendors.m3ter.entities import AccountPlan, NewAccountPlan
 from paddle_sync.accounts import ENTITY, TABLE, Ensured
 from paddle_sync.models import AccountLink
@@ -52,17 +52,26 @@ def map_account(account: Ensured, subscription_id: str, m3ter: M3terClient) -> s
 def _attach(
     account: Ensured, plan: WantedPlan, subscription_id: str, found: AccountPlan | None, m3ter: M3terClient
 ) -> Attached:
-    code = plan.code(subscription_id)
-    made = found or m3ter.create_account_plan(
-        NewAccountPlan(
-            account_id=account.id,
-            start_date=plan.starts_at,
-            plan_id=plan.plan_id or None,
-            plan_group_id=plan.plan_group_id or None,
-            code=code,
-        )
+    made = found or _make(account, plan, subscription_id, m3ter)
+    return Attached(plan, plan.code(subscription_id), made)
+
+
+def _make(account: Ensured, plan: WantedPlan, subscription_id: str, m3ter: M3terClient) -> AccountPlan:
+    """Put the plan on the account; one that is refused is looked for, since an answer may have been lost."""
+    wanted = NewAccountPlan(
+        account_id=account.id,
+        start_date=plan.starts_at,
+        plan_id=plan.plan_id or None,
+        plan_group_id=plan.plan_group_id or None,
+        code=plan.code(subscription_id),
     )
-    return Attached(plan, code, made)
+    try:
+        return m3ter.create_account_plan(wanted)
+    except Conflict as refusal:
+        standing = _standing_for(plan, subscription_id, m3ter.list_account_plans(account.id))
+        if standing is None:
+            raise not_listed_yet(refusal) from None
+        return standing
 
 
 def _standing_for(plan: WantedPlan, subscription_id: str, existing: Sequence[AccountPlan]) -> AccountPlan | None:

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from integration_project.errors import Conflict, NotFound, Permanent, Temporary, VendorRejected
+from integration_project.errors import Conflict, IntegrationError, NotFound, Permanent, Temporary, VendorRejected
 from integration_project.vendors import exact_json, reading
 from integration_project.vendors.http import VendorHTTP
 from integration_project.vendors.m3ter.entities import (
@@ -78,7 +78,7 @@ class M3terClient:
         except VendorRejected as refusal:
             found = self.find_account(account.code) if refusal.status in {400, 409, 422} else None
             if found is None:
-                raise
+                raise not_listed_yet(refusal) from None
             return found, False
 
     def find_account(self, code: str) -> Account | None:
@@ -215,7 +215,9 @@ class M3terClient:
         except VendorRejected as refusal:
             taken = refusal.status in {400, 409, 422}
             found = self.find_external_mapping(table=table, external_id=external_id) if taken else None
-            if found is None or (found.m3ter_entity, found.m3ter_id) != (entity, m3ter_id):
+            if found is None:
+                raise not_listed_yet(refusal) from None
+            if (found.m3ter_entity, found.m3ter_id) != (entity, m3ter_id):
                 raise
             return found
 
@@ -357,6 +359,16 @@ def _entity(read: Callable[[Json], T]) -> Callable[[Any], T]:
 def _accepted(answer: Any) -> None:
     if reading.text(reading.mapping(answer, "the answer"), "result").lower() != "accepted":
         raise reading.Unreadable("the result is not accepted")
+
+
+def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
+    """What exists by m3ter's own words and is in no list will be in one soon; any other refusal stays what it is.
+
+    That lists lag behind writes is a guess; waiting costs nothing where they do not.
+    """
+    if not isinstance(refusal, Conflict):
+        return refusal
+    return Temporary(f"{refusal}; but m3ter lists no such thing yet")
 
 
 def _rewritten(raw: Json, changes: Mapping[str, Any], custom_fields: CustomFields | None) -> dict[str, Any]:
