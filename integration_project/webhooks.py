@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -26,6 +27,8 @@ SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 """Escapes of JSON that may stand for NUL, or for half a character: neither can be stored."""
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LONGEST_PATH = 200
+DEEPEST = 100
+"""Deepest nesting taken. Vendors nest less than twenty deep; pages that show a body must not run out of stack."""
 
 
 class BodyTooLarge(APIException):
@@ -82,8 +85,10 @@ def raw_body(request: Request | HttpRequest) -> bytes:
     if announced > settings.REQUEST_BODY_LIMIT:
         raise BodyTooLarge
     try:
+        if not announced:
+            _take_in_chunks(request)
         body: bytes = request.body
-    except UnreadablePostError:
+    except (UnreadablePostError, OSError):
         refuse("body", "could not be read to its end")
     return body
 
@@ -109,6 +114,8 @@ def parse_object(body: bytes) -> tuple[dict[str, Any], str]:
         refuse("body", "is not JSON")
     if not isinstance(value, dict):
         refuse("body", "is not a JSON object")
+    if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+        refuse("body", f"is nested more than {DEEPEST} deep")
     if SUSPECT_ESCAPE.search(text):
         _check_texts(value)
     return value, text
@@ -140,8 +147,11 @@ class _Duplicate(Exception):
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Duplicate(next(name for name in names if names.count(name) > 1))
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Duplicate(name)
+            seen.add(name)
     return result
 
 
@@ -149,20 +159,61 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON number")
 
 
+def _take_in_chunks(request: Request | HttpRequest) -> None:
+    """Read a body that came without a length, where the server says that it ends by itself; Django takes it for empty."""
+    plain = request._request if isinstance(request, Request) else request
+    environ = plain.META
+    if "_body" in vars(plain) or environ.get("CONTENT_LENGTH") or not environ.get("wsgi.input_terminated"):
+        return
+    stream, body = environ["wsgi.input"], bytearray()
+    while chunk := stream.read(settings.REQUEST_BODY_LIMIT + 1 - len(body)):
+        body += chunk
+        if len(body) > settings.REQUEST_BODY_LIMIT:
+            raise BodyTooLarge
+    plain._body = bytes(body)
+
+
+def _is_deep(value: dict[str, Any]) -> bool:
+    """Go down level by level."""
+    level: list[Any] = [value]
+    for _ in range(DEEPEST):
+        inner = [part for holder in level for part in (holder.values() if isinstance(holder, dict) else holder)]
+        level = [part for part in inner if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a part of a body stands; written out only when something is wrong there."""
+
+    name: str | int
+    holder: "_Place | None"
+
+    def __str__(self) -> str:
+        names: list[str] = []
+        place: _Place | None = self
+        while place is not None:
+            names.append(str(place.name))
+            place = place.holder
+        return ".".join(reversed(names))
+
+
 def _check_texts(value: dict[str, Any]) -> None:
     """Find the text that holds a NUL or half a character, and name its place."""
-    waiting: list[tuple[str, Any]] = [("", value)]
+    waiting: list[tuple[_Place | None, Any]] = [(None, value)]
     while waiting:
-        path, part = waiting.pop()
+        place, part = waiting.pop()
         if isinstance(part, str) and UNSTORABLE.search(part):
-            refuse(_printable(path), "contains a NUL character or half a character")
+            refuse(_printable(str(place)), "contains a NUL character or half a character")
         if isinstance(part, dict):
             for name, inner in part.items():
                 if UNSTORABLE.search(name):
-                    refuse(_printable(path) or "body", "has a name with a NUL character or half a character")
-                waiting.append((f"{path}.{name}" if path else name, inner))
+                    refuse(_printable(str(place or "body")), "has a name with a NUL character or half a character")
+                waiting.append((_Place(name, place), inner))
         if isinstance(part, list):
-            waiting.extend((f"{path}.{position}", inner) for position, inner in enumerate(part))
+            waiting.extend((_Place(position, place), inner) for position, inner in enumerate(part))
 
 
 def _printable(path: str) -> str:
