@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from integration_project import clock, work
 from paddle_sync.models import EventAttempt, EventDecision, PlanMapping, SubscriptionSnapshot, WebhookEvent
@@ -11,7 +11,11 @@ from paddle_sync.queues import EVENTS
 from paddle_sync.resolving import PLAN_CONFLICT, PRICE, PRODUCT
 
 State = WebhookEvent.State
+SCHEDULE = "schedule"
 LOOK_BACK = timedelta(days=1)
+MARGIN = timedelta(minutes=2)
+"""How long after a mapping's own time an attempt may have begun without seeing it: it stood in a transaction still
+open, or the clocks of two machines differ."""
 FRESH_START = {
     "state": State.RECEIVED,
     "failure_kind": WebhookEvent.FailureKind.NONE,
@@ -70,11 +74,16 @@ def decided(ids: list[int], *, action: str, by: str, reason: str) -> None:
 
 
 def _resume_overtaken(mapping: PlanMapping) -> int:
-    """An attempt that began before the mapping was saved may not have seen it."""
+    """An attempt that began before the mapping was to be seen may have missed it.
+
+    Whoever runs this sees it, and so does every attempt that begins later: each event is run again once for one saving.
+    """
+    reason = f"mapping saved at {mapping.updated_at.isoformat(timespec='milliseconds')}: {mapping}"
     attempts = EventAttempt.objects.filter(event=OuterRef("pk")).order_by("-pk")
+    tried = EventDecision.objects.filter(event=OuterRef("pk"), by=SCHEDULE, reason=reason)
     waiting = waiting_for_mapping(mapping).annotate(began=Subquery(attempts.values("started_at")[:1]))
-    overtaken = list(waiting.filter(began__lte=mapping.updated_at).values_list("pk", flat=True))
-    return resume(WebhookEvent.objects.filter(pk__in=overtaken), by="schedule", reason=f"mapping saved: {mapping}")
+    overtaken = waiting.filter(~Exists(tried), began__lte=mapping.updated_at + MARGIN).values_list("pk", flat=True)
+    return resume(WebhookEvent.objects.filter(pk__in=list(overtaken)), by=SCHEDULE, reason=reason)
 
 
 def _subscriptions_with(price: str, product: str, subscriptions: set[str]) -> set[str]:
