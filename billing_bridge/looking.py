@@ -1,6 +1,7 @@
 """Looks in Paddle for a charge that may have been made, and settles what it finds. Sends nothing."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from django.db import transaction
@@ -44,13 +45,29 @@ def next_look(sent_at: datetime, looks: int) -> datetime | None:
     return max(sent_at + SCHEDULE[looks], clock.now() + SHORTEST_GAP)
 
 
-def look(push: Push, vendors: Vendors, journal: Journal) -> FoundCharge | None:
-    """Search Paddle for a push, every page of history and transactions; raises when a page could not be read."""
-    journal.before("look", f"push {push.push_id} on {push.paddle_subscription_id}")
-    found = vendors.paddle.find_charge(push.push_id, subscription_id=push.paddle_subscription_id, since=earliest(push))
-    found = found if found is not None and found.billed else None
-    journal.after("look", "found" if found else "absent", _where(found))
-    return found
+def look(push: Push, vendors: Vendors, journal: Journal, *, also_on: Sequence[str] = ()) -> FoundCharge | None:
+    """Search Paddle for a push, every page of history and transactions; raises when a page could not be read.
+
+    A push that is found on one of the other subscriptions belongs to that one from now on; it is not saved here.
+    "absent" is written down only when all of them have been searched.
+    """
+    subscriptions = (push.paddle_subscription_id, *also_on)
+    journal.before("look", f"push {push.push_id} on {', '.join(subscriptions)}")
+    for subscription_id in subscriptions:
+        found = vendors.paddle.find_charge(push.push_id, subscription_id=subscription_id, since=earliest(push))
+        if found is not None and found.billed:
+            push.paddle_subscription_id = subscription_id
+            journal.after("look", "found", f"{subscription_id}: {_where(found)}")
+            return found
+    journal.after("look", "absent", _where(None))
+    return None
+
+
+def other_subscriptions(push: Push) -> list[str]:
+    """Where else the original of a restored database may have made this push: wherever its account has been."""
+    links = AccountLink.objects.filter(m3ter_account_id=push.bill.m3ter_account_id)
+    others = links.exclude(paddle_subscription_id=push.paddle_subscription_id)
+    return list(others.order_by("id").values_list("paddle_subscription_id", flat=True))
 
 
 def earliest(push: Push) -> datetime:
@@ -70,15 +87,17 @@ def _where(found: FoundCharge | None) -> str:
 def is_first_after_restore(push: Push) -> bool:
     """After a restore, whether this push has not yet been looked for: the original may have made it."""
     ours = installation.current()
-    if not ours.look_before_first_push or ours.restore_confirmed_at is None:
+    if not ours.look_before_first_push:
         return False
+    if ours.restore_confirmed_at is None:  # nobody knows which looks came after the restore, so none counts
+        return True
     return not PushAttempt.objects.filter(
         push=push, step="look", phase="after", outcome="absent", at__gte=ours.restore_confirmed_at
     ).exists()
 
 
 def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) -> bool:
-    """Note what a look-up found; twice the same push is an alarm, since it was charged twice."""
+    """Note what a look-up found and where; twice the same push is an alarm, since it was charged twice."""
     recorded = ledger.record_pushed(
         push.pk,
         amount=found.amount,
@@ -86,6 +105,8 @@ def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) ->
         owner=owner,
         transaction_id=found.transaction_id or "",
     )
+    if recorded:
+        Push.objects.filter(pk=push.pk).update(paddle_subscription_id=push.paddle_subscription_id)
     finding.settle(UNCONFIRMED, push.push_id, reason="It was found in Paddle.")
     if found.times > 1:
         report_double(push, f"{found.times} times")

@@ -106,11 +106,8 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     journal.push, journal.step = intent.push, "preview"
     if not safeguards.history_is_proven():
         safeguards.prove_history(vendors, intent.push.paddle_subscription_id)
-    if _may_have_been_sent(intent.push):
-        found = looking.look(intent.push, vendors, journal)
-        if found is not None:
-            looking.record_found(intent.push, found, owner=bill)
-            return
+    if _is_there(bill, intent.push, vendors, journal):
+        return
     intent = _preview(bill, intent, vendors, journal)
     _write_sent(bill, intent, journal)
     _charge(bill, intent, vendors, journal)
@@ -208,9 +205,16 @@ def _another_push(which: str) -> Verdict:
     )
 
 
-def _may_have_been_sent(push: Push) -> bool:
-    """Whether this id may be known to Paddle: from an attempt here, or from the database this one is a copy of."""
-    return push.sent_at is not None or looking.is_first_after_restore(push)
+def _is_there(bill: PushedBill, push: Push, vendors: Vendors, journal: Journal) -> bool:
+    """Look for a push that may be known to Paddle: from an attempt here, or from the database this is a copy of."""
+    restored = looking.is_first_after_restore(push)
+    if push.sent_at is None and not restored:
+        return False
+    also_on = looking.other_subscriptions(push) if restored else ()
+    found = looking.look(push, vendors, journal, also_on=also_on)
+    if found is not None:
+        looking.record_found(push, found, owner=bill)
+    return found is not None
 
 
 # --- Preview ----------------------------------------------------------------------------------------------------------
@@ -350,7 +354,7 @@ def _unconfirmed(bill: PushedBill, journal: Journal, words: str) -> None:
             push.state = Push.State.UNCONFIRMED
             push.sent_at = push.sent_at or clock.now()
             push.detail = words
-            push.save(update_fields=("state", "detail", "sent_at"))
+            push.save(update_fields=("state", "detail", "sent_at", "expected_renewal_at"))
             work.settle(
                 bill,
                 state=State.UNCONFIRMED,

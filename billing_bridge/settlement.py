@@ -170,11 +170,15 @@ def _missing_from_renewal(happened: Transaction, vendors: Vendors) -> list[str]:
     period = happened.billing_period
     if happened.origin != RENEWAL or happened.status not in BILLED or not happened.subscription_id or period is None:
         return []
+    expected = Q(expected_renewal_at__lte=period.starts_at + SAME_MOMENT)
+    found_before = Q(
+        expected_renewal_at__isnull=True, settled_at__lt=period.starts_at
+    )  # no preview told of its renewal
     due = Push.objects.filter(
+        expected | found_before,
         paddle_subscription_id=happened.subscription_id,
         state=Push.State.PUSHED,
         paddle_transaction_id="",
-        expected_renewal_at__lte=period.starts_at + SAME_MOMENT,
     ).exclude(push_id__in=happened.push_ids)
     words = f"Renewal {happened.id} of {period.starts_at:%Y-%m-%d} should have carried it, and does not."
     return [_lost_unless_paid(push, vendors, words) for push in due.order_by("id")]

@@ -10,7 +10,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 
-from billing_bridge import review
+from billing_bridge import recovery, review
 from billing_bridge.models import PushedBill
 from integration_project import installation, showing
 from integration_project.errors import NotPossible
@@ -76,6 +76,16 @@ def switch(column: str) -> Callable[..., None]:
             raise NotPossible(f"It is {'on' if on else 'off'} already.")
 
     return turn
+
+
+def look_first(installation_id: int, *, by: str, reason: str, on: bool) -> None:
+    """Confirm a restore, as the command does, also where an earlier one is still on; off only ends the looking."""
+    if on:
+        recovery.confirm_restore(reason=reason, by=by)
+        return
+    turned_on = Installation.objects.filter(pk=installation_id, look_before_first_push=True)
+    if not turned_on.update(look_before_first_push=False):
+        raise NotPossible("It is off already.")
 
 
 @admin.register(Installation)
@@ -150,7 +160,7 @@ class InstallationAdmin(LedgerAdmin):
             effect="On: needed after a database was restored from a copy, because charges may exist that it does not "
             "know. Off only when every charge made since that copy is known here.",
             done="changed",
-            decide=switch("look_before_first_push"),
+            decide=look_first,
             form=SwitchForm,
             initial=lambda row: {"on": "yes" if row.look_before_first_push else "no"},
         ),

@@ -74,6 +74,24 @@ class World:
         make_link(subscription_id, m3ter_account_id=account.id, m3ter_account_code=subscription_id, currency=currency)
         return subscription_id, account.id
 
+    def subscribe_again(self) -> str:
+        """Let the account belong to a new subscription from now on."""
+        AccountLink.objects.filter(m3ter_account_id=self.account_id).update(state=AccountLink.State.ENDED)
+        self.paddle.clock_set(clock.now() - A_MONTH_AGO)
+        bought = self.paddle.complete_checkout(
+            email="buyer@example.com",
+            items=[{"price_id": paddle_sample.PRICE_CLOUD_USD, "quantity": 1}],
+            currency="USD",
+        )
+        self.paddle.clock_set(clock.now())
+        make_link(
+            bought["subscription_id"],
+            m3ter_account_id=self.account_id,
+            m3ter_account_code=self.subscription_id,
+            currency="USD",
+        )
+        return str(bought["subscription_id"])
+
     @property
     def link(self) -> AccountLink:
         """The link as it is now."""
