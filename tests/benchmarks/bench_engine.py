@@ -1,7 +1,7 @@
 """Engine throughput on rows that need nothing done, against plain django-q2 tasks that do nothing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,8 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from integration_project import clock
-from paddle_sync.models import WebhookEvent
 from tests.benchmarks import report
+from tests.benchmarks.noop_rows import NoopRow
 from tests.kill.programs import needs_proc, program, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_proc, pytest.mark.timeout(600)]
@@ -45,28 +45,27 @@ def plain_tasks(folder: Path) -> float:
 
 
 def engine_rows(folder: Path) -> float:
-    """Throughput of our worker on events whose handler only settles them."""
+    """Throughput of our worker on rows whose handler only settles them."""
     now = clock.now()
-    WebhookEvent.objects.bulk_create(
-        [
-            WebhookEvent(
-                source="paddle",
-                event_id=f"evt_{number}",
-                event_type="test.happened",
-                occurred_at=now,
-                received_at=now,
-                due_at=now,
-                serial_key=f"sub_{number}",
-            )
-            for number in range(JOBS)
-        ],
-        batch_size=500,
-    )
+    rows = [NoopRow(due_at=now, serial_key=f"key {number}") for number in range(JOBS)]
+    NoopRow._default_manager.bulk_create(rows, batch_size=500)
     environment = {"TEST_WORKER_PROCESSES": str(WORKERS)}
-    with program("-m", "tests.kill.noop_worker", log=folder / "engine.log", environment=environment):
-        return rate_of(WebhookEvent.objects.filter(state__in=("received", "processing")).count)
+    queue = "tests.benchmarks.noop_rows.ROWS"
+    with program("-m", "tests.kill.noop_worker", queue, log=folder / "engine.log", environment=environment):
+        return rate_of(NoopRow._default_manager.exclude(state="processed").count)
 
 
+@pytest.fixture
+def table(transactional_db: None) -> Iterator[None]:
+    """Have the table as long as the measurement runs."""
+    with connection.schema_editor() as editor:
+        editor.create_model(NoopRow)
+    yield
+    with connection.schema_editor() as editor:
+        editor.delete_model(NoopRow)
+
+
+@pytest.mark.usefixtures("table")
 def test_engine_against_plain_tasks(tmp_path: Path) -> None:
     plain, ours = [], []
     for number in range(ROUNDS):
@@ -75,7 +74,7 @@ def test_engine_against_plain_tasks(tmp_path: Path) -> None:
         plain.append(plain_tasks(folder))
         OrmQ.objects.all().delete()
         ours.append(engine_rows(folder))
-        WebhookEvent.objects.all().delete()
+        NoopRow._default_manager.all().delete()
 
     ratios = sorted(engine / task for engine, task in zip(ours, plain, strict=True))
     report.at_least(

@@ -1,4 +1,6 @@
-"""A program: `manage.py worker` with the queue of noop.py instead of the real ones, and no schedule."""
+"""A program: `manage.py worker` with one queue, named by its argument, instead of the real ones, and no schedule."""
+
+import sys
 
 import django
 from django.core.management import call_command
@@ -9,7 +11,7 @@ def main() -> None:
     django.setup()
     from integration_project import queues, scheduling
 
-    queues.QUEUES = ("tests.kill.noop.EVENTS",)
+    queues.QUEUES = (sys.argv[1],)
     scheduling.SCHEDULES = ()  # type: ignore[attr-defined]
     call_command("worker")
 

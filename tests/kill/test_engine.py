@@ -27,7 +27,9 @@ def a_worker(folder: Path, *, lease: float = 3.0) -> "Iterator[subprocess.Popen[
         LEASE_VARIABLE: str(lease),
         "TEST_WORKER_PROCESSES": str(WORKERS),
     }
-    with program("-m", "tests.kill.noop_worker", log=folder / "log", environment=surroundings) as process:
+    with program(
+        "-m", "tests.kill.noop_worker", "tests.kill.noop.EVENTS", log=folder / "log", environment=surroundings
+    ) as process:
         wait_until(lambda: len(descendants(process.pid)) == 1 + WORKERS + 2, what="the start of the cluster")
         yield process
 
