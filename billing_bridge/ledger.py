@@ -99,7 +99,7 @@ def _settled_by_push(bill: PushedBill) -> None:
 
 def _difference(bill: PushedBill) -> str:
     return (
-        f"m3ter says {money.words(bill.payable, bill.currency)}, Paddle has {money.words(bill.pushed, bill.currency)}: "
+        f"m3ter says {money.words(bill.payable, bill.currency)}, Paddle has {money.words(bill.in_paddle, bill.currency)}: "
         f"{money.words(bill.outstanding, bill.currency)} is open. A difference is not charged or credited by itself."
     )
 

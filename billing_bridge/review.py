@@ -6,10 +6,10 @@ from datetime import date
 
 from django.db import transaction
 
-from billing_bridge import deciding, importing, journal, ledger, looking
+from billing_bridge import deciding, importing, journal, ledger, looking, money
 from billing_bridge.charges import Verdict, held
 from billing_bridge.models import BillEntry, Push, PushedBill
-from billing_bridge.queues import PUSH
+from billing_bridge.queues import FINISH, PUSH
 from integration_project import clock, finding, installation, work
 from integration_project.errors import NotPossible
 from integration_project.models import Installation
@@ -43,24 +43,46 @@ def _become(bill: PushedBill, verdict: Verdict) -> None:
         **values, attempts=0, last_error="", lease=None, lease_until=None, leased_by=""
     )
     if values["due_at"] is not None:
-        work.wake_up(PUSH)
+        work.wake_up(FINISH if verdict.state == State.PUSHED else PUSH)
 
 
-def approve(bill_id: int, *, by: str, reason: str = "") -> None:
+def _refuse_unseen(bill: PushedBill, seen: str | None) -> None:
+    """What is decided must be about what the person saw; `seen` is None where nobody looked at a page."""
+    if seen is not None and seen != what_is_seen(bill):
+        raise NotPossible("It has changed since this was asked, or the page did not say what it showed. Look again.")
+
+
+def what_is_seen(bill: PushedBill) -> str:
+    """Name what a person sees who is asked to have a bill charged: its revision, and how much of it is open."""
+    return f"{bill.revision_id or '-'}:{bill.outstanding}"
+
+
+def _refuse_too_much(bill: PushedBill) -> None:
+    """A credit that was written off, for a push that is lost since, leaves more open than the bill says."""
+    if bill.outstanding > bill.payable:
+        raise NotPossible(
+            f"{money.words(bill.outstanding, bill.currency)} is open, but m3ter's bill is "
+            f"{money.words(bill.payable, bill.currency)}: settle it in Paddle by hand, then skip it."
+        )
+
+
+def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None) -> None:
     """Let a held bill be charged as it stands now; everything else that speaks against it is checked again."""
     with _deciding(bill_id, "approve", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
+        _refuse_unseen(bill, seen)
         if bill.reason == Reason.DELETED:
             _close_deleted(bill)
             return
-        if bill.pushed and bill.outstanding != 0:
+        if bill.in_paddle and bill.outstanding != 0:
             raise NotPossible(f"{ledger.changed_words(bill)} Skip it to leave the difference uncharged.")
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
         bill.reviewed_revision = bill.revision
         bill.save(update_fields=("reviewed_revision",))
-        if bill.pushed:
-            _become(bill, Verdict(State.PUSHED))
+        if bill.in_paddle:
+            _become(bill, Verdict(State.PUSHED, due_at=clock.now()))
             return
+        _refuse_too_much(bill)
         verdict = deciding.judge(bill)
         if verdict.state == State.HELD:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")
@@ -92,16 +114,19 @@ def skip(bill_id: int, *, by: str, reason: str) -> None:
     """Charge nothing more for a bill. What Paddle has already stays; a difference is written off."""
     with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE) as bill:
         PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None)
-        if not bill.pushed:
+        _loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
+        if not bill.in_paddle:
             _become(bill, Verdict(State.SKIPPED, Reason.OPERATOR, f"Skipped by {by}: {reason}"))
             return
         if bill.outstanding:
             note = f"Difference left as it is: {reason}"
             ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=note)
-        _loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
         deleted = bill.reason == Reason.DELETED
-        state, why = (State.SUPERSEDED, Reason.DELETED) if deleted else (State.PUSHED, Reason.NONE)
-        _become(bill, Verdict(state, why, f"The difference was written off by {by}: {reason}"))
+        words = f"The difference was written off by {by}: {reason}"
+        if deleted:
+            _become(bill, Verdict(State.SUPERSEDED, Reason.DELETED, words))
+        else:
+            _become(bill, Verdict(State.PUSHED, Reason.NONE, words, due_at=clock.now()))
 
 
 def _loss_is_dealt_with(bill: PushedBill, reason: str) -> None:
@@ -109,10 +134,14 @@ def _loss_is_dealt_with(bill: PushedBill, reason: str) -> None:
         finding.settle(looking.LOST, push_id, reason=reason)
 
 
-def resend(bill_id: int, *, by: str, reason: str) -> None:
+GOES_ON = frozenset({State.READY, State.WAITING})
+
+
+def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Try again what failed, was lost or was skipped; Paddle is searched first where it may have been charged."""
     states = frozenset({State.FAILED, State.LOST, State.SKIPPED, State.READY, State.WAITING})
     with _deciding(bill_id, "resend", by=by, reason=reason, only_from=states) as bill:
+        _refuse_unseen(bill, seen)
         if bill.state == State.WAITING and bill.reason == Reason.NOT_LIVE:
             raise NotPossible("Nothing is charged until the go-live date is set.")
         if bill.revision is None:
@@ -122,10 +151,12 @@ def resend(bill_id: int, *, by: str, reason: str) -> None:
         elif bill.state in {State.FAILED, State.LOST}:
             bill.reviewed_revision = bill.revision
         bill.save(update_fields=("reviewed_revision",))
-        _loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
+        _refuse_too_much(bill)
         verdict = deciding.judge(bill)
-        if verdict.state == State.SKIPPED:
+        if verdict.state not in GOES_ON and verdict.reason != Reason.REVIEW:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")
+        if verdict.state in GOES_ON:
+            _loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
 
 

@@ -92,6 +92,8 @@ class Decision:
     strong: bool = False
     preview: Callable[[Any], str] = str
     initial: Callable[[Any], dict[str, Any]] = nothing_filled_in
+    seen: Callable[[Any], str] | None = None
+    """Names what the confirmation shows of a row; it comes back as decide's `seen`, empty where the page had none."""
 
     @property
     def action_name(self) -> str:
@@ -307,6 +309,7 @@ class LedgerAdmin(Look):
             "sample": [decision.preview(row) for row in fitting[:SAMPLE]],
             "beyond_sample": max(0, len(fitting) - SAMPLE),
             "keys": [row.pk for row in rows] if many else [],
+            "seen": [(row.pk, decision.seen(row)) for row in fitting] if decision.seen else [],
             "form": form,
             "form_url": reverse(f"admin:{self._url_name('decide_many')}", args=(decision.name,)) if many else "",
             "back": back,
@@ -339,9 +342,10 @@ def run_action(
     """Carry out a decision on each row, keep who and why in its History, and say how many did and did not, and why."""
     refused: list[str] = []
     for row in rows:
+        seen = {"seen": request.POST.get(f"seen-{row.pk}", "")} if decision.seen else {}
         try:
             with transaction.atomic():
-                decision.decide(row.pk, by=request.user.get_username(), **answers)
+                decision.decide(row.pk, by=request.user.get_username(), **answers, **seen)
                 model_admin.log_change(request, row, in_history(decision.label, answers))
         except NotPossible as impossible:
             refused.append(f"{row}: {impossible}")

@@ -91,7 +91,7 @@ def _by_state(bill: PushedBill) -> Story:
     match bill.state:
         case State.HELD:
             hint = HELD_NEXT.get(bill.reason, "Approve it, or skip it with a reason.")
-            nothing = "Nothing has been charged." if not bill.pushed else f"{owed} is open."
+            nothing = "Nothing has been charged." if not bill.in_paddle else f"{owed} is open."
             return Story("wait", why, nothing, hint)
         case State.WAITING:
             when = f" It is tried again {showing.relative(bill.due_at)}." if bill.due_at else ""
@@ -148,7 +148,7 @@ def _unconfirmed(bill: PushedBill, why: str) -> Story:
 
 
 def _pushed(bill: PushedBill) -> Story:
-    pushed = money.words(bill.pushed, bill.currency)
+    pushed = money.words(bill.in_paddle, bill.currency)
     if bill.payment == PushedBill.Payment.PAID:
         return Story("good", f"Paddle has charged {pushed}, and it is paid.")
     if bill.payment == PushedBill.Payment.NONE:

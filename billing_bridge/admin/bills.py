@@ -68,7 +68,8 @@ DECISIONS = (
         effect="The bill is checked again; if nothing else stands in its way, the worker charges it in Paddle.",
         done="approved",
         decide=review.approve,
-        offered=lambda bill: bill.state == State.HELD and not (bill.pushed and bill.outstanding),
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state == State.HELD and not (bill.in_paddle and bill.outstanding),
         form=OptionalReasonForm,
         bulk=True,
         strong=True,
@@ -106,6 +107,7 @@ DECISIONS = (
         "before is looked for first.",
         done="queued to be sent again",
         decide=review.resend,
+        seen=review.what_is_seen,
         offered=lambda bill: bill.state in RESENDABLE,
         bulk=True,
         strong=True,
@@ -233,7 +235,7 @@ class PushedBillAdmin(LedgerAdmin):
     def payment_in_words(self, bill: PushedBill) -> SafeString:
         """Show whether Paddle was paid."""
         if bill.payment == PushedBill.Payment.NONE:
-            return showing.label("Not yet", "calm") if bill.pushed else showing.NOTHING
+            return showing.label("Not yet", "calm") if bill.in_paddle else showing.NOTHING
         return showing.label(bill.get_payment_display(), "good" if bill.payment == PushedBill.Payment.PAID else "bad")
 
     @admin.display(description="Renews", ordering="renews_at")

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.test import Client
 from django_q.models import OrmQ, Task
 
 from billing_bridge.models import BillEntry, BillRevision, CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
@@ -327,3 +329,13 @@ def _machinery() -> None:
         action_flag=ADDITION,
         change_message=MARKUP,
     )
+
+
+def hidden(asked: Any) -> dict[str, str]:
+    """Find what a confirmation page will send back about what it showed."""
+    return dict(re.findall(r'<input type="hidden" name="(seen-\d+)" value="([^"]*)">', asked.text))
+
+
+def confirm(client: Client, address: str, answers: dict[str, Any]) -> Any:
+    """Open a confirmation page, fill it in and send it, as a browser does."""
+    return client.post(address, {**answers, **hidden(client.get(address))}, follow=True)

@@ -13,7 +13,7 @@ from billing_bridge.models import BillEntry, Push, PushAttempt, PushedBill, Push
 from integration_project import clock
 from integration_project.models import Finding, Installation
 from tests.builders import make_link
-from tests.console.rows import Everything, make_bill, make_finding, make_push
+from tests.console.rows import Everything, confirm, hidden, make_bill, make_finding, make_push
 
 Browser = Callable[[str], Client]
 State = PushedBill.State
@@ -76,7 +76,7 @@ def test_the_buttons_fit_the_state(browser: Browser, state: str, values: dict[st
 def test_approving_a_bill_makes_it_ready_and_keeps_who_and_why(browser: Browser) -> None:
     bill = make_bill(make_link())
 
-    answer = browser("Finance").post(decide(bill, "approve"), {"reason": "Checked."}, follow=True)
+    answer = confirm(browser("Finance"), decide(bill, "approve"), {"reason": "Checked."})
 
     assert again(bill).state == State.READY
     assert again(bill).reviewed_revision == again(bill).revision
@@ -90,7 +90,7 @@ def test_approving_a_bill_makes_it_ready_and_keeps_who_and_why(browser: Browser)
 def test_what_cannot_be_approved_says_why_and_leaves_no_trace(browser: Browser) -> None:
     bill = make_bill(make_link(currency="CLP"), total="100.00")
 
-    answer = browser("Finance").post(decide(bill, "approve"), {"reason": "Try."}, follow=True)
+    answer = confirm(browser("Finance"), decide(bill, "approve"), {"reason": "Try."})
 
     assert "Whether Paddle counts CLP with decimals is not certain enough to charge." in answer.text
     assert again(bill).state == State.HELD
@@ -113,7 +113,7 @@ def test_many_bills_are_approved_after_a_look_at_what_they_come_to(browser: Brow
     assert {again(bill).state for bill in bills} == {State.HELD}
 
     address = reverse("admin:billing_bridge_pushedbill_decide_many", args=("approve",))
-    answered = client.post(address, {"row": keys, "reason": "Month's end."}, follow=True)
+    answered = client.post(address, {"row": keys, "reason": "Month's end.", **hidden(asked)}, follow=True)
     assert "3 bills approved." in answered.text
     assert {again(bill).state for bill in bills} == {State.READY}
     assert LogEntry.objects.count() == 3
@@ -135,7 +135,7 @@ def test_a_bill_is_held_or_skipped_with_a_reason(browser: Browser, name: str, st
 def test_a_refused_bill_is_sent_again(browser: Browser) -> None:
     bill = make_bill(make_link(), State.FAILED, last_error="Tax category not enabled.")
 
-    browser("Finance").post(decide(bill, "resend"), {"reason": "Enabled now."})
+    confirm(browser("Finance"), decide(bill, "resend"), {"reason": "Enabled now."})
 
     assert again(bill).state == State.READY
     assert PushAttempt.objects.get(bill=bill).outcome == "resend"

@@ -16,7 +16,7 @@ from integration_project import roles
 from integration_project.ledger_admin import LedgerAdmin
 from integration_project.models import Finding, Installation
 from paddle_sync.models import AccountLink, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
-from tests.console.rows import Everything
+from tests.console.rows import Everything, confirm
 
 OPERATORS = {"Operator", "Administrator"}
 FINANCIERS = {"Finance", "Administrator"}
@@ -143,7 +143,7 @@ def test_a_decision_leaves_who_and_why_in_history(
     (who, *_) = sorted(WHO_MAY[case])
     LogEntry.objects.all().delete()
 
-    answer = browser(who).post(decide_url(row, decision), {**ANSWERS, "reason": "Agreed with the customer."})
+    answer = confirm(browser(who), decide_url(row, decision), {**ANSWERS, "reason": "Agreed with the customer."})
 
     assert answer.status_code in {200, 302}
     (entry,) = LogEntry.objects.all()
