@@ -35,6 +35,7 @@ LOOK_AGAIN = timedelta(seconds=60)
 DAY = timedelta(days=1)
 UNCONFIRMED = "charge unconfirmed"
 LOST = "charge lost"
+COLLECTED = "lost and collected"
 CANCELLED_WORDS = "Its subscription was cancelled before Paddle collected it; Paddle forgives what was pending."
 
 
@@ -128,6 +129,18 @@ def lose(push: Push, words: str) -> None:
         severity=Finding.Severity.ALARM,
     )
     logger.warning("push %s is lost: %s", push.push_id, words)
+
+
+def report_collected(push: Push, transaction_id: str) -> None:
+    """Raise the alarm that what was taken for lost is in Paddle; that it was lost holds no more."""
+    finding.settle(LOST, push.push_id, reason=f"It is in transaction {transaction_id} after all.")
+    finding.report(
+        COLLECTED,
+        push.push_id,
+        detail=f"Push {push.push_id} was taken for lost, but it is in transaction {transaction_id}.",
+        next_step="Do not charge it again: skip the bill, or refund what is too much.",
+        severity=Finding.Severity.ALARM,
+    )
 
 
 def _is_cancelled(subscription_id: str) -> bool:

@@ -102,6 +102,7 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     for vendor, operation in NEEDED:
         circuits.to_try(vendor, operation)
     _up_to_date(bill, vendors)
+    _look_for_what_was_lost(bill, vendors, journal)
     intent = _write_intent(bill)
     journal.push, journal.step = intent.push, "preview"
     if not safeguards.history_is_proven():
@@ -127,6 +128,20 @@ def _up_to_date(bill: PushedBill, vendors: Vendors) -> None:
         bill.refresh_from_db(fields=("revision", "payable", "outstanding", "pushed", "serial_key", "period_start"))
     if not verdict.chargeable:
         raise NotNow(verdict)
+
+
+def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
+    """Before what was lost is charged again: Paddle may have collected it after all, and the news may not have come.
+
+    That it was accepted stands in the history for ever; only a transaction says that it is not lost.
+    """
+    for lost in bill.pushes.filter(state=Push.State.LOST).select_related("bill").order_by("ordinal"):
+        journal.push = lost
+        found = looking.look(lost, vendors, journal)
+        if found is not None and found.transaction_id is not None:
+            looking.report_collected(lost, found.transaction_id)
+            raise NotNow(charges.held(Reason.COLLECTED, deciding.collected_words(lost.push_id, found.transaction_id)))
+    journal.push = None
 
 
 # --- Intent -----------------------------------------------------------------------------------------------------------
@@ -263,12 +278,20 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
     push = intent.push
     with transaction.atomic():
         ledger.still_owned(bill)
+        _refuse_what_was_collected(bill)
         push.sent_at = clock.now()
         push.items = intent.charge.to_paddle()["items"]
         push.save(update_fields=("sent_at", "items", "expected_renewal_at"))
         work.fenced(bill).update(renews_at=bill.renews_at)
         journal.after("preview", "ok")
         journal.before("charge", f"{push.push_id}, attempt {push.attempt}")
+
+
+def _refuse_what_was_collected(bill: PushedBill) -> None:
+    """The last moment at which news of a lost push can keep a charge from being sent; the bill is locked."""
+    words = deciding.collected(bill)
+    if words:
+        raise NotNow(charges.held(Reason.COLLECTED, words))
 
 
 def _charge(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> None:

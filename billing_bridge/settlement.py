@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, Sum
 
-from billing_bridge import ledger, looking
+from billing_bridge import charges, deciding, ledger, looking
 from billing_bridge.models import Push, PushedBill
 from integration_project import clock, finding
 from integration_project.errors import Ignored, Permanent
@@ -26,6 +26,11 @@ RENEWAL = "subscription_recurring"
 SAME_MOMENT = timedelta(minutes=1)
 ON_THE_SUBSCRIPTION = (Reason.TRIAL, Reason.PAST_DUE, Reason.PAUSED, Reason.RENEWAL_LOCK)
 """What a bill waits for that a change of its subscription may have brought."""
+
+
+State = PushedBill.State
+MAY_BE_SENT_AGAIN = (State.READY, State.WAITING, State.FAILED, State.LOST)
+"""Where a bill whose push was lost is, or goes, without anybody looking at it once more."""
 
 
 def transaction_changed(event: WebhookEvent, vendors: Vendors) -> None:
@@ -124,7 +129,7 @@ def _apply_payment(push_id: int, happened: Transaction, at: datetime) -> None:
         push.save(update_fields=("paddle_transaction_id", "payment", "collected", "transaction_seen_at"))
         _add_up_payments(bill)
         if push.state == Push.State.LOST and payment == Payment.PAID:
-            _report_found_again(push, happened)
+            _collected_after_all(bill, push, happened)
 
 
 def _payment(happened: Transaction) -> Payment:
@@ -152,13 +157,12 @@ def _add_up_payments(bill: PushedBill) -> None:
     PushedBill.objects.filter(pk=bill.pk).update(payment=payment, paid=paid, updated_at=clock.now())
 
 
-def _report_found_again(push: Push, happened: Transaction) -> None:
-    finding.report(
-        "lost and collected",
-        push.push_id,
-        detail=f"Push {push.push_id} was taken for lost, but transaction {happened.id} has collected it.",
-        next_step="Do not charge it again: skip the bill, or refund what is too much.",
-        severity=Finding.Severity.ALARM,
+def _collected_after_all(bill: PushedBill, push: Push, happened: Transaction) -> None:
+    """A lost push was collected: its locked bill is not charged again, unless a charge is under way already."""
+    looking.report_collected(push, happened.id)
+    verdict = charges.held(Reason.COLLECTED, deciding.collected_words(push.push_id, happened.id))
+    PushedBill.objects.filter(pk=bill.pk, state__in=MAY_BE_SENT_AGAIN).update(
+        **deciding.columns(verdict), lease=None, lease_until=None, leased_by=""
     )
 
 
