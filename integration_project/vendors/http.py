@@ -53,6 +53,8 @@ class Ruling:
     code: str
     words: str
     wait: float | None = None
+    certain: bool = True
+    """False where the vendor may not have spoken at all: what cannot be repeated may have been done all the same."""
 
 
 @dataclass(frozen=True)
@@ -311,7 +313,8 @@ class VendorHTTP:
         said = words.safe(ruling.words, private=request.private)
         sentence = self._sentence(request, f"{said} ({ruling.code + ', ' if ruling.code else ''}HTTP {answer.status})")
         error: errors.IntegrationError
-        match ruling.policy:
+        policy = ruling.policy if ruling.certain or request.repeatable else Policy.LOOK_FIRST
+        match policy:
             case Policy.LATER:
                 wait = _retry_after(answer.headers, self._now())
                 error = errors.Temporary(sentence, retry_after=ruling.wait if wait is None else wait)
@@ -324,11 +327,11 @@ class VendorHTTP:
             case Policy.PERMISSION_MISSING:
                 error = errors.VendorClosed(self.vendor, sentence, operation=request.operation)
             case _:
-                kind = REJECTIONS.get(ruling.policy, errors.VendorRejected)
+                kind = REJECTIONS.get(policy, errors.VendorRejected)
                 error = kind(
-                    self.vendor, request.operation, answer.status, ruling.code, said, policy=ruling.policy.value
+                    self.vendor, request.operation, answer.status, ruling.code, said, policy=policy.value
                 )
-        return _Outcome(error=error, policy=ruling.policy)
+        return _Outcome(error=error, policy=policy)
 
     def _open_outcome(self, request: "_Request", what: str) -> errors.IntegrationError:
         if request.repeatable:

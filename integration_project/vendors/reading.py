@@ -14,6 +14,8 @@ Json = Mapping[str, Any]
 LARGEST_WHOLE = 2**63 - 1
 LONGEST_NUMBER = 30
 LONGEST_AMOUNT = 18
+YEARS = range(1900, 9999)
+"""Moments in other years cannot be said in every time zone, nor moved by a day; nobody means them."""
 
 
 class Unreadable(ValueError):
@@ -121,15 +123,33 @@ def flag(data: Json, key: str, *, default: bool) -> bool:
     return value
 
 
+def stated(data: Json, key: str) -> bool:
+    """The truth value under the key, which must be there."""
+    if data.get(key) is None:
+        raise Unreadable(f"{key} is missing")
+    return flag(data, key, default=False)
+
+
 def moment(data: Json, key: str) -> datetime:
     """The RFC 3339 moment under the key in UTC; what is finer than a microsecond is cut off."""
+    value = text(data, key)
     try:
-        value = datetime.fromisoformat(text(data, key))
+        return in_utc(value)
+    except Unreadable as problem:
+        raise Unreadable(f"{key} {problem}") from None
+
+
+def in_utc(value: str) -> datetime:
+    """The moment that a text of ISO 8601 names."""
+    try:
+        named = datetime.fromisoformat(value)
     except ValueError:
-        raise Unreadable(f"{key} is not a moment") from None
-    if value.tzinfo is None:
-        raise Unreadable(f"{key} names no time zone")
-    return value.astimezone(UTC)
+        raise Unreadable("is not a moment") from None
+    if named.tzinfo is None:
+        raise Unreadable("names no time zone")
+    if named.year not in YEARS:
+        raise Unreadable("is too far from now")
+    return named.astimezone(UTC)
 
 
 def optional_moment(data: Json, key: str) -> datetime | None:

@@ -260,7 +260,7 @@ def _page(read: Callable[[Json], T]) -> Callable[[Any], _Page[T]]:
         entries = _all(read)(answer)
         meta = reading.mapping(answer.get("meta"), "meta")
         pagination = reading.mapping(meta.get("pagination"), "pagination")
-        more = reading.flag(pagination, "has_more", default=False)
+        more = reading.stated(pagination, "has_more")  # taken for false, a look-up would end early and prove nothing
         return _Page(entries, _query_of(reading.identifier(pagination, "next")) if more else None)
 
     return reader

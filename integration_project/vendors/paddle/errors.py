@@ -125,14 +125,18 @@ _CODE = re.compile(r"[a-z0-9_]{1,100}")
 
 
 def judge(answer: Answer) -> Ruling:
-    """Say what a refusal of Paddle's means. A 5xx is never proof that nothing happened, whatever its code."""
+    """Say what a refusal of Paddle's means. A 5xx is never proof that nothing happened, whatever its code.
+
+    Only Paddle's own error, with its code, is certain: anything else may come from something between us, which may
+    have let the request through. A 429 is one of those, but says itself that nothing was done.
+    """
     error = _error(answer)
     code = error.get("code")
     code = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
     policy = POLICIES.get(code) or _by_status(answer, is_paddles=bool(error))
     if answer.status >= 500 or answer.status < 400:
         policy = Policy.LOOK_FIRST
-    return Ruling(policy, code, _words(answer, error), WAITS.get(code))
+    return Ruling(policy, code, _words(answer, error), WAITS.get(code), certain=bool(code) or answer.status == 429)
 
 
 def _by_status(answer: Answer, *, is_paddles: bool) -> Policy:

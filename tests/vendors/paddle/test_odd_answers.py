@@ -46,7 +46,15 @@ def test_the_next_page_is_asked_of_our_host_and_path_whatever_next_says() -> Non
 
 @pytest.mark.parametrize(
     "pagination",
-    ['{"has_more": true}', '{"has_more": true, "next": "https://api.example/products"}', '{"has_more": 1}', "null"],
+    [
+        "{}",
+        '{"next": "https://api.example/products?after=pro_1"}',
+        '{"has_more": null}',
+        '{"has_more": true}',
+        '{"has_more": true, "next": "https://api.example/products"}',
+        '{"has_more": 1}',
+        "null",
+    ],
 )
 def test_a_page_that_does_not_say_how_to_go_on_is_unreadable(pagination: str) -> None:
     client, _ = scripted(page(pagination))
@@ -112,10 +120,10 @@ def error_body(code: str) -> str:
         ("409 Conflict", error_body("a_code_of_tomorrow"), errors.Conflict),
         ("400 Bad Request", error_body("a_code_of_tomorrow"), errors.VendorRejected),
         ("400 Bad Request", error_body("receipt_data_not_enabled"), errors.NeedsConfiguration),
-        ("400 Bad Request", "{}", errors.VendorRejected),
-        ("400 Bad Request", '{"error": "text"}', errors.VendorRejected),
-        ("400 Bad Request", '{"error": {"code": 7, "detail": 7, "errors": 7}}', errors.VendorRejected),
-        ("400 Bad Request", "<html>", errors.VendorRejected),
+        ("400 Bad Request", "{}", errors.OutcomeUnknown),
+        ("400 Bad Request", '{"error": "text"}', errors.OutcomeUnknown),
+        ("400 Bad Request", '{"error": {"code": 7, "detail": 7, "errors": 7}}', errors.OutcomeUnknown),
+        ("400 Bad Request", "<html>", errors.OutcomeUnknown),
         ("401 Unauthorized", error_body("a_code_of_tomorrow"), errors.VendorClosed),
         ("403 Forbidden", error_body("forbidden"), errors.VendorClosed),
         ("403 Forbidden", error_body("invalid_token"), errors.VendorClosed),
@@ -141,6 +149,26 @@ def test_a_charge_s_refusal_is_judged_by_code_and_by_status_only_without_one(
 
     assert type(caught.value) is kind
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "status", ["400 Bad", "401 No", "403 No", "404 None", "409 No", "413 Large", "422 No", "451 No"]
+)
+@pytest.mark.parametrize("body", ["<html>no</html>", "", "[]", '{"message": "no"}', '{"error": {}}', '{"error": "no"}'])
+def test_a_charge_that_something_else_than_paddle_refused_is_open(status: str, body: str) -> None:
+    client, asked = scripted(body, status=status)
+
+    with pytest.raises(errors.OutcomeUnknown):
+        client.charge_subscription("sub_1", charge())
+
+    assert len(asked) == 1
+
+
+def test_too_many_requests_is_no_charge_whoever_says_so() -> None:
+    client, _ = scripted("<html>slow down</html>", status="429 Too Many Requests")
+
+    with pytest.raises(errors.Temporary):
+        client.charge_subscription("sub_1", charge())
 
 
 def test_every_code_the_simulated_paddle_can_answer_is_in_the_table() -> None:
