@@ -8,7 +8,7 @@ from integration_project.errors import Conflict, PlanConflict
 from integration_project.vendors.m3ter.client import M3terClient, not_listed_yet
 from integration_project.vendors.m3ter.entities import AccountPlan, NewAccountPlan
 from paddle_sync.accounts import ENTITY, TABLE, Ensured
-from paddle_sync.models import AccountLink
+from paddle_sync.models import AccountLink, AccountPlanLink
 from paddle_sync.plans import WantedPlan
 from paddle_sync.resolving import PLAN_CONFLICT
 
@@ -22,12 +22,15 @@ class Attached:
     account_plan: AccountPlan
 
 
-def missing(link: AccountLink | None, wanted: Sequence[WantedPlan]) -> tuple[WantedPlan, ...]:
-    """The wanted plans for whose product, or group, a linked account has none yet."""
-    if link is None:
-        return tuple(wanted)
-    have = {plan.m3ter_plan_group_id or plan.m3ter_product_id for plan in link.plans.all()}
-    return tuple(plan for plan in wanted if (plan.plan_group_id or plan.product_id) not in have)
+def recorded(link: AccountLink | None) -> tuple[AccountPlanLink, ...]:
+    """The plans that we attached to a linked account."""
+    return () if link is None else tuple(link.plans.order_by("pk"))
+
+
+def missing(have: Sequence[AccountPlanLink], wanted: Sequence[WantedPlan]) -> tuple[WantedPlan, ...]:
+    """The wanted plans for whose product, or group, the account has none yet."""
+    held = {plan.m3ter_plan_group_id or plan.m3ter_product_id for plan in have}
+    return tuple(plan for plan in wanted if (plan.plan_group_id or plan.product_id) not in held)
 
 
 def attach(

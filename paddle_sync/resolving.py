@@ -7,12 +7,13 @@ from datetime import date
 from django.db.models import Q
 
 from integration_project.errors import MappingMissing, PlanConflict
-from paddle_sync.models import CatalogueEntry, PlanMapping
-from paddle_sync.plans import Span, WantedPlan
+from paddle_sync.models import AccountPlanLink, CatalogueEntry, PlanMapping
+from paddle_sync.plans import Difference, Span, WantedPlan
 
 PRICE = "price"
 PRODUCT = "product"
 PLAN_CONFLICT = "plan conflict"
+MAPPED_OTHERWISE = "mapped otherwise"
 NEXT_STEP = "this event and all others that wait for it will then run by themselves."
 
 
@@ -24,9 +25,13 @@ class Decided:
     mapping: PlanMapping
 
 
-def resolve(spans: Sequence[Span]) -> tuple[WantedPlan, ...]:
-    """Turn items into the plans they mean; MappingMissing or PlanConflict before anything is written anywhere."""
-    decided, undecided = _decide(spans)
+def resolve(spans: Sequence[Span], recorded: Sequence[AccountPlanLink] = ()) -> tuple[WantedPlan, ...]:
+    """Turn items into the plans they mean; MappingMissing or PlanConflict before anything is written anywhere.
+
+    Items for which a plan was attached were decided then: that a mapping was changed or removed since attaches nothing.
+    """
+    settled = prices_of(recorded)
+    decided, undecided = _decide([span for span in spans if span.item.price_id not in settled])
     if undecided:
         raise _missing(undecided)
     metered = [entry for entry in decided if entry.mapping.target != PlanMapping.Target.NOT_METERED]
@@ -36,6 +41,25 @@ def resolve(spans: Sequence[Span]) -> tuple[WantedPlan, ...]:
     wanted = {target: _together(entries) for target, entries in groups.items()}
     _refuse_two_plans_of_a_product(wanted, groups)
     return tuple(wanted.values())
+
+
+def prices_of(recorded: Sequence[AccountPlanLink]) -> frozenset[str]:
+    """The prices for which these plans were attached."""
+    return frozenset(price for plan in recorded for price in plan.paddle_price_ids)
+
+
+def decided_otherwise(spans: Sequence[Span], recorded: Sequence[AccountPlanLink]) -> tuple[Difference, ...]:
+    """The items that today's mappings would put on another plan than the one that was attached for them."""
+    if not recorded:
+        return ()
+    by_price = {price: plan for plan in recorded for price in plan.paddle_price_ids}
+    by_product = {plan.m3ter_plan_group_id or plan.m3ter_product_id: plan for plan in recorded}
+    differing = []
+    for entry in _decide(spans)[0]:
+        attached = by_price.get(entry.span.item.price_id) or by_product.get(_place(entry.mapping))
+        if attached is not None and _target(entry.mapping) != _attached_target(attached):
+            differing.append(_difference(entry, attached))
+    return tuple(differing)
 
 
 def not_metered(price_ids: Iterable[str], products: dict[str, str], day: date) -> frozenset[str]:
@@ -96,6 +120,13 @@ def _product_of(mapping: PlanMapping) -> str:
     return plan.parent_id if plan and plan.parent_id else mapping.m3ter_plan_id
 
 
+def _place(mapping: PlanMapping) -> str:
+    """What there may be one of on an account: a product's plan, or a group; empty where nothing is metered."""
+    if mapping.target == PlanMapping.Target.NOT_METERED:
+        return ""
+    return mapping.m3ter_plan_group_id or _product_of(mapping)
+
+
 def _products_of(wanted: WantedPlan) -> tuple[str, ...]:
     """Every m3ter product that a wanted plan, or group of plans, covers."""
     if not wanted.plan_group_id:
@@ -154,3 +185,20 @@ def _conflict(product: str, one: Sequence[Decided], other: Sequence[Decided]) ->
 
 def _target(mapping: PlanMapping) -> str:
     return mapping.m3ter_plan_id or mapping.m3ter_plan_group_id
+
+
+def _attached_target(plan: AccountPlanLink) -> str:
+    return plan.m3ter_plan_id or plan.m3ter_plan_group_id
+
+
+def _difference(entry: Decided, attached: AccountPlanLink) -> Difference:
+    item, target = entry.span.item, _target(entry.mapping)
+    today = f"is mapped to {target}" if target else "is marked as not metered"
+    return Difference(
+        MAPPED_OTHERWISE,
+        item.price_id,
+        f"{item} {today} by now. The subscription's m3ter account has {_attached_target(attached)} for it since"
+        f" {attached.starts_at:%d %B %Y}, and that was left as it is.",
+        "Replace the plan on the m3ter account from the day that you decide, or map the price as it was.",
+        (item.price_id,),
+    )

@@ -1,5 +1,7 @@
 """What a person should know about a subscription: findings kept in step with what holds now, whatever the order."""
 
+from collections.abc import Sequence
+
 from integration_project import finding
 from integration_project.models import Finding
 from paddle_sync import plans, resolving
@@ -19,27 +21,37 @@ KINDS = (
     "change scheduled",
     "currency changed",
     "billing date moved",
+    resolving.MAPPED_OTHERWISE,
 )
 """The kinds of findings opened here, and closed here when they no longer hold."""
 
 
-def keep_in_step(story: SubscriptionStory, terms: Terms, *, is_ours: bool, known: bool | None) -> list[str]:
+def keep_in_step(
+    story: SubscriptionStory,
+    terms: Terms,
+    *,
+    is_ours: bool,
+    known: bool | None,
+    otherwise: Sequence[Difference] = (),
+    metered: frozenset[str] = frozenset(),
+) -> list[str]:
     """Open what holds now and close what does not; say in words what changed.
 
     `is_ours`: it has an account, or something of it is metered. `known`: whether Paddle, asked just now, knows the
-    subscription; None when it was not asked, and then what was said of that stays.
+    subscription; None when it was not asked, and then what was said of that stays. `otherwise`: what today's mappings
+    would attach otherwise. `metered`: the prices that have a plan, whatever today's mappings say of them.
     """
-    found = _found(story, terms, is_ours=is_ours)
+    found = [*_found(story, terms, is_ours=is_ours, metered=metered), *otherwise]
     if known is False:
         found.append(_unknown(story))
     kinds = KINDS if known is None else (*KINDS, UNKNOWN)
     return _tell(story.subscription_id, found, kinds)
 
 
-def _found(story: SubscriptionStory, terms: Terms, *, is_ours: bool) -> list[Difference]:
+def _found(story: SubscriptionStory, terms: Terms, *, is_ours: bool, metered: frozenset[str]) -> list[Difference]:
     if story.founding is None:
         return [_not_linked(story)]
-    return _that_matter(story, terms) if is_ours else []
+    return _that_matter(story, terms, metered) if is_ours else []
 
 
 def _unknown(story: SubscriptionStory) -> Difference:
@@ -62,13 +74,14 @@ def _not_linked(story: SubscriptionStory) -> Difference:
     )
 
 
-def _that_matter(story: SubscriptionStory, terms: Terms) -> list[Difference]:
+def _that_matter(story: SubscriptionStory, terms: Terms, metered: frozenset[str]) -> list[Difference]:
     """Differences, without those that concern only items which are not metered."""
     differences = plans.differences(story)
     prices = {price for difference in differences for price in difference.price_ids}
     products = {item.price_id: item.product_id for snapshot in story.snapshots for item in snapshot.items}
     day = story.latest.occurred_at.astimezone(terms.zone).date()
-    unmetered = resolving.not_metered(prices, products, day) if prices else frozenset()
+    undecided = prices - metered
+    unmetered = resolving.not_metered(undecided, products, day) if undecided else frozenset()
     return [
         difference for difference in differences if not difference.price_ids or set(difference.price_ids) - unmetered
     ]

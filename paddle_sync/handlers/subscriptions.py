@@ -1,7 +1,7 @@
 """Every event of a subscription, whatever its type and order: m3ter becomes what its whole story says."""
 
 from integration_project import installation
-from integration_project.errors import Ignored
+from integration_project.errors import Ignored, NeedsConfiguration
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from paddle_sync import accounts, attaching, links, plans, resolving, telling
@@ -14,30 +14,50 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     """A subscription began, changed or ended: account, plans and findings become what its whole story says."""
     row = installation.current()
     installation.require_match(row)
-    story = SubscriptionStory.of(event)
+    story = SubscriptionStory.of(event, codes_trusted=row.customer_codes_trusted)
     if not story.is_fresh(event):
         story = story.with_read(vendors.paddle)
     row = installation.with_organization(row, vendors.m3ter)
     terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
 
-    wanted = resolving.resolve(plans.desired_spans(story, terms))
     link = links.of(story.subscription_id)
-    missing = attaching.missing(link, wanted)
-    done: list[str] = []
-    known = story.known_to_paddle
-    if story.founding is not None and missing:
-        account = _account(story, story.founding, terms, row, link, vendors)
-        known = known if account.buyer_known else False
-        link = _attach(account, story.founding, missing, link, vendors)
-        done.append(_made(account, missing))
-    if link is not None and links.follow(link, story.latest.subscription):
-        done.append("its dates and status were brought up to date")
-    done += telling.keep_in_step(story, terms, is_ours=link is not None or bool(wanted), known=known)
+    done = _followed(link, story)
+    recorded = attaching.recorded(link)
+    spans = plans.desired_spans(story, terms)
+    wanted: tuple[WantedPlan, ...] = ()
+    account: accounts.Ensured | None = None
+    held: NeedsConfiguration | None = None
+    try:
+        wanted = resolving.resolve(spans, recorded)
+        missing = attaching.missing(recorded, wanted)
+        if story.founding is not None and missing:
+            account = _account(story, story.founding, terms, row, link, vendors)
+            link = _attach(account, story.founding, missing, link, vendors)
+            done += [_made(account, missing), *_followed(link, story)]
+    except NeedsConfiguration as problem:  # what can be told and followed without it, is
+        held = problem
+    done += telling.keep_in_step(
+        story,
+        terms,
+        is_ours=link is not None or bool(wanted),
+        known=story.known_to_paddle if account is None or account.buyer_known else False,
+        otherwise=resolving.decided_otherwise(spans, recorded),
+        metered=resolving.prices_of(recorded),
+    )
 
+    if held is not None:
+        raise held
     if not done:
-        raise Ignored(_why_nothing(story, metered=bool(wanted)))
+        raise Ignored(_why_nothing(story, metered=link is not None or bool(wanted)))
     words = "; ".join(done)
     event.note = f"{words[0].upper()}{words[1:]}."
+
+
+def _followed(link: AccountLink | None, story: SubscriptionStory) -> list[str]:
+    """Bring what we say of the subscription up to date; what comes later may fail or wait for a person."""
+    if link is None or not links.follow(link, story.latest.subscription):
+        return []
+    return ["its dates and status were brought up to date"]
 
 
 def _account(
