@@ -6,6 +6,7 @@ import os
 import queue
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,11 +21,14 @@ from typing import IO
 
 import requests
 
+from integration_project.demo.controls import without_proxy
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
 
 PATIENCE_SECONDS = 90
 TURN_SECONDS = 0.1
+LAST_LINES = 15
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoFailed(Exception):
@@ -60,8 +64,12 @@ class Child:
         """Raise, with the last words of its log, when it has ended."""
         status = self.process.poll()
         if status is not None:
-            words = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            raise DemoFailed(f"{self.name} ended by itself with status {status}; its last lines:\n{words}")
+            raise DemoFailed(f"{self.name} ended by itself with status {status}. {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of its log, because the log goes with the demo."""
+        lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        return "\n".join([f"The last lines of {self.name}:", *lines])
 
     def stop(self) -> None:
         """End it cleanly, or not so cleanly when it takes too long."""
@@ -89,10 +97,14 @@ def free_port(wanted: int | None = None) -> int:
 
 
 def start(name: str, arguments: list[str], *, environment: Mapping[str, str], folder: Path) -> Child:
-    """Start `manage.py` with these arguments in a session of its own, so that Ctrl-C reaches only the demo itself."""
+    """Start `manage.py` with these arguments, in a session of its own so that Ctrl-C reaches only the demo itself.
+
+    It ends with the demo, however the demo ends.
+    """
     log = folder / f"{name}.log"
+    log.touch()
     process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, "manage.py", *arguments, "--parent", str(os.getpid())],
         cwd=Path(__file__).resolve().parents[2],
         env=dict(environment),
         stdin=subprocess.DEVNULL,
@@ -116,16 +128,11 @@ def copy_output(child: Child, lines: "queue.SimpleQueue[str] | None" = None) -> 
                 if lines is not None:
                     lines.put(line)
 
-    child.log.touch()
     threading.Thread(target=copy, name=f"{child.name} log", daemon=True).start()
 
 
-def start_simulators(*, environment: Mapping[str, str], folder: Path, start_at: datetime) -> tuple[Child, str, str]:
-    """Start both vendors with their clocks in the past; returns their addresses."""
-    arguments = ["run_simulators", "--paddle-port", "0", "--m3ter-port", "0", "--json"]
-    child = start(
-        "simulators", [*arguments, "--start-at", start_at.isoformat()], environment=environment, folder=folder
-    )
+def addresses(child: Child) -> tuple[str, str]:
+    """Wait until the simulators say where they listen."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     copy_output(child, lines)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -137,9 +144,8 @@ def start_simulators(*, environment: Mapping[str, str], folder: Path, start_at: 
             continue
         if line.startswith("{"):
             said = json.loads(line)
-            return child, said["paddle"]["url"], said["m3ter"]["url"]
-    child.stop()
-    raise DemoFailed(f"The simulators did not say where they listen; see {child.log}.")
+            return said["paddle"]["url"], said["m3ter"]["url"]
+    raise DemoFailed(f"The simulators did not say where they listen. {child.last_words()}")
 
 
 def environment_of(*, folder: Path, paddle_url: str, m3ter_url: str, site_url: str) -> dict[str, str]:
@@ -168,22 +174,25 @@ def wait_for_site(child: Child, url: str) -> None:
     while time.monotonic() < deadline:
         child.check()
         with contextlib.suppress(requests.RequestException):
-            if requests.get(f"{url}/health/ready", timeout=5).status_code == requests.codes.ok:
+            if without_proxy().get(f"{url}/health/ready", timeout=5).status_code == requests.codes.ok:
                 return
         time.sleep(TURN_SECONDS)
-    raise DemoFailed(f"{url} is not ready after {PATIENCE_SECONDS} seconds; see {child.log}.")
+    raise DemoFailed(f"{url} is not ready after {PATIENCE_SECONDS} seconds. {child.last_words()}")
 
 
 @contextlib.contextmanager
 def set_stage(*, base: Path, port: int | None, start_at: datetime) -> Iterator[Stage]:
     """Run everything the demo needs, and leave nothing behind."""
     base.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=base))
+    sweep(base)
+    folder = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=base))
     children: list[Child] = []
     try:
         plain = {**os.environ, "INTEGRATION_MODE": "demo"}
-        simulators, paddle_url, m3ter_url = start_simulators(environment=plain, folder=folder, start_at=start_at)
-        children.append(simulators)
+        vendors = ["run_simulators", "--paddle-port", "0", "--m3ter-port", "0", "--json"]
+        vendors += ["--start-at", start_at.isoformat()]
+        children.append(start("simulators", vendors, environment=plain, folder=folder))
+        paddle_url, m3ter_url = addresses(children[0])
         site_port = free_port(port)
         site_url = f"http://127.0.0.1:{site_port}"
         environment = environment_of(folder=folder, paddle_url=paddle_url, m3ter_url=m3ter_url, site_url=site_url)
@@ -193,6 +202,26 @@ def set_stage(*, base: Path, port: int | None, start_at: datetime) -> Iterator[S
         wait_for_site(site, site_url)
         yield Stage(folder, environment, paddle_url, m3ter_url, site_url, tuple(children))
     finally:
+        for number in ENDING:  # a second Ctrl-C must not leave half of it running
+            signal.signal(number, signal.SIG_IGN)
         for child in reversed(children):
             child.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(base: Path) -> None:
+    """Throw away what demos that were killed could not."""
+    for left in base.glob("run-*-*"):
+        if not is_running(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def is_running(process_id: int) -> bool:
+    """Say whether there is such a process."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

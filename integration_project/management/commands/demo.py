@@ -26,6 +26,8 @@ examples:
 It uses a fresh SQLite file and fresh simulators, binds to this machine only, and ignores .env and DATABASE_URL.
 """
 USUAL_PORT = 8000
+INTERRUPTED = 130
+"""What a shell expects of a command that Ctrl-C ended before it was done."""
 
 
 class Command(BaseCommand):
@@ -49,28 +51,33 @@ class Command(BaseCommand):
         """Set the stage, run the loop in a process that knows it, and stay or leave."""
         if options["tell"]:
             sys.exit(story.tell(self.stdout, once=options["once"]))
-        signal.signal(signal.SIGTERM, stop_like_ctrl_c)
+        for number in stage.ENDING:
+            signal.signal(number, stop_like_ctrl_c)
         wanted = options["port"] or (None if options["once"] else USUAL_PORT)
         self.say("Starting both simulated vendors, the web server and a worker ...")
+        came_round = False
         try:
             with stage.set_stage(
                 base=Path(settings.BASE_DIR) / ".demo", port=wanted, start_at=Days.around(clock.now()).checkout_at
             ) as made:
                 self.run_loop(made, once=options["once"])
+                came_round = True
                 if not options["once"]:
                     self.stay(made)
         except stage.DemoFailed as failure:
             raise CommandError(str(failure)) from failure
         except KeyboardInterrupt:
             self.say("\nStopped; nothing of the demo is left behind.")
+            if not came_round:
+                sys.exit(INTERRUPTED)
 
     def run_loop(self, made: stage.Stage, *, once: bool) -> None:
         """Tell the story in a process of its own; its failure is the demo's."""
         arguments = [sys.executable, "manage.py", "demo", "--tell", *(["--once"] if once else [])]
         told = subprocess.run(arguments, env=made.environment, cwd=settings.BASE_DIR, check=False)
         if told.returncode:
-            logs = ", ".join(f"{child.name}:\n{tail(child.log)}" for child in made.children)
-            raise CommandError(f"The loop did not come round; the last lines of {logs}", returncode=told.returncode)
+            words = "\n".join(child.last_words() for child in made.children)
+            raise CommandError(f"The loop did not come round.\n{words}", returncode=told.returncode)
 
     def stay(self, made: stage.Stage) -> None:
         """Leave everything running until Ctrl-C, or until a part of it ends by itself."""
@@ -85,10 +92,5 @@ class Command(BaseCommand):
 
 
 def stop_like_ctrl_c(number: int, frame: FrameType | None) -> None:
-    """Let SIGTERM end the demo the way Ctrl-C does, so that its children are stopped."""
+    """Let SIGTERM, and a terminal that is closed, end the demo the way Ctrl-C does: its children are stopped."""
     raise KeyboardInterrupt
-
-
-def tail(log: Path, lines: int = 15) -> str:
-    """The last words of a process."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

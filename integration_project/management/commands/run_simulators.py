@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from integration_project.processes import die_with_parent
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
@@ -53,9 +54,12 @@ class Command(BaseCommand):
             "--start-at", type=_moment, metavar="ISO", help="where both business clocks begin, with a time zone"
         )
         parser.add_argument("--json", action="store_true", help="print one line of JSON instead of sentences")
+        parser.add_argument("--parent", type=int, metavar="PID", help="end at once when this parent process is gone")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve both until SIGTERM or Ctrl-C."""
+        if options["parent"]:
+            die_with_parent(options["parent"])
         stopping = threading.Event()
 
         def stop(number: int, frame: FrameType | None) -> None:
