@@ -5,7 +5,9 @@ import logging
 import pytest
 
 from integration_project import errors
+from integration_project.vendors import words
 from integration_project.vendors.http import CallRecord
+from integration_project.vendors.m3ter.entities import AccountAddress, NewAccount
 from tests.vendors.calling import KEY, PERSON, http, look, one
 from tests.vendors.loopback import answer, replying, served
 
@@ -93,3 +95,16 @@ def test_a_key_that_cannot_stand_in_a_header_is_not_quoted() -> None:
 
     assert "pdl_secret" not in repr(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_what_was_sent_cut_is_hidden_too_when_a_vendor_quotes_it() -> None:
+    street = "Flat 12, Sycamore House, 221 Upper Long Street Name Road, Dublin 8"
+    address = AccountAddress(line1=street, post_code="D08 XY00 and so on for long", country="Ireland")
+    account = NewAccount(code="c", name="Anna " * 60, email_address="a@b.example", address=address)
+    sent = account.to_m3ter()
+
+    said = words.safe(f"{sent['address']} of {sent['name']} is not valid", private=account.private)
+
+    assert said == (
+        "{'addressLine1': '[hidden]', 'postCode': '[hidden]', 'country': 'Ireland'} of [hidden] is not valid"
+    )

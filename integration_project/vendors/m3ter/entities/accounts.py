@@ -8,6 +8,8 @@ from integration_project.vendors import reading
 from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment
 from integration_project.vendors.reading import Json
 
+LONGEST_NAME = 200
+
 
 @dataclass(frozen=True)
 class AccountAddress:
@@ -34,9 +36,10 @@ class AccountAddress:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What must not come back in an error message."""
+        """What must not come back in an error message: each part, and what was sent of it."""
         parts = (self.line1, self.line2, self.locality, self.region, self.post_code)
-        return tuple(text for text in parts if text)
+        sent = (text for name, text in self.to_m3ter().items() if name != "country")
+        return tuple(dict.fromkeys(text for text in (*parts, *sent) if text))
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class NewAccount:
     def to_m3ter(self) -> dict[str, Any]:
         """Write the request."""
         return given(
-            name=self.name[:200],
+            name=self.name[:LONGEST_NAME],
             code=self.code,
             emailAddress=self.email_address,
             currency=self.currency,
@@ -66,7 +69,7 @@ class NewAccount:
     @property
     def private(self) -> tuple[str, ...]:
         """What must not come back in an error message."""
-        name = () if self.name == self.code else (self.name,)
+        name = () if self.name == self.code else (self.name, self.name[:LONGEST_NAME])
         return (*name, self.email_address, *(self.address.texts if self.address else ()))
 
 
