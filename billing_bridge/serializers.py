@@ -1,12 +1,12 @@
 """What a notice of m3ter's is about: the bill it names, if any. Nothing else of it is believed."""
 
 import hashlib
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from integration_project import clock
+from integration_project.vendors import reading
 from integration_project.webhooks import refuse
 from paddle_sync.intake import Envelope
 
@@ -14,7 +14,6 @@ NOTICE = "notice"
 """Type of a notice that does not say what it is."""
 LONGEST_ID = 64
 LONGEST_NAME = 100
-TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 def read_notice(notice: Mapping[str, Any], text: str) -> Envelope:
@@ -42,14 +41,11 @@ def _text(holder: Mapping[str, Any], field: str, *, longest: int, path: str = ""
 
 
 def _moment(notice: Mapping[str, Any], field: str) -> datetime:
-    value = notice.get(field)
-    if value is None:
+    if notice.get(field) is None:
         return clock.now()
-    if not isinstance(value, str) or not TIME.fullmatch(value):
-        refuse(field, "is not a time with a zone")
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return reading.moment(notice, field)
+    except reading.Unreadable:
         refuse(field, "is not a time with a zone")
 
 

@@ -13,6 +13,8 @@ from paddle_sync.attaching import Attached
 from paddle_sync.models import AccountLink, AccountPlanLink
 from paddle_sync.story import Snapshot
 
+LONGEST_STATUS = 20
+
 
 def of(subscription_id: str) -> AccountLink | None:
     """The subscription's link, live or ended."""
@@ -36,7 +38,7 @@ def record(account: Ensured, founding: Snapshot, mapping_id: str) -> AccountLink
         "bill_epoch": account.bill_epoch,
         "external_mapping_id": mapping_id,
         "adopted": account.adopted,
-        "paddle_status": subscription.status,
+        "paddle_status": _short_status(subscription),
         "next_billed_at": subscription.next_billed_at,
         "created_at": now,
         "updated_at": now,
@@ -81,7 +83,7 @@ def follow(link: AccountLink, subscription: Subscription) -> bool:
     """Bring customer, status and renewal up to date; True when something changed."""
     now: dict[str, Any] = {
         "paddle_customer_id": subscription.customer_id,
-        "paddle_status": subscription.status[:20],
+        "paddle_status": _short_status(subscription),
         "next_billed_at": subscription.next_billed_at,
     }
     if all(getattr(link, name) == value for name, value in now.items()):
@@ -91,6 +93,11 @@ def follow(link: AccountLink, subscription: Subscription) -> bool:
     link.updated_at = clock.now()
     link.save(update_fields=[*now, "updated_at"])
     return True
+
+
+def _short_status(subscription: Subscription) -> str:
+    """Paddle's word as far as the column takes it; a longer one is none that we know."""
+    return subscription.status[:LONGEST_STATUS]
 
 
 def _end(link: AccountLink) -> None:

@@ -306,7 +306,7 @@ class AccountPlanLink(models.Model):
     m3ter_product_id = models.CharField(max_length=64, blank=True, default="")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
-    quantity = models.PositiveIntegerField(default=1, help_text="Of all items on this plan together.")
+    quantity = models.PositiveBigIntegerField(default=1, help_text="Of all items on this plan together.")
     paddle_price_ids = models.JSONField(default=list, blank=True)
 
     class Meta:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
 
+from integration_project.vendors import reading
 from integration_project.webhooks import refuse
 from paddle_sync.intake import Envelope
 
@@ -52,8 +53,8 @@ class Moment(serializers.Field[datetime, Any, str, Any]):
         if not isinstance(data, str) or not TIME.fullmatch(data):
             self.fail("invalid")
         try:
-            return datetime.fromisoformat(data.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
+            return reading.in_utc(data.upper())
+        except reading.Unreadable:
             self.fail("invalid")
 
     def to_representation(self, value: datetime) -> str:

@@ -1,5 +1,6 @@
 """A subscription's story: what it was at every moment we know of, in the order it happened, without personal data."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,9 @@ FOUNDING = ("subscription.created", "subscription.imported")
 READ = "read"
 FRESH = timedelta(seconds=60)
 LONGEST_ID = 64
+LARGEST_QUANTITY = 10**12
+"""Of one item. Paddle's own limit is far below; beyond it the items of one plan could no longer be added up."""
+CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 CODE_IN_CUSTOM_DATA = "m3ter_account_code"
 """The key of a subscription's custom data that may name the account's code, where an Administrator trusts it."""
 KEPT = (
@@ -36,6 +40,7 @@ KEPT = (
     "paused_at",
     "canceled_at",
 )
+KEPT_OF_ITEM = ("status", "quantity", "created_at", "next_billed_at", "previously_billed_at")
 KEPT_PARTS = {
     "current_billing_period": ("starts_at", "ends_at"),
     "billing_cycle": ("interval", "frequency"),
@@ -90,9 +95,11 @@ class SubscriptionStory:
     snapshots: tuple[Snapshot, ...]
     known_to_paddle: bool | None = None
     """Whether Paddle, asked again, knew such a subscription; None while nobody asked."""
+    codes_trusted: bool = False
+    """Whether an account code in custom data counts; it is not even kept otherwise."""
 
     @classmethod
-    def of(cls, event: WebhookEvent) -> "SubscriptionStory":
+    def of(cls, event: WebhookEvent, *, codes_trusted: bool) -> "SubscriptionStory":
         """Keep what this event says of its subscription, and give the whole story."""
         data = event.payload.entity()
         keep(
@@ -101,8 +108,9 @@ class SubscriptionStory:
             occurred_at=event.occurred_at,
             event_id=event.event_id,
             event_type=event.event_type,
+            codes_trusted=codes_trusted,
         )
-        return cls.stored(event.paddle_subscription_id)
+        return replace(cls.stored(event.paddle_subscription_id), codes_trusted=codes_trusted)
 
     @classmethod
     def stored(cls, subscription_id: str) -> "SubscriptionStory":
@@ -132,40 +140,56 @@ class SubscriptionStory:
         if found is None:
             return replace(self, known_to_paddle=False)
         self._keep_read(found.raw)
-        return replace(self.stored(self.subscription_id), known_to_paddle=True)
+        stored = self.stored(self.subscription_id)
+        return replace(stored, known_to_paddle=True, codes_trusted=self.codes_trusted)
 
     def _keep_read(self, raw: Mapping[str, Any]) -> None:
         """Place a read after all that was known before it: whatever we know of had happened by then."""
+        data = reduced(raw, codes_trusted=self.codes_trusted)
         updated_at = reading.optional_moment(raw, "updated_at") or clock.now()
         name = f"{READ}:{updated_at.isoformat()}"
         occurred_at = max(updated_at, self.latest.occurred_at)
         SubscriptionSnapshot.objects.update_or_create(
             paddle_subscription_id=self.subscription_id,
             event_id=name,
-            defaults={"occurred_at": occurred_at, "event_type": READ, "data": reduced(raw)},
+            defaults={"occurred_at": occurred_at, "event_type": READ, "data": data},
         )
 
 
 def keep(
-    subscription_id: str, data: Mapping[str, Any], *, occurred_at: datetime, event_id: str, event_type: str
+    subscription_id: str,
+    data: Mapping[str, Any],
+    *,
+    occurred_at: datetime,
+    event_id: str,
+    event_type: str,
+    codes_trusted: bool,
 ) -> None:
-    """Store a snapshot once, however often its event runs."""
-    SubscriptionSnapshot.objects.get_or_create(
+    """Store a snapshot once, however often its event runs; again only where codes came to be trusted, or no longer."""
+    kept = reduced(data, codes_trusted=codes_trusted)
+    snapshot, is_new = SubscriptionSnapshot.objects.get_or_create(
         paddle_subscription_id=subscription_id,
         event_id=event_id,
-        defaults={"occurred_at": occurred_at, "event_type": event_type, "data": reduced(data)},
+        defaults={"occurred_at": occurred_at, "event_type": event_type, "data": kept},
     )
+    if not is_new and snapshot.data.get("custom_code") != kept["custom_code"]:
+        snapshot.data = kept
+        snapshot.save(update_fields=["data"])
 
 
-def reduced(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a subscription that decides about plans; Permanent when it cannot be read."""
+def reduced(data: Mapping[str, Any], *, codes_trusted: bool) -> dict[str, Any]:
+    """The part of a subscription that decides about plans; Permanent when it cannot be read or is beyond all sense."""
     try:
-        Subscription.from_paddle(data)
+        subscription = Subscription.from_paddle(data)
+        reading.optional_moment(data, "updated_at")
+        _short(subscription.customer_id, "customer_id")
+        if not CURRENCY.fullmatch(subscription.currency_code):
+            raise Unreadable("currency_code is not a currency's three letters")
         return {
             "id": reading.identifier(data),
-            **{name: data.get(name) for name in KEPT},
+            **{name: _plain(data, name) for name in KEPT},
             **{name: _part(data, name, fields) for name, fields in KEPT_PARTS.items()},
-            "custom_code": _custom_code(data),
+            "custom_code": _custom_code(data) if codes_trusted else "",
             "items": [_reduced_item(item) for item in reading.entries(data, "items")],
         }
     except Unreadable as problem:
@@ -176,12 +200,10 @@ def _reduced_item(item: Mapping[str, Any]) -> dict[str, Any]:
     price = reading.mapping(item.get("price"), "price")
     product = reading.optional_mapping(item, "product") or {}
     price_id = _short(reading.identifier(price), "a price's id")
+    if not 0 <= reading.whole(item, "quantity") <= LARGEST_QUANTITY:
+        raise Unreadable(f"quantity is not between 0 and {LARGEST_QUANTITY}")
     return {
-        "status": item.get("status"),
-        "quantity": item["quantity"],
-        "created_at": item.get("created_at"),
-        "next_billed_at": item.get("next_billed_at"),
-        "previously_billed_at": item.get("previously_billed_at"),
+        **{name: _plain(item, name) for name in KEPT_OF_ITEM},
         "price": {
             "id": price_id,
             "product_id": _short(reading.optional_text(price, "product_id") or "", "a product's id"),
@@ -194,15 +216,23 @@ def _reduced_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(data: Mapping[str, Any], name: str, fields: tuple[str, ...]) -> dict[str, Any] | None:
     part = reading.optional_mapping(data, name)
-    return None if part is None else {field: part.get(field) for field in fields}
+    return None if part is None else {field: _plain(part, field) for field in fields}
+
+
+def _plain(data: Mapping[str, Any], name: str) -> str | int | None:
+    """The text or whole number under a name that is kept as it stands."""
+    value = data.get(name)
+    if value is not None and not isinstance(value, str | int):
+        raise Unreadable(f"{name} is neither a text nor a whole number")
+    return value
 
 
 def _custom_code(data: Mapping[str, Any]) -> str:
-    """An account code that the checkout's custom data names, if it could be one."""
+    """An account code that the checkout's custom data names, if it could be one and is nobody's e-mail address."""
     custom = data.get("custom_data")
     code = custom.get(CODE_IN_CUSTOM_DATA) if isinstance(custom, dict) else None
     usable = isinstance(code, str) and 0 < len(code) <= 80 and code == code.strip() and code.isprintable()
-    return str(code) if usable else ""
+    return str(code) if usable and "@" not in str(code) else ""
 
 
 def _short(text: str, what: str) -> str:

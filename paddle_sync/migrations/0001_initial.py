@@ -249,7 +249,10 @@ class Migration(migrations.Migration):
                 ("m3ter_product_id", models.CharField(blank=True, default="", max_length=64)),
                 ("starts_at", models.DateTimeField()),
                 ("ends_at", models.DateTimeField(blank=True, null=True)),
-                ("quantity", models.PositiveIntegerField(default=1, help_text="Of all items on this plan together.")),
+                (
+                    "quantity",
+                    models.PositiveBigIntegerField(default=1, help_text="Of all items on this plan together."),
+                ),
                 ("paddle_price_ids", models.JSONField(blank=True, default=list)),
                 (
                     "link",

@@ -52,6 +52,14 @@ def test_a_notice_is_stored_with_the_bill_it_names(client: Client) -> None:
     assert json.loads(WebhookPayload.objects.get().body) == notice()
 
 
+@pytest.mark.parametrize("spelt", ["2026-03-02T08:30Z", "2026-03-02T08:30:00+0000", "20260302T093000+01:00"])
+def test_a_notice_s_time_may_be_spelt_in_any_way_of_iso_8601(client: Client, spelt: str) -> None:
+    response = post(client, notice(eventTime=spelt))
+
+    assert response.status_code == 200
+    assert WebhookEvent.objects.get().occurred_at.isoformat() == "2026-03-02T08:30:00+00:00"
+
+
 def test_any_of_several_tokens_is_believed(client: Client) -> None:
     assert post(client, notice(), token="o" * 32).status_code == 200
 
@@ -116,6 +124,7 @@ def test_a_notice_without_an_id_is_told_apart_by_its_body(client: Client) -> Non
         (notice(eventTime="2026-03-02T08:30:01"), "eventTime"),
         (notice(eventTime="2026-13-02T08:30:01Z"), "eventTime"),
         (notice(eventTime=5), "eventTime"),
+        (notice(eventTime="9999-12-31T23:59:59-05:00"), "eventTime"),
         (notice(m3terEvent="text"), "m3terEvent"),
         (notice(m3terEvent={"eventData": []}), "m3terEvent.eventData"),
         (notice(m3terEvent={"eventData": {"newDto": 5}}), "m3terEvent.eventData.newDto"),

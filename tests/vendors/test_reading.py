@@ -161,6 +161,23 @@ def test_negative_amounts_are_read() -> None:
     assert reading.minor_units({"total": "-105"}, "total") == -105
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T23:59:59-05:00",
+        "9999-01-01T00:00:00Z",
+        "1899-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+05:00",
+        "2026-03-01T09:00:00",
+        "2026-03-01",
+        "soon",
+    ],
+)
+def test_only_a_moment_that_every_time_zone_can_say_is_a_moment(text: str) -> None:
+    with pytest.raises(Unreadable, match=r"starts_at (is not a moment|names no time zone|is too far from now)"):
+        reading.moment({"starts_at": text}, "starts_at")
+
+
 @pytest.mark.parametrize("value", ["1", 1.5, None, True, [], Decimal("1e40"), 10**40])
 def test_only_a_number_of_some_proportion_is_a_number(value: Any) -> None:
     with pytest.raises(Unreadable):
