@@ -14,7 +14,7 @@ from integration_project import clock, finding, installation, work
 from integration_project.errors import IntegrationError, Temporary
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
-from integration_project.vendors.paddle.entities import FoundCharge
+from integration_project.vendors.paddle.entities import CANCELED, FoundCharge
 from paddle_sync.models import AccountLink
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ DAY = timedelta(days=1)
 UNCONFIRMED = "charge unconfirmed"
 LOST = "charge lost"
 COLLECTED = "lost and collected"
+NOT_LOOKED = "charge not looked for"
+UNKNOWN_FOR_LONG = timedelta(hours=1)
+"""So long after the request the look-ups should be over; where they could not be made, somebody must know."""
 CANCELLED_WORDS = "Its subscription was cancelled before Paddle collected it; Paddle forgives what was pending."
 
 
@@ -99,35 +102,47 @@ def is_first_after_restore(push: Push) -> bool:
 
 def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) -> bool:
     """Note what a look-up found and where; twice the same push is an alarm, since it was charged twice."""
-    recorded = ledger.record_pushed(
-        push.pk,
-        amount=found.amount,
-        detail=f"Found by looking. {_where(found)}",
-        owner=owner,
-        transaction_id=found.transaction_id or "",
-    )
-    if recorded:
-        Push.objects.filter(pk=push.pk).update(paddle_subscription_id=push.paddle_subscription_id)
-    finding.settle(UNCONFIRMED, push.push_id, reason="It was found in Paddle.")
-    if found.times > 1:
-        report_double(push, f"{found.times} times")
-    if recorded and found.transaction_id is None and _is_cancelled(push.paddle_subscription_id):
-        lose(push, CANCELLED_WORDS)
+    with transaction.atomic():
+        recorded = record_made(
+            push,
+            amount=found.amount,
+            detail=f"Found by looking. {_where(found)}",
+            owner=owner,
+            transaction_id=found.transaction_id or "",
+        )
+        if recorded:
+            Push.objects.filter(pk=push.pk).update(paddle_subscription_id=push.paddle_subscription_id)
+        if found.times > 1:
+            report_double(push, f"{found.times} times")
+    return recorded
+
+
+def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | None, transaction_id: str = "") -> bool:
+    """Note that Paddle has a push, and whatever follows from that: all of it, or nothing. False: it was known."""
+    with transaction.atomic():
+        recorded = ledger.record_pushed(
+            push.pk, amount=amount, detail=detail, owner=owner, transaction_id=transaction_id
+        )
+        for kind in (UNCONFIRMED, NOT_LOOKED):
+            finding.settle(kind, push.push_id, reason=detail)
+        if recorded and not transaction_id and _is_cancelled(push.paddle_subscription_id):
+            lose(push, CANCELLED_WORDS)
     return recorded
 
 
 def lose(push: Push, words: str) -> None:
     """What Paddle accepted will not be collected: it is owed again, and Finance must choose how."""
-    if not ledger.record_lost(push.pk, detail=words):
-        return
-    finding.report(
-        LOST,
-        push.push_id,
-        detail=f"Paddle accepted {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} and will "
-        f"not collect it. {words}",
-        next_step="On the bill's page, resend it, or skip it once it is settled in another way.",
-        severity=Finding.Severity.ALARM,
-    )
+    with transaction.atomic():
+        if not ledger.record_lost(push.pk, detail=words):
+            return
+        finding.report(
+            LOST,
+            push.push_id,
+            detail=f"Paddle accepted {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} and "
+            f"will not collect it. {words}",
+            next_step="On the bill's page, resend it, or skip it once it is settled in another way.",
+            severity=Finding.Severity.ALARM,
+        )
     logger.warning("push %s is lost: %s", push.push_id, words)
 
 
@@ -143,8 +158,20 @@ def report_collected(push: Push, transaction_id: str) -> None:
     )
 
 
+def note_cancellation(subscription_id: str) -> None:
+    """Note that a subscription is cancelled, which it stays for good, before what it still owed is gone through."""
+    with transaction.atomic():
+        link = AccountLink.objects.select_for_update().filter(paddle_subscription_id=subscription_id).first()
+        if link is not None and link.paddle_status != CANCELED:
+            link.paddle_status, link.updated_at = CANCELED, clock.now()
+            link.save(update_fields=["paddle_status", "updated_at"])
+
+
 def _is_cancelled(subscription_id: str) -> bool:
-    return AccountLink.objects.filter(paddle_subscription_id=subscription_id, paddle_status="canceled").exists()
+    """Whether a subscription is known to be cancelled; locked, so that a charge recorded now is seen by whoever notes
+    its cancellation afterwards."""
+    link = AccountLink.objects.select_for_update().filter(paddle_subscription_id=subscription_id).first()
+    return link is not None and link.paddle_status == CANCELED
 
 
 def report_double(push: Push, how_often: str) -> None:
@@ -176,15 +203,15 @@ def confirm_bill(bill: PushedBill, vendors: Vendors) -> None:
     except work.LeaseLost:
         logger.warning("%s: another worker owns it by now; nothing more is written.", bill)
     except IntegrationError as error:
-        _not_looked(bill, journal, error)
+        _not_looked(bill, push, journal, error)
     except Exception:
         logger.exception("%s: unforeseen, while looking", bill)
-        journal.after("look", "internal error", "The log has the details.")
-        work.settle(bill, due_at=clock.now() + LOOK_AGAIN, last_error="Internal error while looking.")
+        _not_looked(bill, push, journal, IntegrationError("Internal error while looking: the log has the details."))
 
 
 def _absent(bill: PushedBill, push: Push) -> None:
     """A complete look-up found nothing: look again later, or leave it to a person after the whole schedule."""
+    finding.settle(NOT_LOOKED, push.push_id, reason="A look-up was completed.")
     looks = bill.looks + 1
     due_at = next_look(push.sent_at or push.created_at, looks)
     if due_at is not None:
@@ -195,7 +222,9 @@ def _absent(bill: PushedBill, push: Push) -> None:
         _resend(bill, push, looks)
         return
     words = f"No trace in Paddle after all {looks} look-ups. A person must say whether it was charged."
-    if work.settle(bill, due_at=None, looks=looks, reason_detail=words, last_error=""):
+    with transaction.atomic():
+        if not work.settle(bill, due_at=None, looks=looks, reason_detail=words, last_error=""):
+            return
         finding.report(
             UNCONFIRMED,
             push.push_id,
@@ -224,10 +253,23 @@ def _resend(bill: PushedBill, push: Push, looks: int) -> None:
         logger.warning("%s: another worker owns it by now; nothing more is written.", bill)
 
 
-def _not_looked(bill: PushedBill, journal: Journal, error: IntegrationError) -> None:
-    """The look-up was refused or broke off: it counts for nothing."""
+def _not_looked(bill: PushedBill, push: Push, journal: Journal, error: IntegrationError) -> None:
+    """The look-up was refused or broke off: it counts for nothing. That it goes on like that does not stay unsaid."""
     wait = LOOK_AGAIN
     if isinstance(error, Temporary) and error.retry_after:
         wait = timedelta(seconds=error.retry_after)
-    journal.after("look", "not complete", str(error))
-    work.settle(bill, due_at=clock.now() + wait, last_error=str(error))
+    with transaction.atomic():
+        journal.after("look", "not complete", str(error))
+        if not work.settle(bill, due_at=clock.now() + wait, last_error=str(error)):
+            return
+        sent_at = push.sent_at or push.created_at
+        if clock.now() - sent_at < UNKNOWN_FOR_LONG:
+            return
+        finding.report(
+            NOT_LOOKED,
+            push.push_id,
+            detail=f"A charge of {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} was sent "
+            f"at {sent_at:%Y-%m-%d %H:%M} UTC and not answered, and Paddle could not be searched for it: {error}",
+            next_step="Correct what keeps Paddle from being searched; the look-ups go on by themselves.",
+            severity=Finding.Severity.ALARM,
+        )

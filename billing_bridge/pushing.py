@@ -7,7 +7,8 @@
     charge       the one request
     outcome      pushed, refused, not sent, or unconfirmed; an unconfirmed one is settled by looking only
 
-Everything written after the claim is fenced by the bill's lease. A worker that loses it writes nothing more.
+Everything written after the claim is fenced by the bill's lease. A worker that loses it writes nothing more, except
+that Paddle has accepted its charge: that is true whoever owns the bill by now.
 """
 
 import logging
@@ -304,9 +305,18 @@ def _charge(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal
     except IntegrationError:
         push.sent_at = intent.sent_before  # refused, or never left: Paddle has nothing of this attempt
         raise
+    _accepted(bill, push, journal)
+
+
+def _accepted(bill: PushedBill, push: Push, journal: Journal) -> None:
+    """Paddle has it, whoever owns the bill by now. Accepted at two attempts, the customer is charged twice."""
     with transaction.atomic():
+        ledger.locked(bill.pk)
         journal.after("charge", "accepted")
-        ledger.record_pushed(push.pk, amount=push.amount, detail="Paddle accepted it.", owner=bill)
+        looking.record_made(push, amount=push.amount, detail="Paddle accepted it.", owner=None)
+        accepted = push.history.filter(step="charge", outcome="accepted")
+        if accepted.exclude(attempt=push.attempt).exists():
+            looking.report_double(push, f"at {accepted.count()} attempts")
     logger.info("%s: push %s accepted by Paddle", bill, push.push_id)
 
 
@@ -404,11 +414,12 @@ def _internal(bill: PushedBill, journal: Journal) -> None:
         push.refresh_from_db()
         _unconfirmed(bill, journal, words)
         return
-    _close(bill, journal, Verdict(State.FAILED, "", words), error=words)
-    finding.report(
-        "internal error",
-        bill.m3ter_bill_id,
-        detail=f"Charging {bill} met a fault of this application. Nothing was charged.",
-        next_step="Report the traceback in the log; then resend the bill.",
-        severity=Finding.Severity.PROBLEM,
-    )
+    with transaction.atomic():
+        _close(bill, journal, Verdict(State.FAILED, "", words), error=words)
+        finding.report(
+            "internal error",
+            bill.m3ter_bill_id,
+            detail=f"Charging {bill} met a fault of this application. Nothing was charged.",
+            next_step="Report the traceback in the log; then resend the bill.",
+            severity=Finding.Severity.PROBLEM,
+        )

@@ -170,21 +170,21 @@ def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:
         push.save(update_fields=("state", "detail"))
         _become(bill, Verdict(State.READY, "", f"Sent again, because {by} found that it was not made: {reason}"))
         ledger.resume(push.paddle_subscription_id)
-        finding.settle(looking.UNCONFIRMED, push.push_id, reason=f"{by}: it was not made.")
+        for kind in (looking.UNCONFIRMED, looking.NOT_LOOKED):
+            finding.settle(kind, push.push_id, reason=f"{by}: it was not made.")
 
 
 def charge_was_made(bill_id: int, *, by: str, reason: str, paddle_transaction_id: str = "") -> None:
     """A person has found the charge in Paddle: it is recorded as pushed."""
     with _deciding(bill_id, "was made", by=by, reason=reason, only_from=frozenset({State.UNCONFIRMED})) as bill:
         push = _unconfirmed_push(bill)
-        ledger.record_pushed(
-            push.pk,
+        looking.record_made(
+            push,
             amount=push.amount,
             detail=f"Made, says {by}: {reason}",
             owner=None,
             transaction_id=paddle_transaction_id,
         )
-        finding.settle(looking.UNCONFIRMED, push.push_id, reason=f"{by}: it was made.")
 
 
 def _unconfirmed_push(bill: PushedBill) -> Push:

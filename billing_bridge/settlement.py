@@ -49,8 +49,9 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> bool:
     """A subscription changed: bills that waited for it go on, and what a cancelled one still owed is lost."""
     subscription_id = event.paddle_subscription_id
     resumed = ledger.resume(subscription_id, *ON_THE_SUBSCRIPTION)
-    if event.payload.entity().get("status") != "canceled":
+    if event.payload.entity().get("status") != CANCELED:
         return bool(resumed)
+    looking.note_cancellation(subscription_id)
     unpaid = Push.objects.filter(paddle_subscription_id=subscription_id, state=Push.State.PUSHED).exclude(
         payment__in=(Payment.PAID, Payment.REFUNDED, Payment.CREDITED)
     )
@@ -74,14 +75,13 @@ def _settle(push_id: str, happened: Transaction, at: datetime) -> str:
     if push is None:
         return _unknown(push_id, happened)
     if push.state not in {Push.State.PUSHED, Push.State.LOST} and happened.status != CANCELED:
-        ledger.record_pushed(
-            push.pk,
+        looking.record_made(
+            push,
             amount=happened.amount_of(push_id),
             detail=f"Paddle billed it in transaction {happened.id}.",
             owner=None,
             transaction_id=happened.id,
         )
-        finding.settle(looking.UNCONFIRMED, push_id, reason=f"It is in transaction {happened.id}.")
         push.refresh_from_db()
     _report_double(push, happened)
     _apply_payment(push.pk, happened, at)
