@@ -78,7 +78,16 @@ def waiting(reason: str, detail: str, until: datetime | None) -> Verdict:
 
 def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict:
     """Judge a bill by what is known here; the first reason counts, READY when there is none."""
-    for question in (_not_live, _collected, _locked_elsewhere, _no_subscription, _currency, _amounts, _period_open, _review):
+    for question in (
+        _not_live,
+        _collected,
+        _locked_elsewhere,
+        _no_subscription,
+        _currency,
+        _amounts,
+        _period_open,
+        _review,
+    ):
         verdict = question(bill, revision, given)
         if verdict is not None:
             return verdict

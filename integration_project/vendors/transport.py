@@ -54,12 +54,19 @@ def send(
     body: bytes | None,
     deadline: float,
     max_bytes: int,
+    begun: float | None = None,
 ) -> Received:
     """Send one request and read its answer; raises NotSent or Unanswered with words that name no address or value.
 
+    `begun` is when the caller made sure that it may send, by the monotonic clock: a process that stood still for the
+    whole deadline since then may have lost its claim to another one, and sends nothing.
+
     The adapter is called directly: a session reads a redirect's whole body even where it is told not to follow it.
     """
-    ends_at = time.monotonic() + deadline
+    now = time.monotonic()
+    ends_at = now + deadline
+    if begun is not None and now - begun > deadline:
+        raise NotSent(f"the process stood still for more than {deadline:g} seconds before it could be sent")
     failure: NotSent | Unanswered
     try:
         request = session.prepare_request(

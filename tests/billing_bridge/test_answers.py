@@ -1,4 +1,4 @@
-"""An answer of Paddle's counts whenever it comes: after the lease was lost, and after the subscription was cancelled."""
+"""An answer of Paddle's counts whenever it comes: the lease was lost, or the subscription cancelled meanwhile."""
 
 import datetime as dt
 from collections.abc import Callable
