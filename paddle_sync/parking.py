@@ -59,6 +59,12 @@ def resume(parked: QuerySet[WebhookEvent], *, by: str, reason: str) -> int:
     return resumed
 
 
+def resume_subscription(subscription_id: str, *, by: str, reason: str) -> int:
+    """Run a subscription's parked events again: what they waited for together is solved."""
+    parked = WebhookEvent.objects.filter(paddle_subscription_id=subscription_id, event_type__startswith="subscription.")
+    return resume(parked, by=by, reason=reason)
+
+
 def resume_overtaken() -> int:
     """Run again what was parked while the mapping it waits for was just being saved; say how many events that were."""
     recent = PlanMapping.objects.filter(updated_at__gte=clock.now() - LOOK_BACK)

@@ -1,13 +1,18 @@
 """Every event of a subscription, whatever its type and order: m3ter becomes what its whole story says."""
 
+from django.db import transaction
+
 from integration_project import installation
 from integration_project.errors import Ignored, NeedsConfiguration
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
-from paddle_sync import accounts, attaching, links, plans, resolving, telling
+from paddle_sync import accounts, attaching, links, parking, plans, resolving, telling
 from paddle_sync.models import AccountLink, WebhookEvent
 from paddle_sync.plans import Terms, WantedPlan
 from paddle_sync.story import Snapshot, SubscriptionStory
+
+BY = "another event"
+"""Who lets a subscription's parked events go on, where an event of it could."""
 
 
 def changed(event: WebhookEvent, vendors: Vendors) -> None:
@@ -84,10 +89,12 @@ def _attach(
     """Attach the plans, map the account, and write down what there is now."""
     subscription_id = founding.subscription.id
     attached = attaching.attach(account, missing, subscription_id, vendors.m3ter)
-    if link is None:
-        mapping_id = attaching.map_account(account, subscription_id, vendors.m3ter)
-        link = links.record(account, founding, mapping_id)
-    links.record_plans(link, attached)
+    mapping_id = "" if link else attaching.map_account(account, subscription_id, vendors.m3ter)
+    with transaction.atomic():
+        if link is None:
+            link = links.record(account, founding, mapping_id)
+        links.record_plans(link, attached)
+        parking.resume_subscription(subscription_id, by=BY, reason=f'its account "{account.code}" was linked')
     return link
 
 
@@ -100,6 +107,8 @@ def _made(account: accounts.Ensured, plans_attached: tuple[WantedPlan, ...]) -> 
 def _why_nothing(story: SubscriptionStory, *, metered: bool) -> str:
     if story.founding is None:
         return "Nothing changed: this subscription has no account yet, and how it began is still unknown."
+    if not story.founding.items:
+        return "This subscription began without any item, so m3ter needs nothing."
     if not metered:
         return "Every item of this subscription is marked as not metered, so m3ter needs nothing."
     return "Nothing changed: account, plans and findings already are what the subscription calls for."

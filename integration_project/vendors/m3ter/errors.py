@@ -21,6 +21,10 @@ CONFLICT_PHRASES = re.compile(
 )
 FIREWALL = "blocked by a firewall"
 """The code we give m3ter's non-JSON 403: text of this one row looked like SQL or markup, or its body was too large."""
+FIREWALL_SAID = (
+    "a firewall in front of m3ter refused what this row would send, most likely a name or an address in it that looks"
+    " like code. Change that text in Paddle, or ask m3ter to let it pass; then run this again"
+)
 
 
 def judge(answer: Answer) -> Ruling:
@@ -28,7 +32,7 @@ def judge(answer: Answer) -> Ruling:
     message = answer.json.get("message") if isinstance(answer.json, dict) else None
     said = message if isinstance(message, str) and message else answer.in_words
     if answer.status == 403 and answer.json is None:
-        return Ruling(Policy.CONFIGURATION, FIREWALL, "a firewall in front of m3ter refused what this row would send")
+        return Ruling(Policy.CONFIGURATION, FIREWALL, FIREWALL_SAID)
     if answer.status >= 500 or answer.status < 400:
         return Ruling(Policy.LOOK_FIRST, "", said)
     if answer.status in {400, 422} and CONFLICT_PHRASES.search(said):
