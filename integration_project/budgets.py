@@ -22,6 +22,8 @@ USABLE = 0.97
 """Part of a vendor's limit that we use; the rest is for clocks and counting that differ from ours."""
 PATIENCE = 3.0
 """Seconds that a caller waits for a token; the row's lease is renewed before each call and must outlive it."""
+SET_BACK = 1.0
+"""Seconds by which a bucket must be ahead of the clock before the clock is taken to have been set back."""
 SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
 
@@ -73,6 +75,7 @@ def take(vendor: str, purpose: str, *, patience: float = PATIENCE, sleep: Callab
     while not _take_once(vendor, purpose, shares):
         if _make_buckets(vendor, shares):
             continue
+        _follow_clock(vendor)
         pause = _until_next(vendor, purpose, shares)
         left = end - time.monotonic()
         if left <= 0:
@@ -96,12 +99,19 @@ def _update(vendor: str, purpose: str, share: Share, *, at_least: float) -> bool
     gone_by = Greatest(Value(0.0), now - F("refilled_at"), output_field=FloatField())
     refilled = Least(Value(share.capacity), F("tokens") + gone_by * Value(share.rate), output_field=FloatField())
     bucket = CallBudget.objects.filter(vendor=vendor, purpose=purpose).alias(refilled=refilled)
-    # refilled_at never goes back, whoever's clock is late.
+    # refilled_at does not go back here, whoever's clock is a little late.
     until = Greatest(F("refilled_at"), now, output_field=FloatField())
     taken = bucket.filter(refilled__gte=at_least).update(
         tokens=refilled - Value(1.0), refilled_at=until, rate=share.rate, capacity=share.capacity
     )
     return bool(taken)
+
+
+def _follow_clock(vendor: str) -> None:
+    """Count from now on where the clock was set back: else nothing would be refilled until it is as late as before."""
+    now = _now()
+    buckets = CallBudget.objects.filter(vendor=vendor).alias(ahead=F("refilled_at") - now)
+    buckets.filter(ahead__gt=SET_BACK).update(refilled_at=now)
 
 
 def _now() -> Func | Value:

@@ -120,3 +120,29 @@ def test_the_limit_holds_for_callers_side_by_side(settings: Settings) -> None:
     allowed = 45.5 * (max(taken) - began) + 3
     assert len(taken) <= allowed + 1
     assert len(taken) >= 15
+
+
+def test_a_clock_that_was_set_back_stops_no_call_for_longer_than_a_bucket_takes_to_refill(settings: Settings) -> None:
+    settings.PADDLE_CALLS_PER_MINUTE = 240
+    take_until_spent("paddle", "push")
+    an_hour_ahead = time.time() + 3600
+    CallBudget.objects.update(tokens=0.25, refilled_at=an_hour_ahead)
+
+    with pytest.raises(BudgetSpent):
+        budgets.take("paddle", "push", patience=0)
+
+    buckets = CallBudget.objects.values_list("tokens", "refilled_at")
+    assert [tokens for tokens, _ in buckets] == [0.25] * 3
+    assert all(abs(refilled_at - time.time()) < 60 for _, refilled_at in buckets)
+
+
+def test_a_clock_that_differs_by_less_than_a_second_gives_no_token_twice() -> None:
+    budgets.take("paddle", "push")
+    a_little_ahead = time.time() + 0.8
+    CallBudget.objects.update(tokens=0.0, refilled_at=a_little_ahead)
+
+    with pytest.raises(BudgetSpent):
+        budgets.take("paddle", "push", patience=0)
+
+    later = CallBudget.objects.values_list("refilled_at", flat=True)
+    assert list(later) == pytest.approx([a_little_ahead] * 3, abs=1e-3)
