@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from integration_project.models import Heartbeat
 from paddle_sync.models import WebhookEvent
@@ -137,6 +138,23 @@ def test_when_the_main_process_is_killed_its_children_die_and_the_next_worker_go
 
     assert settled(tmp_path) == ["evt_1"]
     assert WebhookEvent.objects.get().attempts == 2
+
+
+@pytest.mark.postgres
+def test_when_the_database_drops_every_connection_work_goes_on_within_a_minute(tmp_path: Path) -> None:
+    with a_worker(tmp_path) as main:
+        make_row(1, event_type="slow 1")
+        wait_until(lambda: who(tmp_path, "began evt_1"), what="the beginning of the event")
+
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        make_row(2)
+
+        wait_until(all_processed, within=60, what="both events")
+        assert main.poll() is None
 
 
 def test_a_stuck_sentinel_ends_the_worker_with_an_error(tmp_path: Path) -> None:

@@ -226,7 +226,8 @@ def test_serve_starts_again_what_ends_masks_tokens_and_stops_in_order(tmp_path: 
         check_out(product, 1)
         wait_until(lambda: AccountLink.objects.exists(), what="the account")
         everything = product.processes()
-        main.send_signal(signal.SIGTERM)
+        for pid in everything:  # as systemd does: every process of the service at once
+            kill(pid, signal.SIGTERM)
 
         assert main.wait(60) == 0
         assert alive(everything) == []
