@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from integration_project.errors import Conflict, PlanConflict
+from integration_project.errors import Conflict, NeedsConfiguration, NotFound, PlanConflict, VendorRejected
 from integration_project.vendors.m3ter.client import M3terClient, not_listed_yet
 from integration_project.vendors.m3ter.entities import AccountPlan, NewAccountPlan
+from paddle_sync import resolving
 from paddle_sync.accounts import ENTITY, TABLE, Ensured
 from paddle_sync.models import AccountLink, AccountPlanLink
 from paddle_sync.plans import WantedPlan
@@ -70,11 +71,14 @@ def _make(account: Ensured, plan: WantedPlan, subscription_id: str, m3ter: M3ter
     )
     try:
         return m3ter.create_account_plan(wanted)
-    except Conflict as refusal:
-        standing = _standing_for(plan, subscription_id, m3ter.list_account_plans(account.id))
-        if standing is None:
+    except VendorRejected as refusal:
+        existing = () if isinstance(refusal, NotFound) else m3ter.list_account_plans(account.id)
+        standing = _standing_for(plan, subscription_id, existing)
+        if standing is not None:
+            return standing
+        if isinstance(refusal, Conflict):
             raise not_listed_yet(refusal) from None
-        return standing
+        raise _refused(account, plan, refusal) from None
 
 
 def _standing_for(plan: WantedPlan, subscription_id: str, existing: Sequence[AccountPlan]) -> AccountPlan | None:
@@ -85,18 +89,35 @@ def _standing_for(plan: WantedPlan, subscription_id: str, existing: Sequence[Acc
         return by_code
     running = [candidate for candidate in existing if _runs_at(candidate, plan.starts_at)]
     same = [c for c in running if plan.target in {c.plan_id, c.plan_group_id}]
-    other = [c for c in running if plan.product_id and c.product_id == plan.product_id]
-    if other and not same:
+    other = next((c for c in running if set(plan.products) & set(_products_of(c))), None)
+    if other is not None and not same:
         raise PlanConflict(
             PLAN_CONFLICT,
-            plan.product_id,
-            f"The m3ter account already has another plan of the product {plan.product_id} ({other[0].plan_id}) at"
-            f" {plan.starts_at:%d %B %Y}. No plan was attached. End that plan in m3ter, or map the price to it; then"
-            " replay this event.",
+            plan.product_id or plan.target,
+            f"The m3ter account already has {other.plan_id or other.plan_group_id} at {plan.starts_at:%d %B %Y}, which"
+            f" is for a product of {plan.target} too, and m3ter allows one plan of a product at a time. Nothing was"
+            " attached. End the one in m3ter, or map the price to it; then replay this event.",
         )
     return same[0] if same else None
+
+
+def _products_of(plan: AccountPlan) -> tuple[str, ...]:
+    """The products that an account plan is for, as far as they are known."""
+    if plan.plan_group_id:
+        return resolving.products_of_group(plan.plan_group_id)
+    return (plan.product_id,) if plan.product_id else ()
 
 
 def _runs_at(plan: AccountPlan, moment: datetime) -> bool:
     """Say whether a plan runs at that moment, or begins later: either way it stands in the way of another."""
     return plan.end_date is None or plan.end_date > moment
+
+
+def _refused(account: Ensured, plan: WantedPlan, refusal: VendorRejected) -> NeedsConfiguration:
+    """A plan that m3ter does not take is a mapping that a person must correct."""
+    return NeedsConfiguration(
+        resolving.PLAN_REFUSED,
+        plan.target,
+        f"{refusal}. The price {' and '.join(plan.price_ids)} is mapped to {plan.target}, which m3ter did not put on"
+        f' the account "{account.code}". Map the price to another plan; {resolving.NEXT_STEP}',
+    )

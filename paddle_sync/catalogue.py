@@ -12,7 +12,9 @@ from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import PlanTemplate
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle.entities import Price
-from paddle_sync.models import CatalogueEntry
+from paddle_sync import parking
+from paddle_sync.models import CatalogueEntry, WebhookEvent
+from paddle_sync.resolving import PLAN_GROUP
 
 Kind = CatalogueEntry.Kind
 PADDLE_KINDS = (Kind.PADDLE_PRODUCT, Kind.PADDLE_PRICE)
@@ -39,7 +41,17 @@ def refresh(vendors: Vendors) -> Refreshed:
     paddle = _of_paddle(vendors.paddle)
     m3ter = _of_m3ter(vendors.m3ter)
     gone = _store(paddle, PADDLE_KINDS) + _store(m3ter, M3TER_KINDS)
+    _resume_groups(m3ter)
     return Refreshed(len(paddle), len(m3ter), gone)
+
+
+def _resume_groups(entries: Iterable[CatalogueEntry]) -> None:
+    """Let events go on that waited until it is known for which products a plan group has plans."""
+    known = {e.vendor_id for e in entries if e.kind == Kind.M3TER_PLAN_GROUP and e.data.get("product_ids")}
+    waiting = WebhookEvent.objects.filter(
+        state=WebhookEvent.State.PARKED, waiting_for_kind=PLAN_GROUP, waiting_for_key__in=known
+    )
+    parking.resume(waiting, by=parking.SCHEDULE, reason="the catalogue was read")
 
 
 def _of_paddle(paddle: PaddleClient) -> list[CatalogueEntry]:

@@ -8,7 +8,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from integration_project import clock, work
 from paddle_sync.models import EventAttempt, EventDecision, PlanMapping, SubscriptionSnapshot, WebhookEvent
 from paddle_sync.queues import EVENTS
-from paddle_sync.resolving import PLAN_CONFLICT, PRICE, PRODUCT
+from paddle_sync.resolving import ABOUT_PLANS, PRICE, PRODUCT
 
 State = WebhookEvent.State
 SCHEDULE = "schedule"
@@ -36,10 +36,10 @@ def waiting_for(kind: str, key: str) -> QuerySet[WebhookEvent]:
 
 
 def waiting_for_mapping(mapping: PlanMapping) -> QuerySet[WebhookEvent]:
-    """Parked events that this mapping may let go on: by its price, its product, or as a way out of a plan conflict."""
+    """Parked events that this mapping may let go on: by its price, its product, or because their plans are the matter."""
     price, product = mapping.paddle_price_id, mapping.paddle_product_id
     direct = waiting_for(PRICE, price) if price else waiting_for(PRODUCT, product)
-    conflicts = WebhookEvent.objects.filter(state=State.PARKED, waiting_for_kind=PLAN_CONFLICT)
+    conflicts = WebhookEvent.objects.filter(state=State.PARKED, waiting_for_kind__in=ABOUT_PLANS)
     subscriptions = dict(conflicts.values_list("pk", "paddle_subscription_id"))
     concerned = _subscriptions_with(price, product, set(subscriptions.values()))
     return direct | conflicts.filter(

@@ -44,6 +44,13 @@ class WantedPlan:
     starts_at: datetime
     quantity: int
     price_ids: tuple[str, ...]
+    group_product_ids: tuple[str, ...] = ()
+    """The products that a group's plans are for; empty where the catalogue does not say."""
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Every m3ter product it is for, as far as that is known."""
+        return self.group_product_ids if self.plan_group_id else (self.product_id,)
 
     @property
     def target(self) -> str:

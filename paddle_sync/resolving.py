@@ -6,13 +6,17 @@ from datetime import date
 
 from django.db.models import Q
 
-from integration_project.errors import MappingMissing, PlanConflict
+from integration_project.errors import MappingMissing, NeedsConfiguration, PlanConflict
 from paddle_sync.models import AccountPlanLink, CatalogueEntry, PlanMapping
 from paddle_sync.plans import Difference, Span, WantedPlan
 
 PRICE = "price"
 PRODUCT = "product"
 PLAN_CONFLICT = "plan conflict"
+PLAN_REFUSED = "plan refused"
+PLAN_GROUP = "plan group"
+ABOUT_PLANS = (PLAN_CONFLICT, PLAN_REFUSED, PLAN_GROUP)
+"""What an event may wait for that a mapping of any of its prices can put right."""
 MAPPED_OTHERWISE = "mapped otherwise"
 NEXT_STEP = "this event and all others that wait for it will then run by themselves."
 
@@ -72,6 +76,13 @@ def not_metered(price_ids: Iterable[str], products: dict[str, str], day: date) -
     )
 
 
+def products_of_group(plan_group_id: str) -> tuple[str, ...]:
+    """The products that the plans of a group are for, as m3ter's catalogue last said."""
+    kind = CatalogueEntry.Kind.M3TER_PLAN_GROUP
+    group = CatalogueEntry.objects.filter(kind=kind, vendor_id=plan_group_id).first()
+    return tuple(group.data.get("product_ids", ())) if group else ()
+
+
 def _decide(spans: Sequence[Span]) -> tuple[list[Decided], list[Span]]:
     candidates = _mappings({span.item.price_id for span in spans}, {span.item.product_id for span in spans})
     decided, undecided = [], []
@@ -109,6 +120,7 @@ def _together(entries: Sequence[Decided]) -> WantedPlan:
         starts_at=min(entry.span.starts_at for entry in entries),
         quantity=sum(entry.span.item.quantity for entry in entries),
         price_ids=tuple(sorted(entry.span.item.price_id for entry in entries)),
+        group_product_ids=products_of_group(mapping.m3ter_plan_group_id) if mapping.m3ter_plan_group_id else (),
     )
 
 
@@ -127,21 +139,13 @@ def _place(mapping: PlanMapping) -> str:
     return mapping.m3ter_plan_group_id or _product_of(mapping)
 
 
-def _products_of(wanted: WantedPlan) -> tuple[str, ...]:
-    """Every m3ter product that a wanted plan, or group of plans, covers."""
-    if not wanted.plan_group_id:
-        return (wanted.product_id,)
-    group = CatalogueEntry.objects.filter(
-        kind=CatalogueEntry.Kind.M3TER_PLAN_GROUP, vendor_id=wanted.plan_group_id
-    ).first()
-    return tuple(group.data.get("product_ids", ())) if group else ()
-
-
 def _refuse_two_plans_of_a_product(wanted: dict[str, WantedPlan], groups: dict[str, list[Decided]]) -> None:
     """m3ter allows one plan of a product on an account at a time."""
     first: dict[str, str] = {}
     for target, plan in wanted.items():
-        for product in _products_of(plan):
+        if len(wanted) > 1 and not plan.products:
+            raise _unknown_group(plan)
+        for product in plan.products:
             other = first.setdefault(product, target)
             if other != target:
                 raise _conflict(product, groups[other], groups[target])
@@ -180,6 +184,16 @@ def _conflict(product: str, one: Sequence[Decided], other: Sequence[Decided]) ->
         product,
         f"Two plans of one m3ter product ({product}) are called for: {ways}. m3ter allows one at a time, and"
         f" nothing was created there. Map both prices to one plan, or mark one as not metered; {NEXT_STEP}",
+    )
+
+
+def _unknown_group(plan: WantedPlan) -> NeedsConfiguration:
+    return NeedsConfiguration(
+        PLAN_GROUP,
+        plan.plan_group_id,
+        f"Nobody knows yet for which products the m3ter plan group {plan.plan_group_id} has plans, so it may overlap"
+        " with another plan of this subscription, which m3ter does not allow. Nothing was created there. Refresh the"
+        f" catalogue, or map the price to something else; {NEXT_STEP}",
     )
 
 
