@@ -36,7 +36,7 @@ def waiting_for(kind: str, key: str) -> QuerySet[WebhookEvent]:
 
 
 def waiting_for_mapping(mapping: PlanMapping) -> QuerySet[WebhookEvent]:
-    """Parked events that this mapping may let go on: by its price, its product, or because their plans are the matter."""
+    """Parked events that this mapping may let go on: by its price, its product, or as its plans are the matter."""
     price, product = mapping.paddle_price_id, mapping.paddle_product_id
     direct = waiting_for(PRICE, price) if price else waiting_for(PRODUCT, product)
     conflicts = WebhookEvent.objects.filter(state=State.PARKED, waiting_for_kind__in=ABOUT_PLANS)
