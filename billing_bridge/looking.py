@@ -158,13 +158,15 @@ def report_collected(push: Push, transaction_id: str) -> None:
     )
 
 
-def note_cancellation(subscription_id: str) -> None:
+def note_cancellation(subscription_id: str) -> bool:
     """Note that a subscription is cancelled, which it stays for good, before what it still owed is gone through."""
     with transaction.atomic():
         link = AccountLink.objects.select_for_update().filter(paddle_subscription_id=subscription_id).first()
-        if link is not None and link.paddle_status != CANCELED:
-            link.paddle_status, link.updated_at = CANCELED, clock.now()
-            link.save(update_fields=["paddle_status", "updated_at"])
+        if link is None or link.paddle_status == CANCELED:
+            return False
+        link.paddle_status, link.updated_at = CANCELED, clock.now()
+        link.save(update_fields=["paddle_status", "updated_at"])
+    return True
 
 
 def _is_cancelled(subscription_id: str) -> bool:

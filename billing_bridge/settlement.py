@@ -14,6 +14,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.client import CHARGE_ORIGINS
 from integration_project.vendors.paddle.entities import CANCELED, Transaction
 from integration_project.vendors.reading import Unreadable
+from integration_project.vendors.words import safe
 from paddle_sync.models import WebhookEvent
 
 Payment = PushedBill.Payment
@@ -23,6 +24,10 @@ PAYMENTS = {"completed": Payment.PAID, "paid": Payment.PAID, "past_due": Payment
 """Paddle's word for a transaction -> ours for what was charged with it; any other status says nothing yet."""
 BILLED = frozenset({"billed", "paid", "completed", "past_due"})
 RENEWAL = "subscription_recurring"
+DRAFT = "draft"
+ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
+LONGEST_MARK = 80
+"""No push id of ours is longer; a mark is somebody else's text until the push is found."""
 SAME_MOMENT = timedelta(minutes=1)
 ON_THE_SUBSCRIPTION = (Reason.TRIAL, Reason.PAST_DUE, Reason.PAUSED, Reason.RENEWAL_LOCK)
 """What a bill waits for that a change of its subscription may have brought."""
@@ -51,12 +56,12 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> bool:
     resumed = ledger.resume(subscription_id, *ON_THE_SUBSCRIPTION)
     if event.payload.entity().get("status") != CANCELED:
         return bool(resumed)
-    looking.note_cancellation(subscription_id)
+    noted = looking.note_cancellation(subscription_id)
     unpaid = Push.objects.filter(paddle_subscription_id=subscription_id, state=Push.State.PUSHED).exclude(
         payment__in=(Payment.PAID, Payment.REFUNDED, Payment.CREDITED)
     )
     lost = [_lost_unless_paid(push, vendors, looking.CANCELLED_WORDS) for push in unpaid.order_by("id")]
-    return bool(resumed or lost)
+    return bool(resumed or noted or lost)
 
 
 def _transaction(event: WebhookEvent) -> Transaction:
@@ -71,10 +76,13 @@ def _transaction(event: WebhookEvent) -> Transaction:
 
 def _settle(push_id: str, happened: Transaction, at: datetime) -> str:
     """Apply what a transaction says to one push; a sentence for the event."""
-    push = Push.objects.filter(push_id=push_id).first()
+    push = Push.objects.filter(push_id=push_id).first() if push_id.isprintable() else None
     if push is None:
-        return _unknown(push_id, happened)
-    if push.state not in {Push.State.PUSHED, Push.State.LOST} and happened.status != CANCELED:
+        return _unknown(safe(push_id)[:LONGEST_MARK], happened)
+    misfit = _misfit(push, happened)
+    if misfit:
+        return _does_not_fit(push, happened, misfit)
+    if push.state not in ACCEPTED and happened.status != CANCELED:
         looking.record_made(
             push,
             amount=happened.amount_of(push_id),
@@ -101,6 +109,30 @@ def _unknown(push_id: str, happened: Transaction) -> str:
         severity=Finding.Severity.ALARM,
     )
     return f"Transaction {happened.id} carries push {push_id}, which is unknown here."
+
+
+def _misfit(push: Push, happened: Transaction) -> str:
+    """Say why a transaction cannot be what became of this push; empty when it can."""
+    if happened.subscription_id != push.paddle_subscription_id:
+        belongs = happened.subscription_id or "no subscription"
+        return f"it is of {belongs}, and the push was made on {push.paddle_subscription_id}"
+    if happened.currency_code != push.currency:
+        return f"it is in {happened.currency_code}, and the push in {push.currency}"
+    if happened.status == DRAFT and push.state not in ACCEPTED:
+        return "it is a draft, and Paddle has not accepted the push"
+    return ""
+
+
+def _does_not_fit(push: Push, happened: Transaction, misfit: str) -> str:
+    finding.report(
+        "push does not fit",
+        push.push_id,
+        key=happened.id,
+        detail=f"Transaction {happened.id} carries push {push.push_id}, but {misfit}. Nothing was recorded by it.",
+        next_step="Find out in Paddle who made this transaction, and whether the customer pays twice for the bill.",
+        severity=Finding.Severity.ALARM,
+    )
+    return f"Push {push.push_id} does not fit: {misfit}."
 
 
 def _report_double(push: Push, happened: Transaction) -> None:

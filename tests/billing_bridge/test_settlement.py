@@ -1,5 +1,6 @@
 """Pushed is not paid: Paddle's own transactions say what became of a charge."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -267,3 +268,61 @@ def test_transaction_events_reach_the_bill_through_the_table(world: World, deliv
 
     completed = WebhookEvent.objects.filter(event_type="transaction.completed", subject_id=the_renewal(world)["id"])
     assert [event.state for event in completed] == ["processed"]
+
+
+# --- Marks of ours where they do not belong ---------------------------------------------------------------------------
+
+
+def a_transaction(world: World, push_id: str, **changes: Any) -> dict[str, Any]:
+    """A transaction of this subscription that carries a push."""
+    (checkout,) = [row for row in world.paddle.transactions.values() if row["origin"] == "web"]
+    carried = copy.deepcopy({**checkout, **changes})
+    carried["items"][0]["price"]["custom_data"] = {"push_id": push_id}
+    return carried
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"subscription_id": "sub_other"}, "sub_other"),
+        ({"subscription_id": None}, "no subscription"),
+        ({"currency_code": "JPY"}, "JPY"),
+        ({"status": "draft"}, "draft"),
+    ],
+)
+def test_a_transaction_that_does_not_fit_the_push_is_an_alarm_and_books_nothing(
+    world: World, changes: dict[str, Any], words: str
+) -> None:
+    bill = world.approved()
+    world.paddle.pause(world.subscription_id)
+    jobs.drain_bills()
+    before = fresh(bill)
+
+    event = make_event("transaction.updated", a_transaction(world, push_of(bill).push_id, **changes))
+    settlement.transaction_changed(event, world.vendors)
+
+    assert (fresh(bill).state, fresh(bill).pushed, fresh(bill).payment) == (before.state, 0, Payment.NONE)
+    assert push_of(bill).paddle_transaction_id == ""
+    assert alarms() == ["push does not fit"]
+    assert words in Finding.objects.get(kind="push does not fit").detail
+
+
+@pytest.mark.parametrize("status", ["completed", "canceled"])
+def test_another_subscriptions_transaction_neither_pays_nor_loses_a_push(world: World, status: str) -> None:
+    bill = world.pushed()
+    carried = a_transaction(world, push_of(bill).push_id, subscription_id="sub_other", status=status)
+
+    settlement.transaction_changed(make_event("transaction.updated", carried), world.vendors)
+
+    assert (fresh(bill).state, fresh(bill).payment, fresh(bill).lost) == (State.PUSHED, Payment.NONE, 0)
+    assert alarms() == ["push does not fit"]
+
+
+@pytest.mark.parametrize("push_id", ["x" * 5000, "a" * 119 + "\x00b"])
+def test_a_mark_that_no_push_of_ours_can_have_is_an_alarm_all_the_same(world: World, push_id: str) -> None:
+    event = make_event("transaction.completed", a_transaction(world, push_id))
+
+    settlement.transaction_changed(event, world.vendors)
+
+    assert alarms() == ["unknown push"]
+    assert len(Finding.objects.get(kind="unknown push").subject) <= 120
