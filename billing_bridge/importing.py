@@ -100,6 +100,7 @@ def _day(moment: datetime | None) -> str:
 
 def import_bill(bill_id: str, vendors: Vendors) -> PushedBill | None:
     """Read a bill from m3ter and keep what it says; None when m3ter has no such bill, or has not approved it yet."""
+    installation.require_match(installation.current())
     read_at = clock.now()
     try:
         bill = vendors.m3ter.get_bill(bill_id)
@@ -296,7 +297,16 @@ def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
 
 
 FOUND_OUT_LATER = frozenset(
-    {Reason.BELOW_MINIMUM, Reason.RENEWAL_TOO_FAR, Reason.CANCELLED, Reason.CONFIGURATION, Reason.MODE, Reason.PAUSED}
+    {
+        Reason.BELOW_MINIMUM,
+        Reason.RENEWAL_TOO_FAR,
+        Reason.CANCELLED,
+        Reason.CONFIGURATION,
+        Reason.MODE,
+        Reason.PAUSED,
+        Reason.COLLECTED,
+        Reason.SENT_ELSEWHERE,
+    }
 )
 """Reasons that Paddle gave when it was asked: the bill says the same as then, so only a person can try again."""
 

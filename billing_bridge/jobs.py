@@ -11,10 +11,14 @@ from billing_bridge.finishing import finish_bill
 from billing_bridge.looking import confirm_bill
 from billing_bridge.pushing import push_bill
 from billing_bridge.queues import CONFIRM, FINISH, PUSH
-from integration_project import work
+from integration_project import finding, installation, work
 from integration_project.connections import open_vendors
-from integration_project.errors import IntegrationError
+from integration_project.errors import BudgetSpent, IntegrationError
+from integration_project.models import Finding
 from integration_project.vendors import Vendors
+
+NOT_TO_THE_END = "bills not read to the end"
+TIME_IS_UP = "the time of one run is up; the next run goes on"
 
 logger = logging.getLogger(__name__)
 
@@ -32,27 +36,39 @@ def drain_bills() -> int:
 
 def confirm_bills() -> int:
     """Look for every unconfirmed charge that is due."""
+    if _belongs_elsewhere():
+        return 0
     with open_vendors("look") as vendors:
         return work.drain(CONFIRM, partial(confirm_bill, vendors=vendors))
 
 
 def finish_bills() -> int:
     """Lock and map in m3ter what is pushed."""
+    if _belongs_elsewhere():
+        return 0
     with open_vendors("import") as vendors:
         return work.drain(FINISH, partial(finish_bill, vendors=vendors))
 
 
+def _belongs_elsewhere() -> bool:
+    """Whether the settings name other accounts than this database's: what those say of our rows would be wrong."""
+    elsewhere = bool(installation.mismatches(installation.current()))
+    if elsewhere:
+        safeguards.why_no_push()  # opens the finding
+    return elsewhere
+
+
 def import_new_bills() -> str:
     """Read what m3ter has approved and not locked, and judge again what waited for something else."""
-    return _go_through(polling.import_approved_bills)
+    return _go_through("unfinished bills", polling.import_approved_bills)
 
 
 def sweep_bills() -> str:
     """Go through every bill of the last 400 days, and look for those that m3ter no longer has."""
-    return _go_through(polling.sweep)
+    return _go_through("all bills", polling.sweep)
 
 
-def _go_through(bills: Callable[[Vendors], Iterator[polling.Seen]]) -> str:
+def _go_through(which: str, bills: Callable[[Vendors], Iterator[polling.Seen]]) -> str:
     reconsidered = importing.reconsider()
     outcomes: Counter[str] = Counter()
     end = time.monotonic() + SECONDS
@@ -61,11 +77,27 @@ def _go_through(bills: Callable[[Vendors], Iterator[polling.Seen]]) -> str:
             for seen in bills(vendors):
                 outcomes["not read" if seen.failed else seen.outcome] += 1
                 if time.monotonic() > end:
-                    return f"{_summary(outcomes, reconsidered)}; the next run goes on"
+                    return f"{_summary(outcomes, reconsidered)}; {_not_to_the_end(which, TIME_IS_UP)}"
+    except BudgetSpent as error:
+        return f"{_summary(outcomes, reconsidered)}; {_not_to_the_end(which, str(error))}"
     except IntegrationError as error:
         logger.warning("Bills were not read to the end: %s", error)
-        return f"{_summary(outcomes, reconsidered)}; not read to the end: {error}"
+        words = _not_to_the_end(which, str(error), severity=Finding.Severity.PROBLEM)
+        return f"{_summary(outcomes, reconsidered)}; {words}"
+    finding.settle(NOT_TO_THE_END, which, reason="All were gone through.")
     return _summary(outcomes, reconsidered)
+
+
+def _not_to_the_end(which: str, why: str, *, severity: Finding.Severity = Finding.Severity.NOTICE) -> str:
+    """Open the finding that bills behind the point where it stopped are not seen; closed by the next whole run."""
+    finding.report(
+        NOT_TO_THE_END,
+        which,
+        detail=f"m3ter's bills were not gone through to the end, so news of some may be missing here: {why}",
+        next_step="It is tried again by itself. Where this stays, look at what it names.",
+        severity=severity,
+    )
+    return f"not read to the end: {why}"
 
 
 def check_safeguards() -> str:
@@ -75,6 +107,7 @@ def check_safeguards() -> str:
             return safeguards.check(vendors)
     except IntegrationError as error:
         logger.warning("What charging depends on could not be looked up: %s", error)
+        safeguards.why_no_push()  # opens the finding once it was not looked up for too long
         return f"not looked up: {error}"
 
 

@@ -98,8 +98,9 @@ def _settled_by_push(bill: PushedBill) -> None:
 
 
 def _difference(bill: PushedBill) -> str:
+    in_paddle = money.words(bill.in_paddle, bill.currency)
     return (
-        f"m3ter says {money.words(bill.payable, bill.currency)}, Paddle has {money.words(bill.in_paddle, bill.currency)}: "
+        f"m3ter says {money.words(bill.payable, bill.currency)}, Paddle has {in_paddle}: "
         f"{money.words(bill.outstanding, bill.currency)} is open. A difference is not charged or credited by itself."
     )
 

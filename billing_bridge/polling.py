@@ -10,10 +10,11 @@ from django.db.models import Q
 
 from billing_bridge import importing
 from billing_bridge.models import PushedBill
-from integration_project import clock, finding
-from integration_project.errors import BudgetSpent, IntegrationError, Temporary, VendorClosed
+from integration_project import clock, finding, installation
+from integration_project.errors import BudgetSpent, IntegrationError, Temporary, Unreadable, VendorClosed
+from integration_project.models import Finding
 from integration_project.vendors import Vendors
-from integration_project.vendors.m3ter.entities import Bill
+from integration_project.vendors.m3ter.entities import Bill, UnreadBill
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +23,10 @@ Reason = PushedBill.Reason
 
 SWEEP_DAYS = 400
 UNREAD = "bill not read"
-FAILURES_IN_A_ROW = 3
-"""After so many bills that cannot be read one after the other it is m3ter that is at fault, not a bill."""
+LONGEST_SUBJECT = 120
+WITHOUT_ID = "without id"
+SILENCES_IN_A_ROW = 3
+"""After so many bills in a row that were not answered for it is m3ter that is at fault, not a bill."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,23 @@ class Seen:
     total: str
     outcome: str
     failed: bool = False
+    unanswered: bool = False
+    """m3ter did not answer at all, which may hold for every bill."""
 
 
 def import_approved_bills(vendors: Vendors, *, since: date | None = None, dry_run: bool = False) -> Iterator[Seen]:
     """Go through m3ter's unfinished bills: approved, not locked; whole only those whose version is new."""
-    yield from _go_through(
-        vendors, vendors.m3ter.list_bills(status="APPROVED", locked=False, bill_date_start=since), dry_run
-    )
+    installation.require_match(installation.current())
+    listed = vendors.m3ter.look_through_bills(status="APPROVED", locked=False, bill_date_start=since)
+    yield from _go_through(vendors, listed, dry_run)
 
 
 def sweep(vendors: Vendors, *, since: date | None = None, dry_run: bool = False) -> Iterator[Seen]:
     """Go through all bills of the last 400 days, locked and pending ones too, and look for those that are gone."""
+    installation.require_match(installation.current())
     start = since or clock.now().date() - timedelta(days=SWEEP_DAYS)
     listed = set()
-    for seen in _go_through(vendors, vendors.m3ter.list_bills(bill_date_start=start), dry_run):
+    for seen in _go_through(vendors, vendors.m3ter.look_through_bills(bill_date_start=start), dry_run):
         listed.add(seen.bill_id)
         yield seen
     dated = Q(bill_date__gte=start) | Q(bill_date__isnull=True)
@@ -60,45 +66,80 @@ def sweep(vendors: Vendors, *, since: date | None = None, dry_run: bool = False)
             yield _read_one(Seen(bill_id, "", "", "would be read"), vendors, dry_run)
 
 
-def _go_through(vendors: Vendors, bills: Iterator[Bill], dry_run: bool) -> Iterator[Seen]:
-    failures = 0
+def _go_through(vendors: Vendors, bills: Iterator[Bill | UnreadBill], dry_run: bool) -> Iterator[Seen]:
+    """Read what is news; what could not be read before comes last, so that it keeps nothing else back."""
+    unread = set(Finding.objects.filter(kind=UNREAD, state=Finding.State.OPEN).values_list("subject", flat=True))
+    last = []
+    silences = 0
+    nameless = False
     while batch := list(islice(bills, BATCH)):
-        ids = [bill.id for bill in batch]
-        rows = PushedBill.objects.filter(m3ter_bill_id__in=ids)
-        known = {row[0]: row[1:] for row in rows.values_list("m3ter_bill_id", "m3ter_version", "m3ter_status", "state")}
-        for bill in batch:
+        for seen, is_news in _compare(batch):
+            nameless = nameless or not seen.bill_id
+            if is_news and seen.bill_id in unread:
+                last.append(seen)
+                continue
+            done = _read_one(seen, vendors, dry_run) if is_news else seen
+            silences = silences + 1 if done.unanswered else 0 if is_news else silences
+            yield done
+            _stop_after(silences, done)
+    for seen in last:
+        done = _read_one(seen, vendors, dry_run)
+        silences = silences + 1 if done.unanswered else 0
+        yield done
+        _stop_after(silences, done)
+    if WITHOUT_ID in unread and not nameless and not dry_run:
+        finding.settle(UNREAD, WITHOUT_ID, reason="Every bill has an id.")
+
+
+def _stop_after(silences: int, done: Seen) -> None:
+    if silences >= SILENCES_IN_A_ROW:
+        raise Temporary(f"{silences} bills in a row could not be read. The last: {done.outcome}")
+
+
+def _compare(batch: list[Bill | UnreadBill]) -> Iterator[tuple[Seen, bool]]:
+    """Say of listed bills which must be read whole."""
+    rows = PushedBill.objects.filter(m3ter_bill_id__in=[bill.id for bill in batch])
+    known = {row[0]: row[1:] for row in rows.values_list("m3ter_bill_id", "m3ter_version", "m3ter_status", "state")}
+    for bill in batch:
+        if isinstance(bill, UnreadBill):
+            yield Seen(bill.id, "", "", f"not read: {bill.why}", failed=True), True
+        else:
             seen = Seen(bill.id, bill.account_code or bill.account_id, f"{bill.total} {bill.currency}", "unchanged")
-            if _is_news(bill, known.get(bill.id)):
-                seen = _read_one(seen, vendors, dry_run)
-                failures = failures + 1 if seen.failed else 0
-            yield seen
-            if failures >= FAILURES_IN_A_ROW:
-                raise Temporary(f"{failures} bills in a row could not be read. The last: {seen.outcome}")
+            yield seen, _is_news(bill, known.get(bill.id))
 
 
 def _read_one(seen: Seen, vendors: Vendors, dry_run: bool) -> Seen:
     """Import a bill of a list; one that cannot be read is a finding, and does not keep the others back."""
     if dry_run:
-        return replace(seen, outcome="would be read")
+        return replace(seen, outcome="would be read", failed=False)
+    if not seen.bill_id:
+        return _not_read(seen, seen.outcome.removeprefix("not read: "))
+    unanswered = False
     try:
         known = importing.import_bill(seen.bill_id, vendors)
     except (VendorClosed, BudgetSpent):
         raise
     except IntegrationError as error:
         words = str(error)
+        unanswered = isinstance(error, Temporary) and not isinstance(error, Unreadable)
     except Exception as error:
         logger.exception("Bill %s: unforeseen, while importing", seen.bill_id)
         words = f"a fault of this application ({type(error).__name__}); the log has the details"
     else:
         finding.settle(UNREAD, seen.bill_id, reason="It was read.")
-        return replace(seen, outcome=importing.outcome_of(known))
+        return replace(seen, outcome=importing.outcome_of(known), failed=False)
+    return _not_read(seen, words, unanswered=unanswered)
+
+
+def _not_read(seen: Seen, words: str, *, unanswered: bool = False) -> Seen:
+    which = f"Bill {seen.bill_id or WITHOUT_ID} of {seen.account or 'an unknown account'}"
     finding.report(
         UNREAD,
-        seen.bill_id,
-        detail=f"Bill {seen.bill_id} of {seen.account or 'an unknown account'} could not be imported: {words}",
+        seen.bill_id[:LONGEST_SUBJECT] or WITHOUT_ID,
+        detail=f"{which} could not be imported: {words}",
         next_step="Look at the bill in m3ter. It is tried again every minute.",
     )
-    return replace(seen, outcome=f"not read: {words}", failed=True)
+    return replace(seen, outcome=f"not read: {words}", failed=True, unanswered=unanswered)
 
 
 BATCH = 100

@@ -17,6 +17,8 @@ HISTORY = "list subscription history"
 """The look-up that tells whether a charge was made. Without it an unanswered charge could never be settled."""
 PROVE_AGAIN = timedelta(hours=1)
 TRY_AGAIN = timedelta(seconds=60)
+STALE = timedelta(hours=1)
+"""What was looked up longer ago says nothing about now; the schedule looks every ten minutes, and at every start."""
 
 
 def why_no_push() -> str:
@@ -41,8 +43,11 @@ def _environment(ours: Installation) -> str:
 
 
 def _native_integration(ours: Installation) -> str:
-    if ours.native_integration_checked_at is None:
+    looked_up = ours.native_integration_checked_at
+    if looked_up is None:
         return "Whether m3ter itself sends bills to Paddle has not been looked up yet."
+    if clock.now() - looked_up > STALE:
+        return f"Whether m3ter itself sends bills to Paddle was looked up last on {looked_up:%Y-%m-%d %H:%M} UTC."
     if ours.native_integration:
         return f"m3ter itself sends bills to Paddle ({ours.native_integration}), so customers would be charged twice."
     return ""
@@ -88,6 +93,7 @@ def some_subscription() -> str:
 
 def check(vendors: Vendors) -> str:
     """Look up everything again that charging depends on; a sentence for the log."""
+    installation.require_match(installation.current())
     found = check_native_integration(vendors)
     subscription_id = some_subscription()
     if subscription_id and not history_is_proven(within=PROVE_AGAIN):

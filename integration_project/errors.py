@@ -2,7 +2,8 @@
 
     IntegrationError                                                                 event becomes     bill becomes
     ├── Temporary            try again later; retry_after when the vendor says       received, later   ready, later
-    │   └── BudgetSpent      our own share of the vendor's rate limit is used up     received, later   ready, later
+    │   ├── BudgetSpent      our own share of the vendor's rate limit is used up     received, later   ready, later
+    │   └── Unreadable       an answer came, but not what the contract says          received, later   ready, later
     ├── OutcomeUnknown       sent, and may have happened; look before repeating      received, later   unconfirmed
     ├── Permanent            repeating it unchanged cannot help                      failed            failed
     │   └── VendorRejected   the vendor said no, in its own words
@@ -40,6 +41,10 @@ class Temporary(IntegrationError):
 
 class BudgetSpent(Temporary):
     """Our own share of the vendor's rate limit is used up; nothing was sent."""
+
+
+class Unreadable(Temporary):
+    """The vendor answered, but not as its contract says: it is there, and other calls may well succeed."""
 
 
 class OutcomeUnknown(IntegrationError):

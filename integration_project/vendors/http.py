@@ -264,12 +264,12 @@ class VendorHTTP:
         headers = {**self._headers, "Authorization": self._authorise(fresh=fresh)}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
+        started = time.monotonic()
         for listener in self.listeners.before:
             listener(request.operation)
-        started = time.monotonic()
         answer: Answer | None = None
         try:
-            answer = self._send(request, headers)
+            answer = self._send(request, headers, begun=started)
             outcome = self._judged(request, answer, read)
         except NotSent as error:
             outcome = _Outcome(error=errors.Temporary(self._sentence(request, str(error))))
@@ -278,7 +278,7 @@ class VendorHTTP:
         self._write_down(request, answer, outcome, time.monotonic() - started)
         return outcome
 
-    def _send(self, request: "_Request", headers: Mapping[str, str]) -> Answer:
+    def _send(self, request: "_Request", headers: Mapping[str, str], *, begun: float) -> Answer:
         received = send(
             self._session(),
             request.method,
@@ -288,6 +288,7 @@ class VendorHTTP:
             body=request.body,
             deadline=request.deadline,
             max_bytes=self._max_bytes,
+            begun=begun,
         )
         problem, parsed = received.problem, None
         if problem is None and received.body:
@@ -305,7 +306,10 @@ class VendorHTTP:
         try:
             return _Outcome(value=read(answer.json))
         except Unreadable as error:
-            return _Outcome(error=self._open_outcome(request, f"the answer could not be read: {error}"))
+            what = f"the answer could not be read: {error}"
+            if request.repeatable:
+                return _Outcome(error=errors.Unreadable(self._sentence(request, what)))
+            return _Outcome(error=self._open_outcome(request, what))
 
     def _refusal(self, request: "_Request", answer: Answer) -> "_Outcome":
         """Turn what the vendor's table says of an answer into an error; the only place that does."""
@@ -328,9 +332,7 @@ class VendorHTTP:
                 error = errors.VendorClosed(self.vendor, sentence, operation=request.operation)
             case _:
                 kind = REJECTIONS.get(policy, errors.VendorRejected)
-                error = kind(
-                    self.vendor, request.operation, answer.status, ruling.code, said, policy=policy.value
-                )
+                error = kind(self.vendor, request.operation, answer.status, ruling.code, said, policy=policy.value)
         return _Outcome(error=error, policy=policy)
 
     def _open_outcome(self, request: "_Request", what: str) -> errors.IntegrationError:

@@ -171,6 +171,7 @@ def test_a_skip_between_listing_and_judging_again_stays(world: World) -> None:
 def failed(world: World) -> PushedBill:
     """A bill that Paddle refused for good."""
     bill = world.approved()
+    assert bill.revision is not None
     PushedBill.objects.filter(pk=bill.pk).update(state=State.FAILED, last_error="entity_archived", due_at=None)
     Push.objects.create(
         push_id=f"{bill.m3ter_bill_id}-1",

@@ -1,12 +1,14 @@
 """Nothing is charged before go-live, after the environment changed, or while m3ter bills Paddle by itself."""
 
+import datetime as dt
+
 import pytest
 from pytest_django import Settings
 
 from billing_bridge import jobs, pushing
 from billing_bridge.models import PushedBill, PushPolicy
 from billing_bridge.queues import PUSH
-from integration_project import work
+from integration_project import clock, work
 from integration_project.models import Circuit, Finding, Installation
 from tests.billing_bridge.world import World, fresh
 
@@ -113,3 +115,38 @@ def test_before_go_live_nothing_reaches_paddle_at_all(world: World) -> None:
     world.work()
 
     assert world.paddle.calls == []
+
+
+def test_nothing_is_charged_once_that_was_looked_up_too_long_ago(world: World) -> None:
+    bill = world.approved()
+    Installation.objects.update(native_integration_checked_at=clock.now() - dt.timedelta(minutes=61))
+    world.m3ter.enable_native_paddle()
+    world.m3ter.fault("list integration configs", "error_before", times=None)
+
+    said = jobs.check_safeguards()
+    refused = refusals()
+    jobs.drain_bills()
+
+    assert "not looked up" in said
+    assert "was looked up last on" in refused[0]
+    assert (fresh(bill).state, world.charges_of(bill)) == (State.READY, 0)
+
+
+def test_what_was_looked_up_within_the_hour_still_counts(world: World) -> None:
+    bill = world.approved()
+    Installation.objects.update(native_integration_checked_at=clock.now() - dt.timedelta(minutes=55))
+
+    jobs.drain_bills()
+
+    assert (fresh(bill).state, refusals()) == (State.PUSHED, [])
+
+
+def test_charging_goes_on_as_soon_as_it_is_looked_up_again(world: World) -> None:
+    bill = world.approved()
+    Installation.objects.update(native_integration_checked_at=clock.now() - dt.timedelta(days=3))
+    jobs.drain_bills()
+
+    jobs.check_safeguards()
+    jobs.drain_bills()
+
+    assert (fresh(bill).state, refusals()) == (State.PUSHED, [])

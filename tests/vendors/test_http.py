@@ -230,7 +230,7 @@ def test_a_field_that_cannot_be_read_is_named_without_its_value() -> None:
         return reading.text(value, "email")
 
     with served(one(lambda server: replying(server, answer(b'{"email": ["jane.roe@customer.example"]}')))) as server:
-        error = failure(lambda: look(http(server.url), read=read), errors.Temporary)
+        error = failure(lambda: look(http(server.url), read=read), errors.Unreadable)
 
     assert str(error) == "Paddle, get thing: the answer could not be read: email is not a text"
 
@@ -385,3 +385,11 @@ def test_a_forked_child_makes_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
     assert sessions.get("paddle") is not parents
+
+
+def test_a_process_that_stood_still_after_it_made_sure_of_its_claim_sends_nothing() -> None:
+    with served(one(lambda server: replying(server, answer(b"{}")))) as server:
+        error = failure(lambda: charge(http(server.url), deadline=1e-9), errors.Temporary)
+
+    assert "stood still" in str(error)
+    assert server.requests == []

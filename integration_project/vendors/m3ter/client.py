@@ -31,6 +31,7 @@ from integration_project.vendors.m3ter.entities import (
     PlanTemplate,
     Product,
     ReplacedAccountPlan,
+    UnreadBill,
     given,
     moment,
 )
@@ -237,16 +238,21 @@ class M3terClient:
         account_id: str | None = None,
     ) -> Iterator[Bill]:
         """Read bills without their lines; `bill_date_end` itself is not included."""
-        params = given(
+        params = _bill_params(
             status=status,
-            locked=None if locked is None else str(locked).lower(),
-            billDateStart=bill_date_start.isoformat() if bill_date_start else None,
-            billDateEnd=bill_date_end.isoformat() if bill_date_end else None,
+            locked=locked,
+            billDateStart=bill_date_start,
+            billDateEnd=bill_date_end,
             accountId=account_id,
-            excludeLineItems="true",
-            includeBillTotal="true",
         )
         return self._list("list bills", "/bills", Bill.from_m3ter, params)
+
+    def look_through_bills(
+        self, *, status: str | None = None, locked: bool | None = None, bill_date_start: date | None = None
+    ) -> Iterator[Bill | UnreadBill]:
+        """Read bills without their lines, and name those that cannot be read instead of stopping at them."""
+        params = _bill_params(status=status, locked=locked, billDateStart=bill_date_start)
+        return self._list("list bills", "/bills", Bill.or_unread, params)
 
     def lock_bill(self, bill_id: str) -> Bill:
         """Lock a bill, so that nothing changes it any more; refused while it is PENDING.
@@ -354,6 +360,15 @@ def _page(read: Callable[[Json], T]) -> Callable[[Any], _Page[T]]:
 
 def _entity(read: Callable[[Json], T]) -> Callable[[Any], T]:
     return lambda answer: read(reading.mapping(answer, "the answer"))
+
+
+def _bill_params(**values: str | bool | date | None) -> dict[str, str]:
+    """Write what bills are wanted, as m3ter reads it; always without lines and with the total."""
+    texts = {
+        name: value.isoformat() if isinstance(value, date) else str(value).lower() if isinstance(value, bool) else value
+        for name, value in values.items()
+    }
+    return given(**texts, excludeLineItems="true", includeBillTotal="true")
 
 
 def _accepted(answer: Any) -> None:

@@ -13,7 +13,7 @@ from integration_project.vendors.m3ter.entities.accounts import (
     NewAccountPlan,
     ReplacedAccountPlan,
 )
-from integration_project.vendors.m3ter.entities.bills import APPROVED, PENDING, Bill, BillLine
+from integration_project.vendors.m3ter.entities.bills import APPROVED, PENDING, Bill, BillLine, UnreadBill
 from integration_project.vendors.m3ter.entities.catalogue import (
     IntegrationConfig,
     OrganizationConfig,
@@ -47,6 +47,7 @@ __all__ = [
     "PlanTemplate",
     "Product",
     "ReplacedAccountPlan",
+    "UnreadBill",
     "given",
     "moment",
 ]

@@ -69,6 +69,14 @@ class BillLine:
 
 
 @dataclass(frozen=True)
+class UnreadBill:
+    """An entry of a list of bills that could not be read, and why; `id` is empty where not even that could be."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Bill:
     """A bill. `lines` is None where they were not asked for, `total` None where m3ter did not add them up."""
 
@@ -121,6 +129,15 @@ class Bill:
             lines=None if lines is None else tuple(BillLine.from_m3ter(line) for line in lines),
             raw=data,
         )
+
+    @classmethod
+    def or_unread(cls, data: Json) -> "Self | UnreadBill":
+        """Read a bill of a list; one that cannot be read must not keep the others of its page back."""
+        try:
+            return cls.from_m3ter(data)
+        except reading.Unreadable as error:
+            bill_id = data.get("id")
+            return UnreadBill(bill_id if isinstance(bill_id, str) else "", str(error))
 
     @property
     def is_approved(self) -> bool:
