@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
+from integration_project import circuits
 from integration_project.errors import AccountConflict
 from integration_project.models import Installation
-from integration_project.vendors import Vendors
+from integration_project.vendors import M3TER, Vendors
 from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import Account, AccountAddress, NewAccount
 from integration_project.vendors.paddle.client import PaddleClient
@@ -64,6 +65,7 @@ def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Inst
     before = predecessor(founding, code, row)
     if before is not None:
         return _take_over(before, story.subscription_id, founding, vendors.m3ter)
+    require_m3ter()
     buyer = read_buyer(founding, vendors.paddle)
     wanted = _new_account(code, story.subscription_id, founding, buyer, bill_epoch(founding, terms))
     account, made_now = vendors.m3ter.ensure_account(wanted)
@@ -72,6 +74,11 @@ def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Inst
     else:
         ensured = _adopt(account, wanted, story.subscription_id, vendors.m3ter)
     return replace(ensured, buyer_known=buyer.customer is not None)
+
+
+def require_m3ter() -> None:
+    """Raise VendorClosed where nobody may make an account now; ask before spending Paddle's calls on one."""
+    circuits.to_try(M3TER, "create account")
 
 
 def account_code(founding: Snapshot, row: Installation) -> str:

@@ -11,7 +11,7 @@ from dataclasses import field as dataclass_field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from integration_project import clock, work
 from integration_project.errors import (
@@ -38,7 +38,7 @@ Handler = Callable[[WebhookEvent, Vendors], None]
 Handlers = Mapping[str, Mapping[str, Handler]]
 """Source of an event -> type -> the function that does its work."""
 
-MOST_ATTEMPTS = 30
+MOST_ATTEMPTS = 42
 """With waits that grow to an hour this is about a day; an event that kills its worker each time ends here too."""
 NOBODY_MAY_CALL = timedelta(seconds=60)
 BUDGET_WAIT = timedelta(seconds=2)
@@ -91,6 +91,12 @@ def _run(event: WebhookEvent, vendors: Vendors, handlers: Handlers) -> Outcome:
         return judge(error, event)
     except work.LeaseLost:
         raise
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("Event %s: the database did not do its part: %s", event.event_id, error)
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # the outcome is written down through one that works
+        words = f"The database could not do its part just now ({type(error).__name__}); the log has the details."
+        return judge(Temporary(words), event)
     except Exception as error:
         logger.exception("Event %s (%s): a fault of this application.", event.event_id, event.event_type)
         fault = f"A fault of this application ({type(error).__name__}); the log has the details. Replay it once fixed."
@@ -124,8 +130,12 @@ def judge(error: IntegrationError, event: WebhookEvent) -> Outcome:
 
 
 def record(attempt: Attempt, outcome: Outcome) -> None:
-    """Write state and history in one transaction, unless somebody else owns the row by now."""
+    """Write state and history in one transaction, unless somebody else owns the row by now.
+
+    An attempt that does not count, and that says what the last one said, leaves no further trace.
+    """
     event, now = attempt.event, clock.now()
+    is_news = outcome.counted or (bool(attempt.calls) and event.last_error != outcome.note)
     finished = outcome.state in {State.PROCESSED, State.IGNORED, State.FAILED}
     columns: dict[str, Any] = {
         "failure_kind": outcome.failure_kind,
@@ -141,7 +151,7 @@ def record(attempt: Attempt, outcome: Outcome) -> None:
             ours = work.settle(event, state=outcome.state, due_at=outcome.due_at, **columns)
         else:
             ours = work.give_back(EVENTS, event, due_at=outcome.due_at or now, **columns)
-        if ours and (outcome.counted or attempt.calls):
+        if ours and is_news:
             _append(attempt, outcome, now)
     logger.info("Event %s (%s): %s. %s", event.event_id, event.event_type, outcome.state, outcome.note)
 

@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from integration_project import installation
-from integration_project.errors import Ignored, NeedsConfiguration
+from integration_project.errors import Ignored, NeedsConfiguration, VendorClosed
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from paddle_sync import accounts, attaching, links, parking, plans, resolving, telling
@@ -21,6 +21,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     installation.require_match(row)
     story = SubscriptionStory.of(event, codes_trusted=row.customer_codes_trusted)
     if not story.is_fresh(event):
+        _require_m3ter(story, row)
         story = story.with_read(vendors.paddle)
     row = installation.with_organization(row, vendors.m3ter)
     terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
@@ -56,6 +57,24 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
         raise Ignored(_why_nothing(story, metered=link is not None or bool(wanted)))
     words = "; ".join(done)
     event.note = f"{words[0].upper()}{words[1:]}."
+
+
+def _require_m3ter(story: SubscriptionStory, row: Installation) -> None:
+    """Read nothing in Paddle for an account that could not be made now; VendorClosed says why it could not."""
+    try:
+        accounts.require_m3ter()
+    except VendorClosed:
+        if links.of(story.subscription_id) is not None or not _calls_for_an_account(story, row):
+            return
+        raise
+
+
+def _calls_for_an_account(story: SubscriptionStory, row: Installation) -> bool:
+    terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
+    try:
+        return bool(resolving.resolve(plans.desired_spans(story, terms), ()))
+    except NeedsConfiguration:
+        return False
 
 
 def _followed(link: AccountLink | None, story: SubscriptionStory) -> list[str]:

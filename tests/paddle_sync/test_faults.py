@@ -21,7 +21,7 @@ from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from integration_project.vendors.wsgi import WsgiAdapter
 from paddle_sync.models import AccountLink, AccountPlanLink, EventAttempt, WebhookEvent
-from paddle_sync.processing import process_event
+from paddle_sync.processing import MOST_ATTEMPTS, process_event
 from paddle_sync.queues import EVENTS
 from tests.builders import make_mapping
 from tests.paddle_sync.seen import CLOUD, INSIGHTS, created, operations
@@ -156,11 +156,11 @@ def test_an_outage_that_does_not_end_exhausts_the_event_visibly(
     both_are_mapped()
     bought(paddle, deliver)
     m3ter.fault("create account", "error_before", times=None)
-    WebhookEvent.objects.update(attempts=29)
+    WebhookEvent.objects.update(attempts=MOST_ATTEMPTS - 1)
 
     run_jobs()
 
-    assert (created().state, created().failure_kind, created().attempts) == ("failed", "exhausted", 30)
+    assert (created().state, created().failure_kind, created().attempts) == ("failed", "exhausted", MOST_ATTEMPTS)
 
 
 def test_an_event_that_kills_its_worker_each_time_ends_too(
@@ -168,7 +168,7 @@ def test_an_event_that_kills_its_worker_each_time_ends_too(
 ) -> None:
     both_are_mapped()
     bought(paddle, deliver)
-    WebhookEvent.objects.update(attempts=30)
+    WebhookEvent.objects.update(attempts=MOST_ATTEMPTS)
 
     run_jobs()
 
