@@ -8,12 +8,11 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from integration_project import clock, heartbeats, metrics, queues, work
+from integration_project import clock, heartbeats, metrics, migrating, queues, work
 
 OLDEST_BACKLOG = timedelta(minutes=15)
 """Work that has been due for longer than this shows that the workers do not keep up, or do nothing."""
@@ -92,11 +91,8 @@ def _database() -> tuple[bool, str]:
 
 
 def _migrations() -> tuple[bool, str]:
-    executor = MigrationExecutor(connection)
-    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if missing:
-        return False, f"{len(missing)} migrations are missing: run manage.py migrate"
-    return True, "all applied"
+    missing = migrating.count_missing()
+    return not missing, f"{missing} are missing: run manage.py migrate" if missing else "all applied"
 
 
 def _worker() -> tuple[bool, str]:

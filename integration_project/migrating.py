@@ -5,11 +5,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 LOCK = 5_307_081_162
 """Any number, as long as it stays the same: PostgreSQL's advisory locks are known by number."""
+
+
+def count_missing() -> int:
+    """Count the migrations of this code that the database lacks."""
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def require_all() -> None:
+    """End a command in one sentence when the database is not ready for this code."""
+    missing = count_missing()
+    if missing:
+        raise CommandError(f"{missing} migrations are missing in the database: run manage.py migrate first.")
 
 
 def migrate_alone(*, verbosity: int = 1) -> None:

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
 from integration_project import installation, web
-from integration_project.migrating import migrate_alone
+from integration_project.migrating import migrate_alone, require_all
 from integration_project.processes import die_with_parent
 from integration_project.serving import Program, Supervisor
 
@@ -73,6 +73,7 @@ class Command(BaseCommand):
         if migrate:
             self._say("Applying migrations.")
             migrate_alone(verbosity=0)
+        require_all()
         if static:
             self._say("Collecting static files.")
             call_command("collectstatic", interactive=False, verbosity=0)

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from integration_project import worker
+from integration_project.migrating import require_all
 from integration_project.processes import die_with_parent
 
 
@@ -18,7 +19,6 @@ class Command(BaseCommand):
         "than 0 when it must be started again. `manage.py serve` runs one together with the web server."
     )
     requires_system_checks = []
-    requires_migrations_checks = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the parent's process id, for `serve`."""
@@ -32,6 +32,7 @@ class Command(BaseCommand):
             die_with_parent(options["parent"])
         else:
             self.check()
+        require_all()
         os.environ.pop("Q_CLUSTER_NAME", None)
         status = worker.run(supervised=bool(options["parent"]))
         self.stdout.flush()
