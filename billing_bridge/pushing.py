@@ -20,7 +20,7 @@ from django.db import IntegrityError, transaction
 from billing_bridge import charges, deciding, importing, ledger, looking, safeguards
 from billing_bridge.charges import Circumstances, Marks, Verdict
 from billing_bridge.journal import Journal
-from billing_bridge.models import Push, PushedBill
+from billing_bridge.models import Push, PushAttempt, PushedBill
 from billing_bridge.queues import CONFIRM, FIRST_LOOK, PUSH
 from integration_project import circuits, clock, finding, work
 from integration_project.errors import (
@@ -49,6 +49,7 @@ BUDGET_AGAIN = timedelta(seconds=5)
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
 NEEDED = ((PADDLE, "preview charge"), (PADDLE, "charge subscription"), (M3TER, "get bill"))
 """Calls without which no attempt at a bill can succeed, so none is begun while they may not be made."""
+ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 NOT_SENT = (BudgetSpent, VendorClosed)
 """Nothing was asked of the vendor on the bill's behalf, so the attempt does not count."""
 
@@ -104,6 +105,8 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
         circuits.to_try(vendor, operation)
     _up_to_date(bill, vendors)
     _look_for_what_was_lost(bill, vendors, journal)
+    if _is_where_it_was_sent(bill, vendors, journal):
+        return
     intent = _write_intent(bill)
     journal.push, journal.step = intent.push, "preview"
     if not safeguards.history_is_proven():
@@ -145,6 +148,44 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
     journal.push = None
 
 
+def _is_where_it_was_sent(bill: PushedBill, vendors: Vendors, journal: Journal) -> bool:
+    """Look for a push on the subscription it may have been sent to, where the account belongs to another one by now."""
+    last = _last_push(bill)
+    link = deciding.live_link(bill.m3ter_account_id)
+    if last is None or link is None or not _was_left_behind(last, link.paddle_subscription_id):
+        return False
+    journal.push = last
+    found = looking.look(last, vendors, journal)
+    if found is not None:
+        looking.record_found(last, found, owner=bill)
+        return True
+    if not _was_released(last):
+        raise NotNow(_sent_elsewhere(last, link.paddle_subscription_id))
+    journal.push = None
+    return False
+
+
+def _was_left_behind(push: Push, subscription_id: str) -> bool:
+    may_have_been_made = push.sent_at is not None and push.state not in ACCEPTED
+    return may_have_been_made and push.paddle_subscription_id != subscription_id
+
+
+def _was_released(push: Push) -> bool:
+    """Whether a person has approved the bill after it was held because this push was left behind."""
+    held = push.history.filter(step="look", outcome=State.HELD).order_by("-id").first()
+    if held is None:
+        return False
+    return PushAttempt.objects.filter(bill=push.bill_id, step="decision", outcome="approve", id__gt=held.pk).exists()
+
+
+def _sent_elsewhere(push: Push, subscription_id: str) -> Verdict:
+    return charges.held(
+        Reason.SENT_ELSEWHERE,
+        f"Push {push.push_id} may have been sent to {push.paddle_subscription_id}, which shows no trace of it, and the "
+        f"account belongs to {subscription_id} by now.",
+    )
+
+
 # --- Intent -----------------------------------------------------------------------------------------------------------
 
 
@@ -184,23 +225,29 @@ def _intent(bill: PushedBill) -> Intent:
 
 
 def _push_row(bill: PushedBill, subscription_id: str) -> Push:
-    """The push that is still to be made, under its old id; a new one only after what went before was accepted."""
-    last = bill.pushes.select_for_update(of=ledger.LOCKABLE).order_by("-ordinal").first()
-    if last is not None and last.state not in {Push.State.PUSHED, Push.State.LOST}:
-        if last.sent_at is not None and last.paddle_subscription_id != subscription_id:
-            raise NotNow(
-                charges.held(
-                    Reason.MAPPING,
-                    f"Push {last.push_id} may have been sent to {last.paddle_subscription_id}, and the account belongs "
-                    f"to {subscription_id} by now.",
-                )
-            )
+    """The push that is still to be made, under its old id; a new one only after what went before was accepted.
+
+    Or after a person has given up what was left behind on another subscription: a new id tells the two apart there.
+    """
+    last = _last_push(bill, lock=True)
+    if last is not None and _was_left_behind(last, subscription_id):
+        if not _was_released(last):
+            raise NotNow(_sent_elsewhere(last, subscription_id))
+        last.state = Push.State.FAILED
+        last.detail = f"Given up: no trace of it on {last.paddle_subscription_id}, which the account has left."
+        last.save(update_fields=("state", "detail"))
+    elif last is not None and last.state not in ACCEPTED:
         last.attempt += 1
         return last
     ordinal = last.ordinal + 1 if last is not None else 1
     return Push(
         push_id=f"{bill.m3ter_bill_id}-{ordinal}", bill=bill, ordinal=ordinal, attempt=1, created_at=clock.now()
     )
+
+
+def _last_push(bill: PushedBill, *, lock: bool = False) -> Push | None:
+    pushes = bill.pushes.select_for_update(of=ledger.LOCKABLE) if lock else bill.pushes.select_related("bill")
+    return pushes.order_by("-ordinal").first()
 
 
 def _refuse_a_second_open_push(push: Push, subscription_id: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from billing_bridge import jobs
+from billing_bridge import jobs, settlement
 from billing_bridge.models import BillEntry, PushedBill
 from tests.billing_bridge.world import World, fresh, make_due
+from tests.builders import make_event
 
 State = PushedBill.State
 
@@ -78,3 +79,17 @@ def test_the_poll_of_two_workers_imports_a_bill_once(world: World) -> None:
     assert raised == []
     assert PushedBill.objects.filter(m3ter_bill_id=bill_id).count() == 1
     assert PushedBill.objects.get().revisions.count() == 1
+
+
+def test_a_charge_recorded_while_its_cancellation_is_told_is_lost_whoever_comes_first(world: World) -> None:
+    bill = world.approved()
+    world.paddle.fault("charge subscription", "lose_answer")
+    jobs.drain_bills()
+    world.paddle.cancel(world.subscription_id)
+    event = make_event("subscription.canceled", world.paddle.subscriptions[world.subscription_id])
+    make_due(bill)
+
+    raised = at_once(jobs.confirm_bills, lambda: settlement.subscription_changed(event, world.vendors))
+
+    assert raised == []
+    assert (fresh(bill).state, fresh(bill).lost) == (State.LOST, 14345)
