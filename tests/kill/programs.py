@@ -29,7 +29,7 @@ def database_url() -> str:
     return f"postgres://{login}@{quote(values['HOST'] or 'localhost', safe='')}{port}/{values['NAME']}"
 
 
-def wait_until(condition: Callable[[], object], *, within: float = 30.0, what: str | Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object], *, within: float = 60.0, what: str | Callable[[], object]) -> None:
     """Look again and again until the condition holds; fail when it does not in time, saying what is missing."""
     end = time.monotonic() + within
     while not condition():
