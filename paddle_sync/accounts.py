@@ -24,6 +24,8 @@ OURS = "paddleSubscriptionId"
 CUSTOMER = "paddleCustomerId"
 """Custom fields that say whose an account is. They prove that an account with our code was made by an attempt of ours
 whose answer was lost. A guess: m3ter is said to accept names that are not declared for the organisation."""
+ADOPTED = "paddleAdopted"
+"""The custom field that says that an account was there before we filled it, should that answer be lost."""
 CLASSIC = "paddle_classic"
 ACCOUNT_CONFLICT = "account conflict"
 LONGEST_NAME = 200
@@ -69,8 +71,11 @@ def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Inst
     buyer = read_buyer(founding, vendors.paddle)
     wanted = _new_account(code, story.subscription_id, founding, buyer, bill_epoch(founding, terms))
     account, made_now = vendors.m3ter.ensure_account(wanted)
-    if made_now or account.custom_fields.get(OURS) == story.subscription_id:
-        ensured = _ensured(account, code, made_now=made_now)
+    if made_now:
+        ensured = _ensured(account, code, made_now=True)
+    elif account.custom_fields.get(OURS) == story.subscription_id:
+        named = name_buyer(account, buyer, code, story.subscription_id, vendors.m3ter)
+        ensured = _ensured(named, code, adopted=ADOPTED in account.custom_fields)
     else:
         ensured = _adopt(account, wanted, story.subscription_id, vendors.m3ter)
     return replace(ensured, buyer_known=buyer.customer is not None)
@@ -95,8 +100,22 @@ def predecessor(founding: Snapshot, code: str, row: Installation) -> AccountLink
         return AccountLink.objects.filter(paddle_subscription_id=founding.imported_id).first()
     if not row.customer_codes_trusted or code == subscription.id:
         return None
-    earlier = AccountLink.objects.filter(m3ter_account_code=code, paddle_customer_id=subscription.customer_id)
-    return earlier.exclude(paddle_subscription_id=subscription.id).order_by("-pk").first()
+    others = AccountLink.objects.filter(m3ter_account_code=code, paddle_customer_id=subscription.customer_id)
+    before = others.exclude(paddle_subscription_id=subscription.id).order_by("-pk").first()
+    if before is not None and _began_after(before.paddle_subscription_id, founding):
+        raise AccountConflict(
+            ACCOUNT_CONFLICT,
+            code,
+            f'The account with the code "{code}" belongs to the subscription {before.paddle_subscription_id}, which'
+            f" began later than {subscription.id}, so it is not taken from it. Nothing was changed in m3ter. Give one"
+            " of the two another code, or ignore this event if the earlier one is over.",
+        )
+    return before
+
+
+def _began_after(subscription_id: str, founding: Snapshot) -> bool:
+    other = SubscriptionStory.stored(subscription_id).founding
+    return other is not None and (other.occurred_at, other.event_id) > (founding.occurred_at, founding.event_id)
 
 
 def read_buyer(founding: Snapshot, paddle: PaddleClient) -> Buyer:
@@ -130,6 +149,22 @@ def email_of(buyer: Buyer, subscription_id: str) -> str:
     """The customer's e-mail, where there is one that m3ter could take."""
     email = buyer.customer.email.strip() if buyer.customer else ""
     return email if EMAIL.fullmatch(email) else placeholder_email(subscription_id)
+
+
+def name_buyer(account: Account, buyer: Buyer, code: str, subscription_id: str, m3ter: M3terClient) -> Account:
+    """Give an account that was made before its buyer was known what it lacks; what a person wrote there stays."""
+    name, email = name_of(buyer, code), email_of(buyer, subscription_id)
+    placeholder = placeholder_email(subscription_id)
+    lacks_name = account.is_skeleton and name != code
+    lacks_email = account.email_address == placeholder != email
+    if not lacks_name and not lacks_email:
+        return account
+    return m3ter.update_account(
+        account,
+        name=name if lacks_name else None,
+        email_address=email if lacks_email else None,
+        address=None if account.address else _address(buyer.address),
+    )
 
 
 def _new_account(code: str, subscription_id: str, founding: Snapshot, buyer: Buyer, epoch: date | None) -> NewAccount:
@@ -166,7 +201,7 @@ def _adopt(account: Account, wanted: NewAccount, subscription_id: str, m3ter: M3
     taken = AccountLink.objects.filter(m3ter_account_id=account.id, state=AccountLink.State.LIVE).first()
     if taken is not None:
         raise _conflict(account, wanted.code, f"it belongs to the subscription {taken.paddle_subscription_id}")
-    if account.is_skeleton:
+    if account.is_skeleton and OURS not in account.custom_fields:
         filled = m3ter.update_account(
             account,
             name=wanted.name,
@@ -174,7 +209,7 @@ def _adopt(account: Account, wanted: NewAccount, subscription_id: str, m3ter: M3
             address=wanted.address,
             currency=wanted.currency,
             bill_epoch=wanted.bill_epoch,
-            custom_fields=wanted.custom_fields,
+            custom_fields={**wanted.custom_fields, ADOPTED: "true"},
         )
         return _ensured(filled, wanted.code, adopted=True)
     mappings = m3ter.external_mappings_of(entity=ENTITY, m3ter_id=account.id)
@@ -209,7 +244,8 @@ def _ensured(
     adopted: bool = False,
     before: AccountLink | None = None,
 ) -> Ensured:
-    return Ensured(account.id, code, account.name, account.bill_epoch, made_now, adopted, before)
+    buyer_known = before is None or before.buyer_known
+    return Ensured(account.id, code, account.name, account.bill_epoch, made_now, adopted, before, buyer_known)
 
 
 def _conflict(account: Account, code: str, why: str) -> AccountConflict:

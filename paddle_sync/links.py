@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 from integration_project import clock
 from integration_project.errors import AccountConflict
+from integration_project.vendors.m3ter.entities import Account
 from integration_project.vendors.paddle.entities import Subscription
 from paddle_sync.accounts import ACCOUNT_CONFLICT, Ensured
 from paddle_sync.attaching import Attached
@@ -38,6 +39,7 @@ def record(account: Ensured, founding: Snapshot, mapping_id: str) -> AccountLink
         "bill_epoch": account.bill_epoch,
         "external_mapping_id": mapping_id,
         "adopted": account.adopted,
+        "buyer_known": account.buyer_known,
         "paddle_status": _short_status(subscription),
         "next_billed_at": subscription.next_billed_at,
         "created_at": now,
@@ -56,6 +58,12 @@ def record(account: Ensured, founding: Snapshot, mapping_id: str) -> AccountLink
             " link, or give the account another code; then replay this event.",
         ) from None
     return link
+
+
+def meet_buyer(link: AccountLink, account: Account) -> None:
+    """Write down that the account of a buyer who was unknown at first has been named."""
+    link.name, link.buyer_known, link.updated_at = account.name[:200], True, clock.now()
+    link.save(update_fields=["name", "buyer_known", "updated_at"])
 
 
 def record_plans(link: AccountLink, attached: Sequence[Attached]) -> None:

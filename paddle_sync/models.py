@@ -276,6 +276,7 @@ class AccountLink(models.Model):
     bill_epoch = models.DateField(null=True, blank=True, help_text="The m3ter account's first bill date and anchor.")
     external_mapping_id = models.CharField(max_length=64, blank=True, default="")
     adopted = models.BooleanField(default=False, help_text="The m3ter account existed before.")
+    buyer_known = models.BooleanField(default=True, help_text="Paddle knew the buyer, so the account has their name.")
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     log = HistoricalRecords()

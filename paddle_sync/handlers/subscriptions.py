@@ -2,14 +2,14 @@
 
 from django.db import transaction
 
-from integration_project import installation
+from integration_project import clock, installation
 from integration_project.errors import Ignored, NeedsConfiguration, VendorClosed
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from paddle_sync import accounts, attaching, links, parking, plans, resolving, telling
 from paddle_sync.models import AccountLink, WebhookEvent
 from paddle_sync.plans import Terms, WantedPlan
-from paddle_sync.story import Snapshot, SubscriptionStory
+from paddle_sync.story import FRESH, Snapshot, SubscriptionStory
 
 BY = "another event"
 """Who lets a subscription's parked events go on, where an event of it could."""
@@ -26,13 +26,14 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     row = installation.with_organization(row, vendors.m3ter)
     terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
 
-    link = links.of(story.subscription_id)
+    link = before = links.of(story.subscription_id)
     done = _followed(link, story)
     recorded = attaching.recorded(link)
     spans = plans.desired_spans(story, terms)
     wanted: tuple[WantedPlan, ...] = ()
     account: accounts.Ensured | None = None
     held: NeedsConfiguration | None = None
+    met = False
     try:
         wanted = resolving.resolve(spans, recorded)
         missing = attaching.missing(recorded, wanted)
@@ -40,13 +41,16 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
             account = _account(story, story.founding, terms, row, link, vendors)
             link = _attach(account, story.founding, missing, link, vendors)
             done += [_made(account, missing), *_followed(link, story)]
+        met = _meet_buyer(before, story, vendors)
     except NeedsConfiguration as problem:  # what can be told and followed without it, is
         held = problem
+    if met:
+        done.append("the buyer is known now, and the account was named")
     done += telling.keep_in_step(
         story,
         terms,
         is_ours=link is not None or bool(wanted),
-        known=story.known_to_paddle if account is None or account.buyer_known else False,
+        known=_is_known(story, link, account, met=met),
         otherwise=resolving.decided_otherwise(spans, recorded),
         metered=resolving.prices_of(recorded),
     )
@@ -75,6 +79,32 @@ def _calls_for_an_account(story: SubscriptionStory, row: Installation) -> bool:
         return bool(resolving.resolve(plans.desired_spans(story, terms), ()))
     except NeedsConfiguration:
         return False
+
+
+def _meet_buyer(link: AccountLink | None, story: SubscriptionStory, vendors: Vendors) -> bool:
+    """Name the account of a buyer whom Paddle did not know when it was made, once Paddle does; True when it did."""
+    if link is None or link.buyer_known or story.founding is None:
+        return False
+    was_asked_just_now = story.known_to_paddle is None and clock.now() - link.created_at < FRESH
+    if was_asked_just_now:
+        return False
+    buyer = accounts.read_buyer(story.founding, vendors.paddle)
+    if buyer.customer is None:
+        return False
+    account = vendors.m3ter.get_account(link.m3ter_account_id)
+    code, subscription_id = link.m3ter_account_code, link.paddle_subscription_id
+    links.meet_buyer(link, accounts.name_buyer(account, buyer, code, subscription_id, vendors.m3ter))
+    return True
+
+
+def _is_known(
+    story: SubscriptionStory, link: AccountLink | None, account: accounts.Ensured | None, *, met: bool
+) -> bool | None:
+    """Say whether Paddle knows the subscription and its buyer; None where nobody asked."""
+    is_buyer_known = link.buyer_known if link is not None else account is None or account.buyer_known
+    if not is_buyer_known:
+        return False
+    return True if met and story.known_to_paddle is None else story.known_to_paddle
 
 
 def _followed(link: AccountLink | None, story: SubscriptionStory) -> list[str]:

@@ -216,6 +216,12 @@ class Migration(migrations.Migration):
                 ),
                 ("external_mapping_id", models.CharField(blank=True, default="", max_length=64)),
                 ("adopted", models.BooleanField(default=False, help_text="The m3ter account existed before.")),
+                (
+                    "buyer_known",
+                    models.BooleanField(
+                        default=True, help_text="Paddle knew the buyer, so the account has their name."
+                    ),
+                ),
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
             ],
@@ -348,6 +354,12 @@ class Migration(migrations.Migration):
                 ),
                 ("external_mapping_id", models.CharField(blank=True, default="", max_length=64)),
                 ("adopted", models.BooleanField(default=False, help_text="The m3ter account existed before.")),
+                (
+                    "buyer_known",
+                    models.BooleanField(
+                        default=True, help_text="Paddle knew the buyer, so the account has their name."
+                    ),
+                ),
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
                 ("history_id", models.AutoField(primary_key=True, serialize=False)),
