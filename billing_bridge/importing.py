@@ -306,6 +306,7 @@ FOUND_OUT_LATER = frozenset(
         Reason.PAUSED,
         Reason.COLLECTED,
         Reason.SENT_ELSEWHERE,
+        Reason.WORKERS_LOST,
     }
 )
 """Reasons that Paddle gave when it was asked: the bill says the same as then, so only a person can try again."""

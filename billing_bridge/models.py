@@ -58,6 +58,7 @@ class PushedBill(WorkItem):
         MODE = "mode", "this way of charging needs a person"
         COLLECTED = "collected", "taken for lost, and in Paddle after all"
         SENT_ELSEWHERE = "sent elsewhere", "sent to a subscription that the account has left"
+        WORKERS_LOST = "workers lost", "workers were lost while they charged it"
 
     class Payment(models.TextChoices):
         NONE = "none", "Not yet"

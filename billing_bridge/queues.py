@@ -48,8 +48,9 @@ def _release(bill_id: int) -> bool:
             state=State.UNCONFIRMED if sent else State.READY,
             reason="",
             reason_detail=SENT_WORDS if sent else NOT_SENT_WORDS,
-            due_at=now + FIRST_LOOK if sent else now,
+            due_at=now + FIRST_LOOK if sent else now + (work.backoff(bill.deaths) if bill.deaths else timedelta(0)),
             looks=0,
+            deaths=bill.deaths + 1,
             lease=None,
             lease_until=None,
             leased_by="",
@@ -71,6 +72,7 @@ PUSH: work.Queue[PushedBill] = work.Queue(
     lease=timedelta(seconds=150),
     batch=1,
     expired=release_dead_charges,
+    give_up="billing_bridge.giving_up.hold",
     freed_early=False,
 )
 CONFIRM: work.Queue[PushedBill] = work.Queue(
@@ -81,6 +83,7 @@ CONFIRM: work.Queue[PushedBill] = work.Queue(
     job="billing_bridge.jobs.confirm_bills",
     lease=timedelta(seconds=60),
     batch=1,
+    give_up="billing_bridge.giving_up.stop_looking",
 )
 FINISH: work.Queue[PushedBill] = work.Queue(
     name="pushed bills",
@@ -90,4 +93,5 @@ FINISH: work.Queue[PushedBill] = work.Queue(
     job="billing_bridge.jobs.finish_bills",
     lease=timedelta(seconds=60),
     batch=20,
+    give_up="billing_bridge.giving_up.leave_unfinished",
 )

@@ -17,10 +17,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q, QuerySet
+from django.utils.module_loading import import_string
 
 from integration_project import clock, heartbeats, pulse, wakeups
 
@@ -30,6 +32,8 @@ WINDOW = 8
 """Candidates looked at per row wanted, so that workers who claim at the same moment find different rows."""
 RACES = 5
 """A claim that lost this many races for a serial key gives up; the next one will see who won."""
+MOST_DEATHS = 10
+"""A row that so many workers in a row were lost with is given up, where its queue says how."""
 SHORTEST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(hours=1)
 
@@ -41,6 +45,9 @@ class WorkItem(models.Model):
         null=True, blank=True, help_text="When work on this row may begin; empty = nothing to do."
     )
     attempts = models.PositiveIntegerField(default=0, help_text="How often work on this row has begun.")
+    deaths = models.PositiveIntegerField(
+        default=0, editable=False, help_text="How many workers in a row were lost while they held it."
+    )
     lease = models.UUIDField(null=True, blank=True, editable=False, help_text="Token of whoever works on the row now.")
     lease_until = models.DateTimeField(null=True, blank=True, editable=False, help_text="When that claim ends.")
     leased_by = models.CharField(
@@ -78,6 +85,8 @@ class Queue(Generic[Row]):
     batch: int = 20
     expired: Callable[[QuerySet[Row]], int] | None = None
     """Moves on the rows whose lease ran out, by conditional updates; None: they are due again."""
+    give_up: str = ""
+    """Dotted path of what settles a row that ended MOST_DEATHS workers in a row; empty: it is run all the same."""
     freed_early: bool = True
     """Whether leases of a worker whose heartbeat stopped end at once. Never where work may not be repeated."""
 
@@ -110,7 +119,7 @@ def renew(queue: Queue[Row], row: Row) -> None:
 
 def settle(row: WorkItem, *, state: str | None = None, due_at: datetime | None = None, **columns: Any) -> bool:
     """End the claim and write the outcome in one conditional UPDATE; False: somebody else owns the row, so discard."""
-    outcome = {**columns, **_UNLEASED, "due_at": due_at}
+    outcome = {**columns, **_UNLEASED, "due_at": due_at, "deaths": 0}
     if state is not None:
         outcome["state"] = state
     if not fenced(row).update(**outcome):
@@ -162,7 +171,7 @@ def drain(queue: Queue[Row], handle: Callable[[Row], None], *, seconds: float = 
                 row = waiting.pop(0)
                 if _still_ours(queue, row):
                     run += 1
-                    handle(row)
+                    _handler(queue, row, handle)(row)
         finally:
             if waiting:
                 _not_begun(queue, waiting)
@@ -248,31 +257,57 @@ def _candidates(queue: Queue[Row], wanted: int) -> list[Any]:
 
 
 def _lease(queue: Queue[Row], candidates: list[Any], wanted: int) -> list[Row]:
-    """Lock those still due, as many as wanted, and mark them as ours."""
+    """Lock those still due, as many as wanted, and mark them as ours.
+
+    A row that a worker was lost with comes alone: if it was the reason, nobody else shares its fate.
+    """
     now = clock.now()
     leased = {"lease": uuid.uuid4(), "lease_until": now + queue.lease, "leased_by": heartbeats.name()}
     if queue.running is not None:
         leased["state"] = queue.running
     with transaction.atomic():
         due = _due(queue, now).filter(pk__in=candidates).order_by("due_at", "pk")
-        rows = list(due.select_for_update(skip_locked=True, of=("self",))[:wanted])
-        _rows(queue.model).filter(pk__in=[row.pk for row in rows]).update(**leased, attempts=F("attempts") + 1)
+        locked = list(due.select_for_update(skip_locked=True, of=("self",))[:wanted])
+        rows = list(takewhile(lambda row: not _was_lost(row), locked)) or locked[:1]
+        claimed = _rows(queue.model).filter(pk__in=[row.pk for row in rows])
+        lost = 1 if rows and rows[0].lease is not None else 0  # its lease ran out, and nobody has released it yet
+        claimed.update(**leased, attempts=F("attempts") + 1, deaths=F("deaths") + lost)
     for row in rows:
         row.attempts += 1
+        row.deaths += lost
         for name, value in leased.items():
             setattr(row, name, value)
     return rows
 
 
+def _was_lost(row: WorkItem) -> bool:
+    """Say whether the last worker that held the row was lost with it."""
+    return row.deaths > 0 or row.lease is not None
+
+
 def _release(queue: Queue[Row], which: Q) -> int:
-    """Move on leased rows of the queue: by its own rule, else they are due again."""
+    """Move on leased rows of the queue: by its own rule, else they are due again, the later the more workers it cost."""
+    if queue.running is not None and queue.expired is not None:
+        return queue.expired(_rows(queue.model).filter(which, state=queue.running))
     if queue.running is None:
         leased = _rows(queue.model).filter(which, state__in=queue.ready, lease__isnull=False)
-        return leased.update(**_UNLEASED)
-    leased = _rows(queue.model).filter(which, state=queue.running)
-    if queue.expired is not None:
-        return queue.expired(leased)
-    return leased.update(**_UNLEASED, state=queue.ready[0], due_at=clock.now())
+    else:
+        leased = _rows(queue.model).filter(which, state=queue.running)
+    released = 0
+    for deaths in set(leased.values_list("deaths", flat=True)):
+        due_at = clock.now() + (backoff(deaths) if deaths else timedelta(0))
+        state = {} if queue.running is None else {"state": queue.ready[0]}
+        released += leased.filter(deaths=deaths).update(**_UNLEASED, **state, due_at=due_at, deaths=deaths + 1)
+    return released
+
+
+def _handler(queue: Queue[Row], row: Row, handle: Callable[[Row], None]) -> Callable[[Row], None]:
+    """Give up what only ends workers; run everything else."""
+    if not queue.give_up or row.deaths < MOST_DEATHS:
+        return handle
+    logger.error("%s: %s is given up, because %s workers in a row were lost with it.", queue.name, row, row.deaths)
+    give_up: Callable[[Row], None] = import_string(queue.give_up)
+    return give_up
 
 
 def _still_ours(queue: Queue[Row], row: Row) -> bool:

@@ -46,6 +46,7 @@ HELD_NEXT: dict[str, str] = {
     Reason.MODE: "Settle it by hand in Paddle, then skip it here.",
     Reason.COLLECTED: "Skip it. If the transaction will not be paid, cancel it in Paddle first; then approve the bill.",
     Reason.SENT_ELSEWHERE: "Look at the old subscription in Paddle. If the charge is not there, approve the bill.",
+    Reason.WORKERS_LOST: "Find out in the workers' logs what ended them; when that is put right, approve it.",
 }
 
 

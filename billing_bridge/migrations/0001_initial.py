@@ -268,6 +268,12 @@ class Migration(migrations.Migration):
                 ),
                 ("attempts", models.PositiveIntegerField(default=0, help_text="How often work on this row has begun.")),
                 (
+                    "deaths",
+                    models.PositiveIntegerField(
+                        default=0, editable=False, help_text="How many workers in a row were lost while they held it."
+                    ),
+                ),
+                (
                     "lease",
                     models.UUIDField(
                         blank=True, editable=False, help_text="Token of whoever works on the row now.", null=True
@@ -371,6 +377,7 @@ class Migration(migrations.Migration):
                             ("mode", "this way of charging needs a person"),
                             ("collected", "taken for lost, and in Paddle after all"),
                             ("sent elsewhere", "sent to a subscription that the account has left"),
+                            ("workers lost", "workers were lost while they charged it"),
                         ],
                         default="",
                         max_length=20,

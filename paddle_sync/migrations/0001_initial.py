@@ -53,6 +53,12 @@ class Migration(migrations.Migration):
                 ),
                 ("attempts", models.PositiveIntegerField(default=0, help_text="How often work on this row has begun.")),
                 (
+                    "deaths",
+                    models.PositiveIntegerField(
+                        default=0, editable=False, help_text="How many workers in a row were lost while they held it."
+                    ),
+                ),
+                (
                     "lease",
                     models.UUIDField(
                         blank=True, editable=False, help_text="Token of whoever works on the row now.", null=True
