@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from integration_project import clock
@@ -12,12 +12,13 @@ from integration_project.vendors import reading
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle.entities import Subscription
 from integration_project.vendors.reading import Unreadable
+from paddle_sync import reading_ahead
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
+from paddle_sync.reading_ahead import FRESH
 
 FOUNDING = ("subscription.created", "subscription.imported")
 """The events that say a subscription exists from now on."""
 READ = "read"
-FRESH = timedelta(seconds=60)
 LONGEST_ID = 64
 LARGEST_QUANTITY = 10**12
 """Of one item. Paddle's own limit is far below; beyond it the items of one plan could no longer be added up."""
@@ -133,13 +134,12 @@ class SubscriptionStory:
         first_time = event.attempts <= 1 and event.replays == 0
         return first_time and clock.now() - event.occurred_at < FRESH and self.latest.event_id == event.event_id
 
-    def with_read(self, paddle: PaddleClient) -> "SubscriptionStory":
+    def with_read(self, event: WebhookEvent, paddle: PaddleClient) -> "SubscriptionStory":
         """Read the subscription again and take that into the story; one that Paddle does not know adds nothing."""
-        listed = paddle.list_subscriptions(ids=(self.subscription_id,))
-        found = next((subscription for subscription in listed if subscription.id == self.subscription_id), None)
+        found = reading_ahead.subscription(event, paddle)
         if found is None:
             return replace(self, known_to_paddle=False)
-        self._keep_read(found.raw)
+        self._keep_read(found)
         stored = self.stored(self.subscription_id)
         return replace(stored, known_to_paddle=True, codes_trusted=self.codes_trusted)
 

@@ -22,7 +22,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     story = SubscriptionStory.of(event, codes_trusted=row.customer_codes_trusted)
     if not story.is_fresh(event):
         _require_m3ter(story, row)
-        story = story.with_read(vendors.paddle)
+        story = story.with_read(event, vendors.paddle)
     row = installation.with_organization(row, vendors.m3ter)
     terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
 
