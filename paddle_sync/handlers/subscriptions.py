@@ -9,7 +9,8 @@ from integration_project.vendors import Vendors
 from paddle_sync import accounts, attaching, links, parking, plans, resolving, telling
 from paddle_sync.models import AccountLink, WebhookEvent
 from paddle_sync.plans import Terms, WantedPlan
-from paddle_sync.story import FRESH, Snapshot, SubscriptionStory
+from paddle_sync.reading_ahead import FRESH
+from paddle_sync.story import Snapshot, SubscriptionStory
 
 BY = "another event"
 """Who lets a subscription's parked events go on, where an event of it could."""

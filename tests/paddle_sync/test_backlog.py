@@ -8,7 +8,7 @@ import pytest
 from integration_project import clock
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
-from integration_project.vendors.paddle.simulator import PaddleSimulator
+from integration_project.vendors.paddle.simulator import PaddleSimulator, sample
 from paddle_sync import reading_ahead
 from paddle_sync.models import AccountLink, SubscriptionSnapshot, WebhookEvent
 from paddle_sync.queues import EVENTS
@@ -33,7 +33,7 @@ def backlog(paddle: PaddleSimulator, deliver: Run, count: int) -> list[str]:
     WebhookEvent.objects.exclude(event_type="subscription.created").delete()
     WebhookEvent.objects.update(occurred_at=clock.now() - AN_HOUR)
     make_mapping()
-    make_mapping(SEATS["price_id"], target="not_metered", plan="", m3ter_product="")
+    make_mapping(sample.PRICE_SEATS_EUR, target="not_metered", plan="", m3ter_product="")
     return sorted(str(checkout["subscription_id"]) for checkout in bought)
 
 
