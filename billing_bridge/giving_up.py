@@ -1,4 +1,4 @@
-"""What becomes of a bill that one worker after the other is lost with: nothing more happens by itself, and people know."""
+"""What becomes of a bill that one worker after the other is lost with: it stops by itself, and people know."""
 
 from django.db import transaction
 

@@ -3,14 +3,13 @@
 import time
 from datetime import timedelta
 
-from django.db.models import Q
 from django_q.tasks import async_task
 
-from integration_project import clock
+from integration_project import clock, waiting
 from integration_project.models import ScheduledJob
 
 LOST_AFTER = timedelta(seconds=15)
-"""A wake-up that no drain took up to now is taken for lost, and another may be sent."""
+"""A wake-up that no drain took up to now, and that waits for no worker any more, is taken for lost."""
 QUIET = 0.1
 """Seconds in which one process does not ask again: whoever drains now, or the ticker, finds the row."""
 
@@ -23,7 +22,7 @@ def ask_for(queue: str, job: str) -> bool:
     if now - _asked.get(queue, -QUIET) < QUIET:
         return False
     _asked[queue] = now
-    if not _mark(queue):
+    if not _mark(queue, job):
         return False
     async_task(job)
     return True
@@ -43,12 +42,14 @@ def _marker(queue: str) -> str:
     return f"wake-up {queue}"
 
 
-def _mark(queue: str) -> bool:
-    """Note that a wake-up waits; False: one does already."""
+def _mark(queue: str, job: str) -> bool:
+    """Note that a wake-up waits; False: one does already, however long the workers are busy with other things."""
     now = clock.now()
-    free = ScheduledJob.objects.filter(name=_marker(queue)).filter(Q(lease_until=None) | Q(lease_until__lte=now))
-    if free.update(lease_until=now + LOST_AFTER):
+    marker = ScheduledJob.objects.filter(name=_marker(queue))
+    if marker.filter(lease_until=None).update(lease_until=now + LOST_AFTER):
         return True
+    if marker.filter(lease_until__lte=now).update(lease_until=now + LOST_AFTER):
+        return not waiting.waits(job)
     fresh = ScheduledJob(name=_marker(queue), due_at=now, lease_until=now + LOST_AFTER)
     if ScheduledJob.objects.filter(name=fresh.name).exists():
         return False

@@ -32,6 +32,8 @@ WINDOW = 8
 """Candidates looked at per row wanted, so that workers who claim at the same moment find different rows."""
 RACES = 5
 """A claim that lost this many races for a serial key gives up; the next one will see who won."""
+TURN = 10.0
+"""Seconds after which a drain asks for another one and ends, so that no backlog keeps other work from the workers."""
 MOST_DEATHS = 10
 """A row that so many workers in a row were lost with is given up, where its queue says how."""
 SHORTEST_WAIT = timedelta(seconds=5)
@@ -147,8 +149,8 @@ def fenced(row: Row) -> QuerySet[Row]:
     return rows.none() if row.lease is None else rows.filter(pk=row.pk, lease=row.lease)
 
 
-def drain(queue: Queue[Row], handle: Callable[[Row], None], *, seconds: float = 60.0, limit: int | None = None) -> int:
-    """Run `handle` on due rows until none is left or the time is up; say how many were run.
+def drain(queue: Queue[Row], handle: Callable[[Row], None], *, seconds: float = TURN, limit: int | None = None) -> int:
+    """Run `handle` on due rows until none is left or the turn is over; say how many were run.
 
     `handle` settles its row. What it raises comes out of here and leaves that row leased, as a killed process would;
     rows claimed but not begun go back at once.
@@ -286,7 +288,7 @@ def _was_lost(row: WorkItem) -> bool:
 
 
 def _release(queue: Queue[Row], which: Q) -> int:
-    """Move on leased rows of the queue: by its own rule, else they are due again, the later the more workers it cost."""
+    """Move on leased rows of the queue: by its own rule, else they are due again, later after each lost worker."""
     if queue.running is not None and queue.expired is not None:
         return queue.expired(_rows(queue.model).filter(which, state=queue.running))
     if queue.running is None:

@@ -171,6 +171,7 @@ def test_a_job_that_is_due_is_handed_out_once_and_its_result_is_kept() -> None:
 def test_a_job_that_was_lost_is_handed_out_again_and_the_late_task_does_nothing() -> None:
     scheduling.hand_out_due()
     late = token_of("good")
+    OrmQ.objects.all().delete()
     ScheduledJob.objects.filter(name="good").update(lease_until=clock.now() - timedelta(seconds=1))
 
     assert scheduling.hand_out_due() == ["good"]
