@@ -84,11 +84,12 @@ def _make(account: Ensured, plan: WantedPlan, subscription_id: str, m3ter: M3ter
 def _standing_for(plan: WantedPlan, subscription_id: str, existing: Sequence[AccountPlan]) -> AccountPlan | None:
     """The account plan that is the wanted one already: by its code, or the same plan running at that time."""
     code = plan.code(subscription_id)
-    by_code = next((candidate for candidate in existing if candidate.code == code), None)
+    alike = [candidate for candidate in existing if plan.target in {candidate.plan_id, candidate.plan_group_id}]
+    by_code = next((candidate for candidate in alike if candidate.code == code), None)
     if by_code is not None:
         return by_code
     running = [candidate for candidate in existing if _runs_at(candidate, plan.starts_at)]
-    same = [c for c in running if plan.target in {c.plan_id, c.plan_group_id}]
+    same = [candidate for candidate in alike if candidate in running]
     other = next((c for c in running if set(plan.products) & set(_products_of(c))), None)
     if other is not None and not same:
         raise PlanConflict(

@@ -7,6 +7,7 @@ from django.urls import reverse
 from integration_project import showing
 from integration_project.showing import Story
 from paddle_sync.models import CatalogueEntry, WebhookEvent
+from paddle_sync.resolving import PLAN_REFUSED
 
 State = WebhookEvent.State
 MAPPED_KINDS = {
@@ -63,9 +64,17 @@ def _parked(event: WebhookEvent) -> Story:
             "Nothing was created in m3ter.",
             f"Map the {event.waiting_for_kind}; {company} will then run by {'themselves' if others else 'itself'}.",
         )
+    cause = event.last_error or event.note or f"It waits for {event.waiting_for_kind} {event.waiting_for_key}."
+    if event.waiting_for_kind == PLAN_REFUSED:
+        return Story(
+            "wait",
+            cause,
+            "Nothing more happens to it until the price is mapped to a plan that m3ter takes.",
+            f"Change the mapping; {company} will then run by {'themselves' if others else 'itself'}.",
+        )
     return Story(
         "wait",
-        event.last_error or event.note or f"It waits for {event.waiting_for_kind} {event.waiting_for_key}.",
+        cause,
         "Nothing more happens to it until that is put right.",
         f"Put right {event.waiting_for_kind} {event.waiting_for_key}. Then replay {company}, or ignore with a reason.",
     )

@@ -11,10 +11,12 @@ from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from paddle_sync import catalogue, mappings
+from paddle_sync.admin import event_story
 from paddle_sync.models import AccountPlanLink, CatalogueEntry
 from tests.builders import make_event, make_mapping, subscription, subscription_item
 from tests.paddle_sync.seen import created, operations
 from tests.paddle_sync.test_accounts import taken_account
+from tests.paddle_sync.test_faults import due_again
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
@@ -115,4 +117,36 @@ def test_a_group_overlapping_with_a_plan_that_the_account_has_is_a_conflict(
     assert m3ter_sample.PRODUCT_CLOUD in covered
     assert (created().state, created().waiting_for_kind) == ("parked", "plan conflict")
     assert m3ter_sample.PLAN_SCALE in created().note
+    assert AccountPlanLink.objects.count() == 0
+
+
+def test_the_console_says_that_a_corrected_mapping_lets_a_refused_plan_go_on(
+    m3ter: M3terSimulator, run_jobs: Run
+) -> None:
+    make_mapping(plan=NO_SUCH_PLAN)
+    make_event("subscription.created", subscription())
+    run_jobs()
+
+    told = event_story.story(created())
+
+    assert told.next_step == "Change the mapping; this event will then run by itself."
+    assert NO_SUCH_PLAN in told.cause
+
+
+def test_a_mapping_changed_between_a_lost_answer_and_the_repeat_is_a_conflict_and_not_recorded_as_attached(
+    m3ter: M3terSimulator, run_jobs: Run
+) -> None:
+    mapping = make_mapping()
+    make_event("subscription.created", subscription())
+    m3ter.fault("create account plan", "lose_answer")
+    run_jobs()
+
+    mapping.m3ter_plan_id = m3ter_sample.PLAN_BULK
+    mapping.save()
+    due_again()
+    run_jobs()
+
+    assert (created().state, created().waiting_for_kind) == ("parked", "plan conflict")
+    assert m3ter_sample.PLAN_SCALE in created().note
+    assert [plan["planId"] for plan in m3ter.memory.account_plans] == [m3ter_sample.PLAN_SCALE]
     assert AccountPlanLink.objects.count() == 0
