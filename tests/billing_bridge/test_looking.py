@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from billing_bridge import jobs, looking, review, settlement
+from billing_bridge import charges, jobs, looking, review, settlement
 from billing_bridge.models import PushedBill
-from billing_bridge.queues import CONFIRM
+from billing_bridge.queues import CONFIRM, PUSH
 from integration_project import clock, finding, work
 from integration_project.models import Finding
 from tests.billing_bridge.killing import Killed
@@ -91,6 +91,26 @@ def test_killed_before_the_alarm_of_a_charge_found_on_a_cancelled_subscription_t
     jobs.confirm_bills()
 
     assert (fresh(bill).state, alarms()) == (State.LOST, ["charge lost"])
+
+
+def test_killed_before_a_fault_of_ours_is_told_the_next_one_tells_it(
+    world: World, dies_at_the_alarm: pytest.MonkeyPatch
+) -> None:
+    bill = world.approved()
+    dies_at_the_alarm.setattr(charges, "read_preview", None)  # calling it is a fault that nobody foresaw
+
+    with pytest.raises(Killed):
+        jobs.drain_bills()
+    left = fresh(bill).state
+    dies_at_the_alarm.undo()
+    dies_at_the_alarm.setattr(charges, "read_preview", None)
+    end_lease(bill)
+    work.release_expired(PUSH)
+    make_due(bill)
+    jobs.drain_bills()
+
+    assert (left, fresh(bill).state) == (State.PUSHING, State.FAILED)
+    assert Finding.objects.filter(kind="internal error", subject=bill.m3ter_bill_id, state="open").count() == 1
 
 
 # --- Never complete ---------------------------------------------------------------------------------------------------
