@@ -1,8 +1,8 @@
 """Keeps the schedule table: finds what is due, hands it to a worker, records how it went.
 
 A job's row carries its own due time and lease. A task that was lost, or died half-way, is due again when its lease is
-over; a task that still waits for a worker is not lost, and is not handed out twice. One that comes late, while the job is
-due and nobody's, runs it; one that finds another's token in the row does nothing.
+over; a task that still waits for a worker is not lost, and is not handed out twice. One that comes late runs the job if
+it is due and nobody's; one that finds another's token in the row does nothing.
 """
 
 import logging

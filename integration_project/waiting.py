@@ -1,4 +1,4 @@
-"""Which tasks wait in django-q2's table for a worker of any host. Only a few ever do; see wakeups.py and scheduling.py."""
+"""Which tasks wait in django-q2's table for a worker of any host. Only a few ever do."""
 
 from typing import Any
 
