@@ -160,7 +160,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 def _take_in_chunks(request: Request | HttpRequest) -> None:
-    """Read a body that came without a length, where the server says that it ends by itself; Django takes it for empty."""
+    """Read a body without a length, where the server says that it ends by itself; Django takes it for empty."""
     plain = request._request if isinstance(request, Request) else request
     environ = plain.META
     if "_body" in vars(plain) or environ.get("CONTENT_LENGTH") or not environ.get("wsgi.input_terminated"):
