@@ -200,9 +200,9 @@ def test_serve_survives_twenty_kills(tmp_path: Path, settings: Settings) -> None
 @pytest.mark.chaos
 @pytest.mark.postgres
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", range(1, 6))
-def test_serve_survives_a_hundred_kills(tmp_path: Path, settings: Settings, seed: int) -> None:
-    survives(tmp_path, settings, seed=seed, kills=100, buyers=200, bills=30, pause=(0.5, 6.0), charges_take=3.0)
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_serve_survives_sixty_kills_with_slow_charges(tmp_path: Path, settings: Settings, seed: int) -> None:
+    survives(tmp_path, settings, seed=seed, kills=60, buyers=150, bills=30, pause=(0.5, 6.0), charges_take=3.0)
 
 
 @pytest.mark.timeout(240)
