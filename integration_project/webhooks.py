@@ -1,6 +1,7 @@
 """What every webhook address does before it believes a byte: method, size, strict JSON, a count of what it refused."""
 
 import json
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
@@ -22,6 +23,8 @@ from rest_framework.views import APIView
 
 from integration_project import clock
 from integration_project.models import WebhookRefusal
+
+logger = logging.getLogger(__name__)
 
 SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 """Escapes of JSON that may stand for NUL, or for half a character: neither can be stored."""
@@ -127,7 +130,15 @@ def refuse(field: str, problem: str) -> NoReturn:
 
 
 def count_refusal(source: str, reason: str) -> None:
-    """Count one more refused request; nothing of the request itself is kept."""
+    """Count one more refused request; one that cannot be counted is refused all the same."""
+    try:
+        _count_refusal(source, reason)
+    except DatabaseError as error:
+        logger.warning("A refused request of %s (%s) could not be counted: %s", source, reason, error)
+
+
+def _count_refusal(source: str, reason: str) -> None:
+    """Count it; nothing of the request itself is kept."""
     now = clock.now()
     today = WebhookRefusal.objects.filter(source=source, reason=reason, day=now.date())
     one_more = {"count": F("count") + 1, "last_at": now}
