@@ -1,10 +1,15 @@
 """Reads settings from the environment and refuses the impossible: typed, plainly worded, no insecure default."""
 
 import ipaddress
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import environ
 from django.core.exceptions import ImproperlyConfigured
 
 MODES = ("service", "demo", "test")
@@ -12,6 +17,27 @@ LIVE_KEY_PREFIX = "pdl_live_"
 SANDBOX_KEY_PREFIX = "pdl_sdbx_"
 PADDLE_ADDRESSES = {"live": "https://api.paddle.com", "sandbox": "https://sandbox-api.paddle.com"}
 SHORTEST_WEBHOOK_TOKEN = 32
+WEBHOOK_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+"""What stands in a path as it is, so that it can be found and masked in a log however the path was written."""
+EXAMPLES = {
+    "DATABASE_URL": "postgres://user:password@host/name",
+    "EMAIL_URL": "smtp+tls://user:password@host:587",
+}
+SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
+SQLITE_OPTIONS: Mapping[str, Any] = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+POSTGRESQL_OPTIONS: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""A host that vanished without a word is noticed within a minute; without these it takes a quarter of an hour."""
 
 
 def is_loopback(url: str) -> bool:
@@ -98,6 +124,41 @@ class Environment:
         return url
 
 
+def database(url: str, *, folder: Path) -> dict[str, Any]:
+    """Turn DATABASE_URL into Django's settings, with the options that the job engine relies on.
+
+    A relative SQLite path is one below `folder`: every process must mean the same file, wherever it was started.
+    """
+    parsed = _read_address("DATABASE_URL", url, environ.Env.db_url_config)
+    engine, name = parsed.get("ENGINE"), str(parsed.get("NAME") or "")
+    if engine == SQLITE and name:
+        path = name if name == ":memory:" else str(folder / name)
+        return {**parsed, "NAME": path, "OPTIONS": dict(SQLITE_OPTIONS), "TEST": {"NAME": path + ".test"}}
+    if engine == POSTGRESQL and name:
+        options = {**POSTGRESQL_OPTIONS, **parsed.get("OPTIONS", {})}
+        return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    raise ImproperlyConfigured(_unreadable("DATABASE_URL"))
+
+
+def mail(url: str) -> dict[str, Any]:
+    """Turn EMAIL_URL into Django's settings."""
+    return _read_address("EMAIL_URL", url, environ.Env.email_url_config)
+
+
+def _read_address(name: str, url: str, read: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """Read an address that may hold a password: what is wrong with it is said without a word of it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return read(url)
+    except Exception:  # noqa: BLE001 - whatever the reader stumbles over, its words may quote the address
+        raise ImproperlyConfigured(_unreadable(name)) from None
+
+
+def _unreadable(name: str) -> str:
+    return f"{name} cannot be read: it must look like {EXAMPLES[name]}, special characters of a password as %XX."
+
+
 def check_paddle_environment(*, environment: str, api_url: str, api_key: str) -> None:
     """Refuse to start when the key, the address and PADDLE_ENVIRONMENT do not belong together.
 
@@ -123,6 +184,10 @@ def check_webhook_tokens(tokens: list[str]) -> list[str]:
         if len(token) < SHORTEST_WEBHOOK_TOKEN:
             raise ImproperlyConfigured(
                 f"M3TER_WEBHOOK_TOKENS: number {number} has {len(token)} characters, not {SHORTEST_WEBHOOK_TOKEN}."
+            )
+        if not WEBHOOK_TOKEN.fullmatch(token):
+            raise ImproperlyConfigured(
+                f"M3TER_WEBHOOK_TOKENS: number {number} has characters other than letters, digits, - and _."
             )
     return tokens
 

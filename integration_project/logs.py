@@ -4,17 +4,48 @@ import json
 import logging
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from django.conf import settings
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
-WEBHOOK_TOKEN = re.compile(r"(/webhooks/m3ter/)[^/\s\"']+")
+WEBHOOK_TOKEN = re.compile(r"(/webhooks?/+m3ter/+)[^/\s\"']+", re.IGNORECASE)
+SECRET_SETTINGS = (
+    "M3TER_WEBHOOK_TOKENS",
+    "PADDLE_WEBHOOK_SECRETS",
+    "PADDLE_API_KEY",
+    "M3TER_API_SECRET",
+    "M3TER_ACCESS_KEY_ID",
+    "METRICS_TOKEN",
+    "SECRET_KEY",
+    "EMAIL_HOST_PASSWORD",
+)
+SHORTEST_SECRET = 8
+"""What is shorter protects nothing, and would be found inside ordinary words."""
 SECRETS = re.compile(r"(pdl_(?:live|sdbx)_apikey_|pdl_ntf(?:set)?_|Bearer |Basic )[^\s\"',;]+")
 
 
 def mask(text: str) -> str:
-    """Replace what must not be read in a log: tokens in webhook paths, keys, Authorization values."""
+    """Replace what must not be read in a log: our own secrets wherever they stand, and what looks like one."""
+    for secret in _our_secrets():
+        if secret not in text and "%" in text and secret in unquote(text):
+            text = unquote(text)
+        text = text.replace(secret, "***")
     return SECRETS.sub(r"\1***", WEBHOOK_TOKEN.sub(r"\1***", text))
+
+
+def _our_secrets() -> list[str]:
+    """List the secrets that are configured; none while the settings are being read."""
+    if not settings.configured:
+        return []
+    values: list[str] = []
+    for name in SECRET_SETTINGS:
+        value = getattr(settings, name, "")
+        values += [value] if isinstance(value, str) else (value or [])
+    values += [str(database.get("PASSWORD") or "") for database in settings.DATABASES.values()]
+    return [value for value in values if len(value) >= SHORTEST_SECRET]
 
 
 class MaskSecrets(logging.Filter):

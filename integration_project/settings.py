@@ -107,31 +107,16 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * REQUEST_BODY_LIMIT
 
 # --- Database ------------------------------------------------------------
 
-SQLITE_OPTIONS = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-}
-
-
-def database(url: str) -> dict[str, Any]:
-    """Turn an address into Django's settings, with the options that the job engine relies on."""
-    parsed: dict[str, Any] = environ.Env.db_url_config(url)
-    if "sqlite" in parsed["ENGINE"]:
-        return {**parsed, "OPTIONS": SQLITE_OPTIONS, "TEST": {"NAME": parsed["NAME"] + ".test"}}
-    return {**parsed, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-
-
 DATABASE_DEFAULT = {
     "service": None,
     "demo": f"sqlite:///{BASE_DIR / '.demo' / 'demo.sqlite3'}",
     "test": f"sqlite:///{Path(tempfile.gettempdir()) / f'paddle-m3ter-{os.getpid()}.sqlite3'}",
 }[MODE]
-DATABASES = {"default": database(read.text("DATABASE_URL", DATABASE_DEFAULT))}
+DATABASES = {"default": configuration.database(read.text("DATABASE_URL", DATABASE_DEFAULT), folder=BASE_DIR)}
 
 # --- Mail ------------------------------------------------------------
 
-vars().update(environ.Env.email_url_config(read.text("EMAIL_URL", "consolemail://" if SERVICE else "memorymail://")))
+vars().update(configuration.mail(read.text("EMAIL_URL", "consolemail://" if SERVICE else "memorymail://")))
 
 # --- Paddle Billing ------------------------------------------------------------
 

@@ -120,3 +120,13 @@ def test_a_webhook_token_that_could_be_guessed_is_refused_without_showing_it() -
 def test_the_external_system_may_not_feed_the_vendors_own_integration() -> None:
     with pytest.raises(ImproperlyConfigured, match="must not be Paddle"):
         configuration.check_external_system("PADDLE")
+
+
+@pytest.mark.parametrize("letter", ["/", "%", " ", "+", "é", "."])
+def test_a_webhook_token_that_a_path_would_write_differently_is_refused(letter: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="number 1 has characters other than letters, digits, - and _"):
+        configuration.check_webhook_tokens(["x" * 40 + letter])
+
+
+def test_a_webhook_token_of_letters_digits_and_dashes_is_taken() -> None:
+    assert configuration.check_webhook_tokens(["aZ09-_" * 6]) == ["aZ09-_" * 6]

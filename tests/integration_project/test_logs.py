@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from pytest_django import Settings
 
 from integration_project import logs
 
@@ -53,3 +54,40 @@ def test_an_error_report_leaves_without_body_headers_and_tokens() -> None:
     )
 
     assert report == {"request": {"url": "https://host/webhooks/m3ter/***/"}}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/webhooks/m3ter//{}/",
+        "/webhooks//m3ter/{}/",
+        "/webhook/m3ter/{}/",
+        "/Webhooks/m3ter/{}/",
+        "/{}/",
+        "/webhooks%2Fm3ter%2F{}%2F",
+        "/webhooks/m3ter%2f{}/?next={}",
+    ],
+)
+def test_a_configured_token_is_masked_however_the_path_is_written(path: str, settings: Settings) -> None:
+    settings.M3TER_WEBHOOK_TOKENS = ["another" * 8, TOKEN]
+
+    assert TOKEN not in logs.mask(f'127.0.0.1 "POST {path.format(TOKEN, TOKEN)} HTTP/1.1" 404')
+
+
+def test_a_configured_token_is_masked_where_a_client_wrote_its_letters_as_numbers(settings: Settings) -> None:
+    settings.M3TER_WEBHOOK_TOKENS = [TOKEN]
+
+    assert logs.mask(f"POST /webhooks/m3ter%2F%74{TOKEN[1:]}/ 200") == "POST /webhooks/m3ter/***/ 200"
+
+
+@pytest.mark.parametrize("name", ["PADDLE_API_KEY", "M3TER_API_SECRET", "METRICS_TOKEN", "SECRET_KEY"])
+def test_every_configured_secret_is_masked_in_any_words(name: str, settings: Settings) -> None:
+    setattr(settings, name, "some-word-of-ours")
+
+    assert logs.mask("m3ter refused some-word-of-ours today") == "m3ter refused *** today"
+
+
+def test_a_setting_that_is_empty_or_short_masks_nothing(settings: Settings) -> None:
+    settings.METRICS_TOKEN, settings.M3TER_API_SECRET = "", "work"
+
+    assert logs.mask("work goes on") == "work goes on"
