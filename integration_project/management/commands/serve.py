@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from integration_project import installation, web
@@ -56,11 +56,13 @@ class Command(BaseCommand):
         """Prepare, then run until told to stop."""
         if options["parent"]:
             die_with_parent(options["parent"])
+        self._refuse(self._why_nobody_is_answered())
         self._prepare(migrate=not options["no_migrate"], static=not options["no_static"])
         programs = [Program("web", self._web(options))]
         if not options["no_worker"]:
             programs.append(Program("worker", self._manage("worker", "--parent", str(os.getpid()))))
         connections.close_all()
+        self._refuse(web.why_not_listen(options["bind"]))
         self._say(f"Listening on http://{options['bind']}/; the console is at /admin/. Ctrl-C stops.")
         status = Supervisor(programs, folder=settings.BASE_DIR, say=self._say).run()
         sys.exit(status)
@@ -79,6 +81,17 @@ class Command(BaseCommand):
             call_command("collectstatic", interactive=False, verbosity=0)
         for sentence in installation.mismatches(installation.current()):
             self._say(f"Nothing will be pushed: {sentence}")
+
+    def _refuse(self, problem: str) -> None:
+        """End it here, in one sentence, where there is a problem."""
+        if problem:
+            raise CommandError(problem)
+
+    def _why_nobody_is_answered(self) -> str:
+        """With DEBUG, Django answers this machine under its own names."""
+        if settings.ALLOWED_HOSTS or settings.DEBUG:
+            return ""
+        return "ALLOWED_HOSTS is not set, so every request would be answered 400: name the hosts the console has."
 
     def _say_what_is_closed(self) -> None:
         if not settings.PADDLE_WEBHOOK_SECRETS:
