@@ -32,6 +32,11 @@ def to_try(vendor: str, operation: str, *, tried: Container[int] = ()) -> list[C
     return due
 
 
+def nobody_may_call(vendor: str) -> bool:
+    """Say whether the whole vendor is closed, and it is not yet time for anybody to try."""
+    return Circuit.objects.filter(vendor=vendor, operation="", is_open=True, probe_at__gt=clock.now()).exists()
+
+
 def begin(circuit: Circuit) -> None:
     """Be the one caller who tries; VendorClosed when somebody else was faster."""
     now = clock.now()

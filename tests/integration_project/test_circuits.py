@@ -8,6 +8,9 @@ from integration_project import clock
 from integration_project.errors import VendorClosed
 from integration_project.gates import gate
 from integration_project.models import CallBudget, Circuit, Finding
+from paddle_sync import jobs
+from paddle_sync.models import WebhookEvent
+from tests.integration_project.work_rows import make_row
 
 pytestmark = pytest.mark.django_db
 
@@ -117,3 +120,36 @@ def test_the_time_of_the_last_normal_answer_is_kept() -> None:
 
     assert Circuit.objects.get(vendor="m3ter", operation="").last_success_at is not None
     assert not Circuit.objects.get().is_open
+
+
+@pytest.fixture
+def backlog(adapters: object) -> None:
+    """Let events wait that nothing is done for, so that whoever begins one is done with it."""
+    for number in range(3):
+        make_row(number)
+
+
+@pytest.mark.usefixtures("backlog")
+def test_while_no_vendor_may_be_called_no_event_is_begun() -> None:
+    for vendor in ("paddle", "m3ter"):
+        gate(vendor, "import").refused("any", whole_vendor=True, detail="refused")
+
+    assert jobs.drain_events() == 0
+    assert WebhookEvent.objects.filter(state="received", attempts=0, lease=None).count() == 3
+
+
+@pytest.mark.usefixtures("backlog")
+@pytest.mark.parametrize("closed", ["paddle", "m3ter"])
+def test_while_one_vendor_may_be_called_events_go_on_that_need_no_other(closed: str) -> None:
+    gate(closed, "import").refused("any", whole_vendor=True, detail="refused")
+
+    assert jobs.drain_events() == 3
+
+
+@pytest.mark.usefixtures("backlog")
+def test_when_it_is_time_to_try_a_closed_vendor_events_are_begun() -> None:
+    for vendor in ("paddle", "m3ter"):
+        gate(vendor, "import").refused("any", whole_vendor=True, detail="refused")
+    time_to_try()
+
+    assert jobs.drain_events() == 3
