@@ -22,10 +22,21 @@ FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
 GOOD_RUN = 60.0
 """A program that ran for so many seconds starts again at once; one that keeps ending waits longer each time."""
+FROZEN = 30.0
+"""Seconds after which a program that a signal has frozen is ended and started again: it answers nobody meanwhile."""
 SAME_REQUEST = 1.0
 """A supervisor's one request may arrive several times: to this process, and to its whole group."""
 STOP_PATIENCE = 110.0
 """Seconds that the programs get to stop: a little more than a worker gives its tasks."""
+
+
+def is_frozen(pid: int) -> bool:
+    """Say whether a signal has stopped the process; nobody can tell where there is no /proc."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == "T"
 
 
 @dataclass
@@ -38,6 +49,7 @@ class Program:
     started_at: float = 0.0
     start_again_at: float = 0.0
     wait: float = FIRST_WAIT
+    frozen_since: float | None = None
     reader: threading.Thread | None = field(default=None, repr=False)
 
     @property
@@ -70,13 +82,25 @@ class Supervisor:
         self._stop_requests += 1
 
     def _see_to(self, program: Program) -> None:
-        if program.runs:
-            return
         now = time.monotonic()
+        if program.runs:
+            self._end_if_frozen(program, now)
+            return
         if program.process is not None:
             self._note_end(program, program.process.returncode, now)
         if now >= program.start_again_at:
             self._start(program, now)
+
+    def _end_if_frozen(self, program: Program, now: float) -> None:
+        """Kill what has been frozen for long; its own processes die with it, and it is started again like any other."""
+        if program.process is None or not is_frozen(program.process.pid):
+            program.frozen_since = None
+            return
+        program.frozen_since = now if program.frozen_since is None else program.frozen_since
+        if now - program.frozen_since >= FROZEN:
+            self._say(f"{program.name} has been frozen for {now - program.frozen_since:.0f} s and is killed.")
+            program.frozen_since = None
+            self._signal(program, signal.SIGKILL)
 
     def _note_end(self, program: Program, status: int, now: float) -> None:
         """Decide when a program that ended starts again."""
