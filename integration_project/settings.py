@@ -154,6 +154,7 @@ WORKER_PROCESSES = read.whole_number("WORKER_PROCESSES", 2, smallest=1)
 Q_CLUSTER = {
     "name": "paddle-m3ter",
     "orm": "default",
+    "broker_class": "integration_project.broker.InOrder",
     "workers": WORKER_PROCESSES,
     "queue_limit": 1,
     "bulk": 1,

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django_q.brokers import get_broker
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
@@ -126,3 +127,11 @@ def test_only_the_asked_for_task_counts_as_waiting() -> None:
     assert waiting.waits("integration_project.scheduling.run", "good")
     assert not waiting.waits("integration_project.scheduling.run", "another")
     assert not waiting.waits("integration_project.ticker.ping")
+
+
+def test_the_oldest_task_is_fetched_first_wherever_the_table_keeps_it() -> None:
+    broker = get_broker()
+    for number in (3, 1, 2):
+        OrmQ.objects.create(pk=number, key=broker.list_key, payload="-", lock=clock.now() - timedelta(seconds=1))
+
+    assert [broker.dequeue()[0][0] for _ in range(3)] == [1, 2, 3]
