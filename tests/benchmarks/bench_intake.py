@@ -51,7 +51,7 @@ class BareView(APIView):
         body = request._request.body
         signature.verify(
             body=body,
-            header=request.META.get("HTTP_PADDLE_SIGNATURE"),
+            header=request.headers.get("paddle-signature"),
             secrets=django_settings.PADDLE_WEBHOOK_SECRETS,
             now=clock.now(),
             tolerance=django_settings.PADDLE_WEBHOOK_TOLERANCE,
