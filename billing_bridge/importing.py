@@ -15,7 +15,7 @@ from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import FINISH, PUSH
 from integration_project import clock, installation, wakeups, work
-from integration_project.errors import Ignored, NotFound, Temporary
+from integration_project.errors import Ignored, NotFound, Temporary, Unreadable
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Bill, BillLine
 from paddle_sync.models import EventAttempt, WebhookEvent
@@ -170,7 +170,7 @@ def _known(bill: Bill) -> PushedBill | None:
 
 
 def _is_overtaken(known: PushedBill, bill: Bill, read_at: datetime) -> bool:
-    """Whether a newer version was read while this one was on its way; Temporary where m3ter itself is behind."""
+    """Whether a newer version was read while this one was on its way; Unreadable where m3ter itself is behind."""
     if bill.version >= known.m3ter_version or known.m3ter_status == GONE:
         return False
     if known.m3ter_read_at is not None and read_at > known.m3ter_read_at:
@@ -178,8 +178,8 @@ def _is_overtaken(known: PushedBill, bill: Bill, read_at: datetime) -> bool:
     return True
 
 
-def _older(known: PushedBill, bill: Bill) -> Temporary:
-    return Temporary(
+def _older(known: PushedBill, bill: Bill) -> Unreadable:
+    return Unreadable(
         f"m3ter answered with version {bill.version} of bill {bill.id}, of which version {known.m3ter_version} was "
         "read before; it is read again."
     )

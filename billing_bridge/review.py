@@ -71,7 +71,7 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None)
     with _deciding(bill_id, "approve", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
         _refuse_unseen(bill, seen)
         if bill.reason == Reason.DELETED:
-            _close_deleted(bill)
+            _close_deleted(bill, f"{by} closed it: {reason}")
             return
         if bill.in_paddle and bill.outstanding != 0:
             raise NotPossible(f"{ledger.changed_words(bill)} Skip it to leave the difference uncharged.")
@@ -86,13 +86,15 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None)
         verdict = deciding.judge(bill)
         if verdict.state == State.HELD:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")
+        _loss_is_dealt_with(bill, f"{by} approved it: {reason}")
         _become(bill, verdict)
 
 
-def _close_deleted(bill: PushedBill) -> None:
+def _close_deleted(bill: PushedBill, reason: str) -> None:
     """A bill that m3ter no longer has is closed where Paddle has nothing of it."""
     if bill.outstanding:
         raise NotPossible(f"{ledger.changed_words(bill)} Skip it to leave that as it is.")
+    _loss_is_dealt_with(bill, reason)
     PushedBill.objects.filter(pk=bill.pk).update(
         state=State.SUPERSEDED, reason=Reason.DELETED, due_at=None, updated_at=clock.now()
     )
@@ -135,6 +137,8 @@ def _loss_is_dealt_with(bill: PushedBill, reason: str) -> None:
 
 
 GOES_ON = frozenset({State.READY, State.WAITING})
+APPROVAL_DECIDES = frozenset({Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PERIOD_OPEN})
+"""What a bill is held for until somebody approves it; anything else has to be put right first."""
 
 
 def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
@@ -153,7 +157,7 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
         bill.save(update_fields=("reviewed_revision",))
         _refuse_too_much(bill)
         verdict = deciding.judge(bill)
-        if verdict.state not in GOES_ON and verdict.reason != Reason.REVIEW:
+        if verdict.state not in GOES_ON and verdict.reason not in APPROVAL_DECIDES:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")
         if verdict.state in GOES_ON:
             _loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest
 from django.utils.module_loading import import_string
 
 from integration_project import clock, heartbeats, pulse, wakeups
@@ -135,8 +136,7 @@ def settle(row: WorkItem, *, state: str | None = None, due_at: datetime | None =
 
 def give_back(queue: Queue[Row], row: Row, *, due_at: datetime, **columns: Any) -> bool:
     """End the claim as if the attempt had never begun: the budget was spent, the vendor closed, or the time was up."""
-    uncounted = F("attempts") - 1 if row.attempts else F("attempts")
-    if not settle(row, state=_resting_state(queue), due_at=due_at, attempts=uncounted, **columns):
+    if not settle(row, state=_resting_state(queue), due_at=due_at, attempts=_UNCOUNTED, **columns):
         return False
     row.attempts = max(row.attempts - 1, 0)
     return True
@@ -209,6 +209,8 @@ def backoff(attempts: int) -> timedelta:
 
 
 _UNLEASED: dict[str, Any] = {"lease": None, "lease_until": None, "leased_by": ""}
+_UNCOUNTED = Greatest(F("attempts") - 1, 0)
+"""One attempt less; somebody who decided about the row meanwhile may have set them back to none."""
 
 
 def _rows(model: type[Row]) -> QuerySet[Row]:
@@ -325,7 +327,7 @@ def _still_ours(queue: Queue[Row], row: Row) -> bool:
 
 def _not_begun(queue: Queue[Row], rows: Sequence[Row]) -> None:
     """Give back what was claimed with others and never begun."""
-    back = {**_UNLEASED, "attempts": F("attempts") - 1}
+    back = {**_UNLEASED, "attempts": _UNCOUNTED}
     if queue.running is not None:
         back["state"] = queue.ready[0]
     _rows(queue.model).filter(pk__in=[row.pk for row in rows], lease=rows[0].lease).update(**back)

@@ -33,6 +33,7 @@ def test_a_lost_bill_that_was_held_can_be_approved(world: World, bill: PushedBil
     jobs.drain_bills()
 
     assert (fresh(bill).state, fresh(bill).in_paddle, fresh(bill).outstanding) == (State.PUSHED, 14345, 0)
+    assert losses() == 0
 
 
 def test_a_lost_bill_that_is_skipped_is_skipped_and_can_be_sent_again(world: World, bill: PushedBill) -> None:

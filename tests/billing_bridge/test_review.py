@@ -99,6 +99,16 @@ def test_skipping_is_reversible(world: World) -> None:
     assert (fresh(bill).state, fresh(bill).reason) == (State.HELD, Reason.REVIEW)
 
 
+def test_skipping_is_reversible_although_somebody_locked_the_bill_in_m3ter_meanwhile(world: World) -> None:
+    bill = world.imported()
+    review.skip(bill.pk, by="fiona", reason="by mistake")
+    PushedBill.objects.filter(pk=bill.pk).update(m3ter_locked=True)
+
+    review.resend(bill.pk, by="fiona", reason="it was a mistake")
+
+    assert (fresh(bill).state, fresh(bill).reason) == (State.HELD, Reason.LOCKED_ELSEWHERE)
+
+
 def test_skipping_a_changed_bill_writes_the_difference_off(world: World) -> None:
     PushPolicy.objects.update(lock_after_days=3)
     bill = world.pushed()

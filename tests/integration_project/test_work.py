@@ -37,6 +37,24 @@ def test_a_claimed_row_is_running_under_a_fresh_token_and_its_attempt_is_counted
     assert (row.state, row.attempts) == ("processing", 1)
 
 
+def test_a_claimed_row_whose_attempts_somebody_reset_is_given_back_like_the_others() -> None:
+    for number in (1, 2):
+        make_row(number)
+
+    def reset_the_other_and_stop(row: WebhookEvent) -> None:
+        finish(row)
+        WebhookEvent.objects.exclude(pk=row.pk).update(attempts=0)
+        pulse.stop()
+
+    try:
+        assert work.drain(EVENTS, reset_the_other_and_stop) == 1
+    finally:
+        pulse.start_afresh()
+
+    [back] = WebhookEvent.objects.exclude(state="processed")
+    assert (back.state, back.attempts, back.lease) == ("received", 0, None)
+
+
 def test_rows_are_claimed_oldest_due_first_and_never_before_they_are_due() -> None:
     make_row(1, due_in=-10)
     make_row(2, due_in=-20)
