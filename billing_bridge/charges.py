@@ -422,6 +422,12 @@ def read_preview(preview: ChargePreview, charge: Charge, *, push_id: str) -> Pre
     return Previewed(lines=count)
 
 
+def is_pending(preview: ChargePreview, push_id: str) -> bool:
+    """Whether the next renewal would carry something of a push."""
+    renewal = preview.next_transaction
+    return renewal is not None and any(_is_of(line, push_id) for line in renewal.details.lines)
+
+
 def _is_of(line: PreviewLine, push_id: str) -> bool:
     return line.product is not None and line.product.custom_data.get("push_id") == push_id
 

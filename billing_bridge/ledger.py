@@ -5,12 +5,13 @@ from django.db.models import QuerySet
 
 from billing_bridge import money, owed
 from billing_bridge.models import BillEntry, Push, PushedBill
-from billing_bridge.queues import FINISH, PUSH
+from billing_bridge.queues import CONFIRM, FINISH, PUSH
 from integration_project import clock, work
 
 State = PushedBill.State
 Reason = PushedBill.Reason
 LOCKABLE = ("self",)
+OPEN = (Push.State.PUSHING, Push.State.UNCONFIRMED)
 
 
 def locked(bill_id: int) -> PushedBill:
@@ -57,6 +58,7 @@ def record_pushed(
     """Paddle has this push: note it once, whoever learns of it and how often. False: it was known already.
 
     `owner` is the claimed bill of whoever records; None means a webhook or a person, who take it from any worker.
+    Where another push of the bill is open, that one settles the bill, and whoever sees to it keeps it.
     """
     with transaction.atomic():
         if owner is not None:
@@ -72,9 +74,25 @@ def record_pushed(
         push.paddle_transaction_id = transaction_id or push.paddle_transaction_id
         push.save(update_fields=("state", "settled_at", "detail", "sent_at", "paddle_transaction_id"))
         post(bill, BillEntry.Kind.PUSHED, amount, push=push, note=detail)
-        _settled_by_push(bill)
+        if not open_beside(push).exists():
+            _settled_by_push(bill)
+        elif owner is not None:
+            _look_for_the_other(bill)
         resume(push.paddle_subscription_id)
     return True
+
+
+def open_beside(push: Push) -> QuerySet[Push]:
+    """Other pushes of the same bill that Paddle may or may not have: what becomes of the bill hangs on them."""
+    return Push.objects.filter(bill_id=push.bill_id, state__in=OPEN).exclude(pk=push.pk)
+
+
+def _look_for_the_other(bill: PushedBill) -> None:
+    """The owner of a bill recorded one of its pushes and is done with it; another push has yet to be looked for."""
+    PushedBill.objects.filter(pk=bill.pk).update(
+        state=State.UNCONFIRMED, due_at=clock.now(), lease=None, lease_until=None, leased_by="", updated_at=clock.now()
+    )
+    work.wake_up(CONFIRM)
 
 
 def _settled_by_push(bill: PushedBill) -> None:
@@ -111,7 +129,10 @@ def changed_words(bill: PushedBill) -> str:
 
 
 def record_lost(push_id: int, *, detail: str) -> bool:
-    """Paddle accepted this push and will not collect it: what it was for is outstanding again. False: known already."""
+    """Paddle accepted this push and will not collect it: what it was for is outstanding again. False: known already.
+
+    Where another push of the bill is open, that one settles the bill.
+    """
     with transaction.atomic():
         bill = locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
         push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
@@ -122,6 +143,8 @@ def record_lost(push_id: int, *, detail: str) -> bool:
         push.detail = detail
         push.save(update_fields=("state", "detail"))
         post(bill, BillEntry.Kind.LOST, entry.amount, push=push, note=detail)
+        if open_beside(push).exists():
+            return True
         PushedBill.objects.filter(pk=bill.pk).update(
             state=State.LOST,
             reason=Reason.NONE,

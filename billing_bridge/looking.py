@@ -37,6 +37,7 @@ UNCONFIRMED = "charge unconfirmed"
 LOST = "charge lost"
 COLLECTED = "lost and collected"
 NOT_LOOKED = "charge not looked for"
+ANOTHER_OPEN = "another charge open"
 UNKNOWN_FOR_LONG = timedelta(hours=1)
 """So long after the request the look-ups should be over; where they could not be made, somebody must know."""
 CANCELLED_WORDS = "Its subscription was cancelled before Paddle collected it; Paddle forgives what was pending."
@@ -125,9 +126,26 @@ def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | Non
         )
         for kind in (UNCONFIRMED, NOT_LOOKED):
             finding.settle(kind, push.push_id, reason=detail)
+        if recorded:
+            _report_another_open(push)
         if recorded and not transaction_id and _is_cancelled(push.paddle_subscription_id):
             lose(push, CANCELLED_WORDS)
     return recorded
+
+
+def _report_another_open(push: Push) -> None:
+    """Raise the alarm that a bill whose push Paddle has may be charged once more: another push of it is open."""
+    for other in ledger.open_beside(push):
+        finding.report(
+            ANOTHER_OPEN,
+            other.push_id,
+            detail=f"The bill has another charge open: Paddle has {push.push_id} on {push.paddle_subscription_id}, "
+            f"and {other.push_id} of {money.words(other.amount, other.currency)} on "
+            f"{other.paddle_subscription_id} is under way or unconfirmed.",
+            next_step=f"Look in Paddle whether {other.paddle_subscription_id} has push {other.push_id} too. If so, the "
+            "customer is charged twice: refund one of them once it is paid. The bill is not charged again.",
+            severity=Finding.Severity.ALARM,
+        )
 
 
 def lose(push: Push, words: str) -> None:

@@ -21,7 +21,7 @@ from billing_bridge import charges, deciding, importing, ledger, looking, safegu
 from billing_bridge.charges import Circumstances, Marks, Verdict
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushAttempt, PushedBill
-from billing_bridge.queues import CONFIRM, FIRST_LOOK, PUSH
+from billing_bridge.queues import CONFIRM, FINISH, FIRST_LOOK, PUSH
 from integration_project import circuits, clock, finding, work
 from integration_project.errors import (
     BudgetSpent,
@@ -35,7 +35,7 @@ from integration_project.errors import (
 )
 from integration_project.models import Finding
 from integration_project.vendors import M3TER, PADDLE, Vendors
-from integration_project.vendors.paddle.entities import Charge
+from integration_project.vendors.paddle.entities import Charge, ChargePreview
 
 logger = logging.getLogger(__name__)
 
@@ -205,8 +205,7 @@ def _intent(bill: PushedBill) -> Intent:
         raise NotNow(deciding.judge(bill))
     subscription_id = given.link.paddle_subscription_id
     amount = bill.outstanding
-    if amount <= 0:
-        raise NotNow(charges.held(Reason.CHANGED, ledger.changed_words(bill)))
+    _refuse_what_is_there(bill)
     push = _push_row(bill, subscription_id)
     _refuse_a_second_open_push(push, subscription_id)
     marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
@@ -222,6 +221,14 @@ def _intent(bill: PushedBill) -> Intent:
     push.save()
     Journal(bill, push).before("preview", f"{len(charge.items)} items on {subscription_id}")
     return Intent(push, charge, given, sent_before=push.sent_at)
+
+
+def _refuse_what_is_there(bill: PushedBill) -> None:
+    """Paddle has something of the bill, from another push perhaps that showed late: a difference is never charged."""
+    if bill.in_paddle and bill.outstanding == 0:
+        raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
+    if bill.in_paddle or bill.outstanding <= 0:
+        raise NotNow(charges.held(Reason.CHANGED, ledger.changed_words(bill)))
 
 
 def _push_row(bill: PushedBill, subscription_id: str) -> Push:
@@ -298,6 +305,7 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
     verdict = charges.why_not_now(subscription, currency=push.currency, policy=intent.given.policy, now=clock.now())
     if verdict is not None:
         raise NotNow(verdict)
+    _refuse_what_is_pending(bill, preview)
     shown = charges.read_preview(preview, intent.charge, push_id=push.push_id)
     if shown.there_already:
         raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
@@ -306,6 +314,14 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
     if shown.problem:
         raise NotNow(charges.held(Reason.MISMATCH, shown.problem))
     return intent
+
+
+def _refuse_what_is_pending(bill: PushedBill, preview: ChargePreview) -> None:
+    """What was taken for lost may be collected with the next renewal all the same: Paddle shows it there."""
+    for push_id in bill.pushes.filter(state=Push.State.LOST).order_by("ordinal").values_list("push_id", flat=True):
+        if charges.is_pending(preview, push_id):
+            words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
+            raise NotNow(charges.held(Reason.COLLECTED, f"{words} It is not charged again."))
 
 
 def _as_one_item(bill: PushedBill, intent: Intent) -> Intent:
@@ -326,6 +342,7 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
     push = intent.push
     with transaction.atomic():
         ledger.still_owned(bill)
+        _refuse_what_is_there(ledger.locked(bill.pk))
         _refuse_what_was_collected(bill)
         push.sent_at = clock.now()
         push.items = intent.charge.to_paddle()["items"]
@@ -403,6 +420,8 @@ def _close(bill: PushedBill, journal: Journal, verdict: Verdict, *, error: str =
             if counted or push is not None or journal.calls:  # a bill that only waits its turn has no history
                 journal.after(journal.step, verdict.state, verdict.detail)
             _close_push(push, verdict)
+            if verdict.state == State.PUSHED:
+                _is_whole(bill, verdict.detail)
             columns = deciding.columns(verdict)
             attempts = bill.attempts if counted else max(bill.attempts - 1, 0)
             work.settle(bill, **columns, attempts=attempts, last_error=error, renews_at=bill.renews_at)
@@ -410,6 +429,13 @@ def _close(bill: PushedBill, journal: Journal, verdict: Verdict, *, error: str =
         logger.warning("%s: outcome discarded, because another worker owns it by now: %s", bill, verdict.detail)
         return
     logger.info("%s: %s %s: %s", bill, verdict.state, verdict.reason, verdict.detail)
+
+
+def _is_whole(bill: PushedBill, reason: str) -> None:
+    """Paddle has all of a bill without this attempt, and none of its pushes is open."""
+    for push_id in bill.pushes.values_list("push_id", flat=True):
+        finding.settle(looking.ANOTHER_OPEN, push_id, reason=reason)
+    work.wake_up(FINISH)
 
 
 def _close_push(push: Push | None, verdict: Verdict) -> None:
