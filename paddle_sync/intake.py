@@ -89,11 +89,6 @@ def ignore(event_id: int, *, by: str, reason: str) -> None:
         parking.decided([event_id], action="ignore", by=by, reason=reason)
 
 
-def resume_parked(kind: str, key: str, *, by: str) -> int:
-    """Run the events again that wait for this very thing; for a product, those too that wait for one of its prices."""
-    return parking.resume(parking.waiting_for(kind, key), by=by, reason=f"{kind} {key} was decided")
-
-
 def _why_not(event_id: int, done: str, states: tuple[WebhookEvent.State, ...]) -> str:
     state = WebhookEvent.objects.filter(pk=event_id).values_list("state", flat=True).first()
     if state is None:

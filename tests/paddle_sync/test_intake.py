@@ -8,7 +8,7 @@ from integration_project.errors import NotPossible
 from integration_project.models import Installation
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
-from paddle_sync import intake
+from paddle_sync import intake, parking
 from paddle_sync.models import EventDecision, WebhookEvent
 from tests.builders import make_event, make_mapping, subscription
 from tests.paddle_sync.seen import CLOUD, created, operations
@@ -122,9 +122,9 @@ def test_what_is_decided_resumes_exactly_what_waits_for_it() -> None:
     make_event("x.y", {}, state="parked", waiting_for_kind="account conflict", waiting_for_key="pri_1")
     make_event("x.y", {}, state="failed", waiting_for_kind="price", waiting_for_key="pri_1")
 
-    by_price = intake.resume_parked("price", "pri_3", by="anna")
-    by_product = intake.resume_parked("product", "pro_1", by="anna")
-    again = intake.resume_parked("product", "pro_1", by="anna")
+    by_price = parking.resume(parking.waiting_for("price", "pri_3"), by="anna", reason="decided")
+    by_product = parking.resume(parking.waiting_for("product", "pro_1"), by="anna", reason="decided")
+    again = parking.resume(parking.waiting_for("product", "pro_1"), by="anna", reason="decided")
 
     assert (by_price, by_product, again) == (1, 2, 0)
     assert WebhookEvent.objects.filter(state="parked").get().waiting_for_kind == "account conflict"
@@ -150,6 +150,6 @@ def test_many_events_are_resumed_by_few_queries(django_assert_max_num_queries: C
         make_event("x.y", subscription(), state="parked", waiting_for_kind="price", waiting_for_key="pri_1")
 
     with django_assert_max_num_queries(12):  # type: ignore[attr-defined]
-        resumed = intake.resume_parked("price", "pri_1", by="anna")
+        resumed = parking.resume(parking.waiting_for("price", "pri_1"), by="anna", reason="decided")
 
     assert resumed == 50
