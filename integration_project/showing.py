@@ -2,11 +2,12 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.conf import settings
+from django.contrib import admin
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
@@ -125,6 +126,16 @@ def at(moment: dt.datetime | None) -> SafeString:
     return format_html(
         '<time class="c-time" datetime="{}" title="{}">{}</time>', moment.isoformat(), relative(moment), exactly(moment)
     )
+
+
+def moment(field: str, *, description: str) -> Callable[[Any, Any], SafeString]:
+    """Make the column of an admin page that shows a row's moment exactly."""
+
+    @admin.display(description=description)
+    def shown(page: object, row: Model) -> SafeString:
+        return at(getattr(row, field))
+
+    return shown
 
 
 def label(text: str, tone: Tone) -> SafeString:

@@ -258,30 +258,11 @@ class PushedBillAdmin(LedgerAdmin):
         """Show the account's id, linked to m3ter's own page."""
         return showing.m3ter_id(bill.m3ter_account_id, "account")
 
-    @admin.display(description="Locked in m3ter by us")
-    def locked_exactly(self, bill: PushedBill) -> SafeString:
-        """Show when we locked it."""
-        return showing.at(bill.locked_at)
-
-    @admin.display(description="Read from m3ter")
-    def read_exactly(self, bill: PushedBill) -> SafeString:
-        """Show when it was last read."""
-        return showing.at(bill.m3ter_read_at)
-
-    @admin.display(description="First seen")
-    def first_seen_exactly(self, bill: PushedBill) -> SafeString:
-        """Show when it came."""
-        return showing.at(bill.first_seen_at)
-
-    @admin.display(description="Subscription renews")
-    def renews_exactly(self, bill: PushedBill) -> SafeString:
-        """Show when the subscription renews."""
-        return showing.at(bill.renews_at)
-
-    @admin.display(description="Work is due")
-    def due_exactly(self, bill: PushedBill) -> SafeString:
-        """Show when a worker takes it next."""
-        return showing.at(bill.due_at)
+    locked_exactly = showing.moment("locked_at", description="Locked in m3ter by us")
+    read_exactly = showing.moment("m3ter_read_at", description="Read from m3ter")
+    first_seen_exactly = showing.moment("first_seen_at", description="First seen")
+    renews_exactly = showing.moment("renews_at", description="Subscription renews")
+    due_exactly = showing.moment("due_at", description="Work is due")
 
     # --- Finding ------------------------------------------------------------------------------------------------------
 

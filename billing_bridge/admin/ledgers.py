@@ -96,25 +96,10 @@ class PushAdmin(LedgerAdmin):
         """Show the last words about it."""
         return showing.line(push.detail)
 
-    @admin.display(description="Created")
-    def created_exactly(self, push: Push) -> SafeString:
-        """Show when it was intended."""
-        return showing.at(push.created_at)
-
-    @admin.display(description="Sent")
-    def sent_exactly(self, push: Push) -> SafeString:
-        """Show when the request went out."""
-        return showing.at(push.sent_at)
-
-    @admin.display(description="Settled")
-    def settled_exactly(self, push: Push) -> SafeString:
-        """Show when its outcome was known."""
-        return showing.at(push.settled_at)
-
-    @admin.display(description="Expected renewal")
-    def renewal_exactly(self, push: Push) -> SafeString:
-        """Show the renewal that should collect it."""
-        return showing.at(push.expected_renewal_at)
+    created_exactly = showing.moment("created_at", description="Created")
+    sent_exactly = showing.moment("sent_at", description="Sent")
+    settled_exactly = showing.moment("settled_at", description="Settled")
+    renewal_exactly = showing.moment("expected_renewal_at", description="Expected renewal")
 
     def story(self, request: HttpRequest, row: Push) -> Story:
         """Say what this push is."""

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.safestring import SafeString
 
 from billing_bridge import recovery, review
 from billing_bridge.models import PushedBill
@@ -166,25 +165,10 @@ class InstallationAdmin(LedgerAdmin):
         ),
     )
 
-    @admin.display(description="Pinned")
-    def pinned(self, row: Installation) -> SafeString:
-        """Show when the values were pinned."""
-        return showing.at(row.pinned_at)
-
-    @admin.display(description="Organisation read")
-    def organization_read(self, row: Installation) -> SafeString:
-        """Show when the organisation was last read."""
-        return showing.at(row.organization_read_at)
-
-    @admin.display(description="Native integration looked up")
-    def native_checked(self, row: Installation) -> SafeString:
-        """Show when that was last looked up."""
-        return showing.at(row.native_integration_checked_at)
-
-    @admin.display(description="Restore confirmed")
-    def restore_confirmed(self, row: Installation) -> SafeString:
-        """Show when confirm_restore was last run."""
-        return showing.at(row.restore_confirmed_at)
+    pinned = showing.moment("pinned_at", description="Pinned")
+    organization_read = showing.moment("organization_read_at", description="Organisation read")
+    native_checked = showing.moment("native_integration_checked_at", description="Native integration looked up")
+    restore_confirmed = showing.moment("restore_confirmed_at", description="Restore confirmed")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Go straight to the one row there is."""

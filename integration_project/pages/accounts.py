@@ -135,20 +135,9 @@ class AccountLinkAdmin(ReasonedAdmin):
         """Show when it was linked."""
         return showing.ago(link.created_at)
 
-    @admin.display(description="Renews")
-    def renews_exactly(self, link: AccountLink) -> SafeString:
-        """Show when the subscription renews."""
-        return showing.at(link.next_billed_at)
-
-    @admin.display(description="Linked")
-    def since_exactly(self, link: AccountLink) -> SafeString:
-        """Show when it was linked."""
-        return showing.at(link.created_at)
-
-    @admin.display(description="Changed")
-    def updated_exactly(self, link: AccountLink) -> SafeString:
-        """Show when it last changed."""
-        return showing.at(link.updated_at)
+    renews_exactly = showing.moment("next_billed_at", description="Renews")
+    since_exactly = showing.moment("created_at", description="Linked")
+    updated_exactly = showing.moment("updated_at", description="Changed")
 
     def story(self, request: HttpRequest, row: AccountLink) -> Story:
         """Say what is joined to what, and what comes next."""

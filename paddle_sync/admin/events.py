@@ -221,25 +221,10 @@ class WebhookEventAdmin(LedgerAdmin):
         """Show the customer, linked to Paddle's own page."""
         return showing.paddle_id(event.paddle_customer_id)
 
-    @admin.display(description="Happened")
-    def occurred_exactly(self, event: WebhookEvent) -> SafeString:
-        """Show the vendor's time."""
-        return showing.at(event.occurred_at)
-
-    @admin.display(description="Received")
-    def received_exactly(self, event: WebhookEvent) -> SafeString:
-        """Show our time."""
-        return showing.at(event.received_at)
-
-    @admin.display(description="Next attempt")
-    def due_exactly(self, event: WebhookEvent) -> SafeString:
-        """Show when it runs next."""
-        return showing.at(event.due_at)
-
-    @admin.display(description="Finished")
-    def finished_exactly(self, event: WebhookEvent) -> SafeString:
-        """Show when it was done."""
-        return showing.at(event.finished_at)
+    occurred_exactly = showing.moment("occurred_at", description="Happened")
+    received_exactly = showing.moment("received_at", description="Received")
+    due_exactly = showing.moment("due_at", description="Next attempt")
+    finished_exactly = showing.moment("finished_at", description="Finished")
 
     # --- Finding ------------------------------------------------------------------------------------------------------
 
