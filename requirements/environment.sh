@@ -54,7 +54,9 @@ if [ -n "$uv" ]; then
     uv pip install --quiet --python .venv/bin/python --require-hashes --requirement "$lock"
 else
     .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip --upgrade >/dev/null
-    .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+    # The lock is complete, so pip need not resolve: its resolver asks for the newest release of what is named with an
+    # extra (coverage[toml]), whatever the lock says, and then has no hash for it.
+    .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$lock"
 fi || fail "the packages of $lock could not be installed; the lines above say why (is a package index reachable?)."
 echo "$sum" >"$stamp"
 say "ready"
