@@ -52,7 +52,7 @@ PEOPLES_WORDS = frozenset({"name", "description", "code"})
 # Our own words in custom data; the rest of it may be anything.
 OUR_CUSTOM_DATA = frozenset({"push_id", "attempt", "m3ter_bill_id"})
 FORM = re.compile(r"[\w\[\].%-]+=[^\s]*$")
-E_MAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+\.[^\s@\"'<>]+")
+E_MAIL = re.compile(r"[^\s@\"<>]+@[^\s@\"'<>]+\.[^\s@\"'<>]+")
 
 
 def readable(body: str) -> Any:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paddle_sync.personal import MASK, masked, readable
@@ -65,6 +65,8 @@ def test_what_is_empty_stays_visibly_empty() -> None:
     assert masked({"email": None, "city": "", "custom_data": None}) == {"email": None, "city": "", "custom_data": None}
 
 
+@example("'@A.AS")
+@example("pat.o'brien@example.com")
 @given(st.emails())
 def test_an_e_mail_address_is_masked_wherever_it_stands(email: str) -> None:
     shown = json.dumps(masked({"note": f"from {email}", "list": [{"deep": email}]}))
