@@ -1,7 +1,11 @@
 """What puts an event on the queue: a notification that arrives, a person who replays, a thing somebody decided."""
 
+import json
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -12,6 +16,10 @@ from paddle_sync import parking
 from paddle_sync.models import WebhookEvent, WebhookPayload
 from paddle_sync.queues import EVENTS
 
+SYNC = "subscription.sync"
+"""Our own event: look at a subscription and its account anew, in Paddle and in m3ter."""
+FOUND = "subscription.found"
+"""Our own event: a subscription that existed before this application heard of it, as Paddle's list shows it."""
 State = WebhookEvent.State
 REPLAYABLE = (State.PROCESSED, State.IGNORED, State.PARKED, State.FAILED)
 IGNORABLE = (State.RECEIVED, State.PARKED, State.FAILED)
@@ -57,6 +65,41 @@ def receive_notification(source: str, envelope: Envelope, body: str) -> bool:
         raise
     work.wake_up(EVENTS)
     return True
+
+
+def ask_to_sync(
+    subscription_id: str, *, by: str, reason: str, source: str = WebhookEvent.Source.PADDLE
+) -> WebhookEvent:
+    """Have a subscription and its account looked at anew, in Paddle and in m3ter; who asked and why is kept."""
+    return _own_event(source, SYNC, {"id": subscription_id}, by=by, reason=reason)
+
+
+def find(source: str, data: Mapping[str, Any], *, by: str, reason: str) -> WebhookEvent:
+    """Take in a subscription that Paddle lists and no event told us of; `data` is the entity in Billing's shape."""
+    return _own_event(source, FOUND, data, by=by, reason=reason)
+
+
+def _own_event(source: str, event_type: str, data: Mapping[str, Any], *, by: str, reason: str) -> WebhookEvent:
+    """Put an event of our own on the queue, beside the vendor's."""
+    now, subscription_id = clock.now(), str(data["id"])
+    event = WebhookEvent(
+        source=source,
+        event_id=f"own_{uuid.uuid4().hex}",
+        event_type=event_type,
+        occurred_at=now,
+        received_at=now,
+        due_at=now,
+        paddle_subscription_id=subscription_id,
+        paddle_customer_id=str(data.get("customer_id") or ""),
+        subject_id=subscription_id,
+        serial_key=subscription_id,
+    )
+    with transaction.atomic():
+        event.save(force_insert=True)
+        WebhookPayload(event=event, body=json.dumps({"data": data}, default=str)).save(force_insert=True)
+        parking.decided([event.pk], action="ask", by=by, reason=reason)
+        work.wake_up(EVENTS)
+    return event
 
 
 def replay(event_id: int, *, by: str, reason: str) -> None:

@@ -145,7 +145,7 @@ class EventDecision(models.Model):
 
     event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE, related_name="decisions")
     at = models.DateTimeField()
-    action = models.CharField(max_length=20, help_text="replay, ignore or resume.")
+    action = models.CharField(max_length=20, help_text="replay, ignore, resume or ask.")
     by = models.CharField(max_length=150, help_text="User name, or what resumed it.")
     reason = models.TextField(blank=True, default="")
 
@@ -182,6 +182,15 @@ class PlanMapping(models.Model):
         PLAN_GROUP = "plan_group", "m3ter plan group"
         NOT_METERED = "not_metered", "Not metered: nothing happens in m3ter"
 
+    class MeteringStarts(models.TextChoices):
+        CREATION = "creation", "With the subscription, its trial included"
+        TRIAL_END = "trial_end", "When the trial ends"
+
+    class QuantityUse(models.TextChoices):
+        IGNORED = "ignored", "Ignored"
+        CUSTOM_FIELD = "custom_field", "Written to a custom field of the account plan"
+        COUNTER = "counter", "Kept as a m3ter counter (seats)"
+
     paddle_price_id = models.CharField(
         max_length=64, blank=True, default="", help_text="pri_...; wins over the product."
     )
@@ -194,6 +203,24 @@ class PlanMapping(models.Model):
     m3ter_plan_group_id = models.CharField(max_length=64, blank=True, default="")
     m3ter_product_id = models.CharField(
         max_length=64, blank=True, default="", help_text="The plan's product; taken from m3ter's catalogue when saved."
+    )
+    metering_starts = models.CharField(
+        max_length=12,
+        choices=MeteringStarts.choices,
+        default=MeteringStarts.CREATION,
+        help_text="Whether a plan runs during a trial.",
+    )
+    quantity_use = models.CharField(
+        max_length=12,
+        choices=QuantityUse.choices,
+        default=QuantityUse.IGNORED,
+        help_text="What becomes of the quantity bought in Paddle.",
+    )
+    quantity_field = models.CharField(
+        max_length=80, blank=True, default="", help_text="Custom field of the account plan that takes the quantity."
+    )
+    m3ter_counter_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="Counter whose adjustments keep the quantity."
     )
     note = models.CharField(max_length=300, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -212,6 +239,12 @@ class PlanMapping(models.Model):
                 | (Q(target="plan_group") & Q(m3ter_plan_id="") & ~Q(m3ter_plan_group_id=""))
                 | (Q(target="not_metered") & Q(m3ter_plan_id="") & Q(m3ter_plan_group_id="")),
                 name="mapping_target_matches",
+            ),
+            models.CheckConstraint(
+                condition=(Q(quantity_use="ignored") & Q(quantity_field="") & Q(m3ter_counter_id=""))
+                | (Q(quantity_use="custom_field") & ~Q(quantity_field="") & Q(m3ter_counter_id=""))
+                | (Q(quantity_use="counter") & Q(quantity_field="") & ~Q(m3ter_counter_id="")),
+                name="mapping_quantity_matches",
             ),
             models.UniqueConstraint(
                 fields=("paddle_price_id", "paddle_product_id", "effective_from"), name="mapping_one_per_date"
@@ -232,6 +265,7 @@ class CatalogueEntry(models.Model):
         M3TER_PRODUCT = "m3ter_product", "m3ter product"
         M3TER_PLAN = "m3ter_plan", "m3ter plan"
         M3TER_PLAN_GROUP = "m3ter_plan_group", "m3ter plan group"
+        M3TER_COUNTER = "m3ter_counter", "m3ter counter"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     vendor_id = models.CharField(max_length=64)
@@ -262,8 +296,16 @@ class AccountLink(models.Model):
         LIVE = "live", "Live"
         ENDED = "ended", "Ended"
 
+    source = models.CharField(
+        max_length=20,
+        choices=(("paddle", "Paddle"), ("paddle_classic", "Paddle Classic")),
+        default="paddle",
+        help_text="Which of Paddle's two products keeps the subscription.",
+    )
     paddle_subscription_id = models.CharField(max_length=64, unique=True)
     paddle_customer_id = models.CharField(max_length=64, db_index=True)
+    paddle_address_id = models.CharField(max_length=64, blank=True, default="")
+    paddle_business_id = models.CharField(max_length=64, blank=True, default="")
     m3ter_account_id = models.CharField(max_length=64, db_index=True)
     m3ter_account_code = models.CharField(max_length=80, help_text="What measurements carry; pinned at creation.")
     name = models.CharField(max_length=200, blank=True, default="", help_text="The account's name in m3ter.")
@@ -272,6 +314,18 @@ class AccountLink(models.Model):
     paddle_status = models.CharField(max_length=20, blank=True, default="", help_text="Paddle's status when last seen.")
     next_billed_at = models.DateTimeField(
         null=True, blank=True, help_text="The Paddle renewal that carries the next bill."
+    )
+    scheduled_action = models.CharField(
+        max_length=20, blank=True, default="", help_text="The cancel, pause or resume that Paddle will carry out."
+    )
+    scheduled_at = models.DateTimeField(null=True, blank=True, help_text="When it will.")
+    charged_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="End of the last bill period that was charged or locked; plans before it are not changed any more.",
+    )
+    entities_ended_at = models.DateTimeField(
+        null=True, blank=True, help_text="The end that everything on the account was given at the cancellation."
     )
     bill_epoch = models.DateField(null=True, blank=True, help_text="The m3ter account's first bill date and anchor.")
     external_mapping_id = models.CharField(max_length=64, blank=True, default="")
@@ -309,6 +363,12 @@ class AccountPlanLink(models.Model):
     ends_at = models.DateTimeField(null=True, blank=True)
     quantity = models.PositiveBigIntegerField(default=1, help_text="Of all items on this plan together.")
     paddle_price_ids = models.JSONField(default=list, blank=True)
+    decided_at = models.JSONField(
+        default=dict, blank=True, help_text="Price -> the moment by which its mapping was chosen, in unix seconds."
+    )
+    quantity_field = models.CharField(
+        max_length=80, blank=True, default="", help_text="Custom field in m3ter that was given the quantity."
+    )
 
     class Meta:
         constraints = (
@@ -319,6 +379,43 @@ class AccountPlanLink(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class CounterLink(models.Model):
+    """A counter adjustment that we keep in m3ter: how many seats an account has from the end of a day on."""
+
+    link = models.ForeignKey(AccountLink, on_delete=models.CASCADE, related_name="counters")
+    m3ter_counter_id = models.CharField(max_length=64)
+    day = models.DateField(help_text="The adjustment's date in the organisation's time zone.")
+    value = models.BigIntegerField(help_text="The whole count at the end of that day, not a difference.")
+    m3ter_adjustment_id = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("link", "m3ter_counter_id", "day"), name="counter_once_a_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.m3ter_counter_id} = {self.value} from {self.day}"
+
+
+class PlanMove(models.Model):
+    """A person's decision: from a moment on, an item follows the mapping in force then, not its first one."""
+
+    paddle_subscription_id = models.CharField(max_length=64, db_index=True)
+    paddle_price_id = models.CharField(max_length=64)
+    moves_at = models.DateTimeField(help_text="From this moment on, by the mapping in force on that day.")
+    created_at = models.DateTimeField()
+    by = models.CharField(max_length=150)
+    reason = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("paddle_subscription_id", "paddle_price_id", "moves_at"), name="move_once_per_moment"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.paddle_price_id} of {self.paddle_subscription_id} moves at {self.moves_at:%Y-%m-%d %H:%M}"
 
 
 def history_note(instance: Any, reason: str) -> None:
