@@ -14,12 +14,9 @@ from integration_project import clock, work
 from integration_project.errors import NotPossible
 from paddle_sync import parking
 from paddle_sync.models import WebhookEvent, WebhookPayload
+from paddle_sync.own_events import FOUND, SYNC
 from paddle_sync.queues import EVENTS
 
-SYNC = "subscription.sync"
-"""Our own event: look at a subscription and its account anew, in Paddle and in m3ter."""
-FOUND = "subscription.found"
-"""Our own event: a subscription that existed before this application heard of it, as Paddle's list shows it."""
 State = WebhookEvent.State
 REPLAYABLE = (State.PROCESSED, State.IGNORED, State.PARKED, State.FAILED)
 IGNORABLE = (State.RECEIVED, State.PARKED, State.FAILED)
