@@ -10,6 +10,7 @@ from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
 from paddle_sync.handlers import subscriptions
 from paddle_sync.models import WebhookEvent
+from paddle_sync.own_events import FOUND, SYNC
 from paddle_sync.processing import Handlers
 
 
@@ -34,6 +35,8 @@ PADDLE_HANDLERS = MappingProxyType(
         "subscription.paused": subscription_changed,
         "subscription.resumed": subscription_changed,
         "subscription.canceled": subscription_changed,
+        SYNC: subscription_changed,
+        FOUND: subscription_changed,
         "transaction.created": settlement.transaction_changed,
         "transaction.ready": settlement.transaction_changed,
         "transaction.updated": settlement.transaction_changed,

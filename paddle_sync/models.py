@@ -383,7 +383,9 @@ class PlanDecision(models.Model):
 
     link = models.ForeignKey(AccountLink, on_delete=models.CASCADE, related_name="decisions")
     paddle_price_id = models.CharField(max_length=64)
-    decided_at = models.DateTimeField(help_text="When the item's stay began, or a person moved it: it chose the mapping.")
+    decided_at = models.DateTimeField(
+        help_text="When the item's stay began, or a person moved it: it chose the mapping."
+    )
     mapping = models.ForeignKey(PlanMapping, null=True, blank=True, on_delete=models.SET_NULL, related_name="decisions")
     target = models.CharField(max_length=12, choices=PlanMapping.Target.choices)
     m3ter_plan_id = models.CharField(max_length=64, blank=True, default="")

@@ -86,7 +86,7 @@ Moves = Mapping[str, Sequence[datetime]]
 
 
 def stretches(story: SubscriptionStory) -> tuple[Stretch, ...]:
-    """Say what the subscription was and when, from its founding on; moments are whole seconds, as plans' codes say them."""
+    """Say what the subscription was and when, from its founding on, in whole seconds, as plans' codes say them."""
     founding = story.founding
     if founding is None:
         return ()
@@ -104,7 +104,9 @@ def desired_spans(story: SubscriptionStory, terms: Terms, moves: Moves | None = 
     if not parts:
         return ()
     opening = _opening(story, terms)
-    spans = [span for stay in _stays(parts) for span in _split(stay, (moves or {}).get(stay.price_id, ()), opening, terms)]
+    spans = [
+        span for stay in _stays(parts) for span in _split(stay, (moves or {}).get(stay.price_id, ()), opening, terms)
+    ]
     return tuple(span for span in spans if span.pieces)
 
 
@@ -198,7 +200,9 @@ def _moment(before: Snapshot, now: Snapshot, told: Sequence[Snapshot]) -> dateti
     Paddle's own date of a pause, a cancellation, or the period that began with a resume or at a trial's end; else the
     moment of the event. A read has the moment of the event whose content it has, once that came.
     """
-    known = min((s.occurred_at for s in told if s.updated_at == now.updated_at and s.event_type != "read"), default=None)
+    known = min(
+        (s.occurred_at for s in told if s.updated_at == now.updated_at and s.event_type != "read"), default=None
+    )
     at = known if now.event_type == "read" and now.updated_at and known else now.occurred_at
     was, is_now = before.subscription.status, now.subscription
     if was == is_now.status:
@@ -266,7 +270,11 @@ def _joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
         if piece.ends_at is not None and piece.ends_at <= piece.begins_at:
             continue
         last = joined[-1] if joined else None
-        if last and last.ends_at == piece.begins_at and (last.quantity, last.is_trial) == (piece.quantity, piece.is_trial):
+        if (
+            last
+            and last.ends_at == piece.begins_at
+            and (last.quantity, last.is_trial) == (piece.quantity, piece.is_trial)
+        ):
             joined[-1] = Piece(last.begins_at, piece.ends_at, piece.quantity, piece.is_trial)
         else:
             joined.append(piece)

@@ -135,9 +135,7 @@ def products_of_group(plan_group_id: str) -> tuple[str, ...]:
 # --- Deciding ---------------------------------------------------------------------------------------------------------
 
 
-def _decide(
-    spans: Sequence[Span], decisions: Sequence[PlanDecision], zone: tzinfo
-) -> tuple[list[Decided], list[Span]]:
+def _decide(spans: Sequence[Span], decisions: Sequence[PlanDecision], zone: tzinfo) -> tuple[list[Decided], list[Span]]:
     exact = {(row.paddle_price_id, row.decided_at): row for row in decisions}
     # What we learn later may move a stay's beginning by seconds; what was decided about it stays decided.
     by_day = {(row.paddle_price_id, _day(row.decided_at, zone)): row for row in reversed(decisions)}
@@ -236,7 +234,9 @@ def _refuse_two_plans_of_a_product(plans: Sequence[WantedPlan], decided: Sequenc
                 raise _unknown_group(plan)
         shared = sorted(set(one.products) & set(other.products))
         if shared:
-            raise _conflict(shared[0], one, other, {entry.span.item.price_id: str(entry.span.item) for entry in decided})
+            raise _conflict(
+                shared[0], one, other, {entry.span.item.price_id: str(entry.span.item) for entry in decided}
+            )
 
 
 def _missing(undecided: Sequence[Span]) -> MappingMissing:
@@ -300,5 +300,4 @@ def _difference(entry: Decided, today: Answer) -> Difference:
         f"{item} {now} by now. The subscription's m3ter account {was} for it, as was decided for"
         f" {entry.span.decided_at:%d %B %Y}, and that was left as it is.",
         "Move the subscription to today's mapping, or map the price as it was.",
-        (item.price_id,),
     )

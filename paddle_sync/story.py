@@ -142,11 +142,11 @@ class SubscriptionStory:
         return first if first is not None and first.is_existing else None
 
     def is_fresh(self, event: WebhookEvent) -> bool:
-        """Say whether the event itself is as good as a read: first attempt, under a minute old, nothing newer known."""
+        """Say whether what we know is as good as a read: first attempt, and the newest of it under a minute old."""
         if event.event_type == SYNC or not self.snapshots:
             return False
         first_time = event.attempts <= 1 and event.replays == 0
-        return first_time and clock.now() - event.occurred_at < FRESH and self.latest.event_id == event.event_id
+        return first_time and clock.now() - self.latest.occurred_at < FRESH
 
     def with_read(self, event: WebhookEvent, paddle: PaddleClient) -> "SubscriptionStory":
         """Read the subscription again and take that into the story; one that Paddle does not know adds nothing."""
@@ -199,7 +199,7 @@ def _keep_waiting(event: WebhookEvent, *, codes_trusted: bool) -> None:
     for other in waiting.select_related("payload").order_by("occurred_at", "event_id")[:MOST_WAITING]:
         try:
             _keep_event(other, codes_trusted=codes_trusted)
-        except (Permanent, WebhookEvent.payload.RelatedObjectDoesNotExist):  # type: ignore[attr-defined]
+        except (Permanent, WebhookEvent.payload.RelatedObjectDoesNotExist):
             continue
 
 

@@ -5,208 +5,369 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('paddle_sync', '0001_initial'),
+        ("paddle_sync", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CounterLink',
+            name="CounterLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('m3ter_counter_id', models.CharField(max_length=64)),
-                ('day', models.DateField(help_text="The adjustment's date in the organisation's time zone.")),
-                ('value', models.BigIntegerField(help_text='The whole count at the end of that day, not a difference.')),
-                ('m3ter_adjustment_id', models.CharField(max_length=64)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("m3ter_counter_id", models.CharField(max_length=64)),
+                ("day", models.DateField(help_text="The adjustment's date in the organisation's time zone.")),
+                (
+                    "value",
+                    models.BigIntegerField(help_text="The whole count at the end of that day, not a difference."),
+                ),
+                ("m3ter_adjustment_id", models.CharField(max_length=64)),
             ],
         ),
         migrations.CreateModel(
-            name='PlanDecision',
+            name="PlanDecision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paddle_price_id', models.CharField(max_length=64)),
-                ('decided_at', models.DateTimeField(help_text="When the item's stay began, or a person moved it: it chose the mapping.")),
-                ('target', models.CharField(choices=[('plan', 'm3ter plan'), ('plan_group', 'm3ter plan group'), ('not_metered', 'Not metered: nothing happens in m3ter')], max_length=12)),
-                ('m3ter_plan_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_plan_group_id', models.CharField(blank=True, default='', max_length=64)),
-                ('m3ter_product_id', models.CharField(blank=True, default='', max_length=64)),
-                ('metering_starts', models.CharField(choices=[('creation', 'With the subscription, its trial included'), ('trial_end', 'When the trial ends')], max_length=12)),
-                ('quantity_use', models.CharField(choices=[('ignored', 'Ignored'), ('custom_field', 'Written to a custom field of the account plan'), ('counter', 'Kept as a m3ter counter (seats)')], max_length=12)),
-                ('quantity_field', models.CharField(blank=True, default='', max_length=80)),
-                ('m3ter_counter_id', models.CharField(blank=True, default='', max_length=64)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("paddle_price_id", models.CharField(max_length=64)),
+                (
+                    "decided_at",
+                    models.DateTimeField(
+                        help_text="When the item's stay began, or a person moved it: it chose the mapping."
+                    ),
+                ),
+                (
+                    "target",
+                    models.CharField(
+                        choices=[
+                            ("plan", "m3ter plan"),
+                            ("plan_group", "m3ter plan group"),
+                            ("not_metered", "Not metered: nothing happens in m3ter"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("m3ter_plan_id", models.CharField(blank=True, default="", max_length=64)),
+                ("m3ter_plan_group_id", models.CharField(blank=True, default="", max_length=64)),
+                ("m3ter_product_id", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "metering_starts",
+                    models.CharField(
+                        choices=[
+                            ("creation", "With the subscription, its trial included"),
+                            ("trial_end", "When the trial ends"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "quantity_use",
+                    models.CharField(
+                        choices=[
+                            ("ignored", "Ignored"),
+                            ("custom_field", "Written to a custom field of the account plan"),
+                            ("counter", "Kept as a m3ter counter (seats)"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("quantity_field", models.CharField(blank=True, default="", max_length=80)),
+                ("m3ter_counter_id", models.CharField(blank=True, default="", max_length=64)),
             ],
         ),
         migrations.CreateModel(
-            name='PlanMove',
+            name="PlanMove",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paddle_subscription_id', models.CharField(db_index=True, max_length=64)),
-                ('paddle_price_id', models.CharField(max_length=64)),
-                ('moves_at', models.DateTimeField(help_text='From this moment on, by the mapping in force on that day.')),
-                ('created_at', models.DateTimeField()),
-                ('by', models.CharField(max_length=150)),
-                ('reason', models.TextField(blank=True, default='')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("paddle_subscription_id", models.CharField(db_index=True, max_length=64)),
+                ("paddle_price_id", models.CharField(max_length=64)),
+                (
+                    "moves_at",
+                    models.DateTimeField(help_text="From this moment on, by the mapping in force on that day."),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("by", models.CharField(max_length=150)),
+                ("reason", models.TextField(blank=True, default="")),
             ],
         ),
         migrations.AddField(
-            model_name='accountlink',
-            name='charged_until',
-            field=models.DateTimeField(blank=True, help_text='End of the last bill period that was charged or locked; plans before it are not changed any more.', null=True),
+            model_name="accountlink",
+            name="charged_until",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="End of the last bill period that was charged or locked; plans before it are not changed any more.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='accountlink',
-            name='entities_ended_at',
-            field=models.DateTimeField(blank=True, help_text='The end that everything on the account was given at the cancellation.', null=True),
+            model_name="accountlink",
+            name="entities_ended_at",
+            field=models.DateTimeField(
+                blank=True, help_text="The end that everything on the account was given at the cancellation.", null=True
+            ),
         ),
         migrations.AddField(
-            model_name='accountlink',
-            name='paddle_address_id',
-            field=models.CharField(blank=True, default='', max_length=64),
+            model_name="accountlink",
+            name="paddle_address_id",
+            field=models.CharField(blank=True, default="", max_length=64),
         ),
         migrations.AddField(
-            model_name='accountlink',
-            name='paddle_business_id',
-            field=models.CharField(blank=True, default='', max_length=64),
+            model_name="accountlink",
+            name="paddle_business_id",
+            field=models.CharField(blank=True, default="", max_length=64),
         ),
         migrations.AddField(
-            model_name='accountlink',
-            name='scheduled_action',
-            field=models.CharField(blank=True, default='', help_text='The cancel, pause or resume that Paddle will carry out.', max_length=20),
+            model_name="accountlink",
+            name="scheduled_action",
+            field=models.CharField(
+                blank=True,
+                default="",
+                help_text="The cancel, pause or resume that Paddle will carry out.",
+                max_length=20,
+            ),
         ),
         migrations.AddField(
-            model_name='accountlink',
-            name='scheduled_at',
-            field=models.DateTimeField(blank=True, help_text='When it will.', null=True),
+            model_name="accountlink",
+            name="scheduled_at",
+            field=models.DateTimeField(blank=True, help_text="When it will.", null=True),
         ),
         migrations.AddField(
-            model_name='accountlink',
-            name='source',
-            field=models.CharField(choices=[('paddle', 'Paddle'), ('paddle_classic', 'Paddle Classic')], default='paddle', help_text="Which of Paddle's two products keeps the subscription.", max_length=20),
+            model_name="accountlink",
+            name="source",
+            field=models.CharField(
+                choices=[("paddle", "Paddle"), ("paddle_classic", "Paddle Classic")],
+                default="paddle",
+                help_text="Which of Paddle's two products keeps the subscription.",
+                max_length=20,
+            ),
         ),
         migrations.AddField(
-            model_name='accountplanlink',
-            name='quantity_field',
-            field=models.CharField(blank=True, default='', help_text='Custom field in m3ter that was given the quantity.', max_length=80),
+            model_name="accountplanlink",
+            name="quantity_field",
+            field=models.CharField(
+                blank=True, default="", help_text="Custom field in m3ter that was given the quantity.", max_length=80
+            ),
         ),
         migrations.AddField(
-            model_name='historicalaccountlink',
-            name='charged_until',
-            field=models.DateTimeField(blank=True, help_text='End of the last bill period that was charged or locked; plans before it are not changed any more.', null=True),
+            model_name="historicalaccountlink",
+            name="charged_until",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="End of the last bill period that was charged or locked; plans before it are not changed any more.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='historicalaccountlink',
-            name='entities_ended_at',
-            field=models.DateTimeField(blank=True, help_text='The end that everything on the account was given at the cancellation.', null=True),
+            model_name="historicalaccountlink",
+            name="entities_ended_at",
+            field=models.DateTimeField(
+                blank=True, help_text="The end that everything on the account was given at the cancellation.", null=True
+            ),
         ),
         migrations.AddField(
-            model_name='historicalaccountlink',
-            name='paddle_address_id',
-            field=models.CharField(blank=True, default='', max_length=64),
+            model_name="historicalaccountlink",
+            name="paddle_address_id",
+            field=models.CharField(blank=True, default="", max_length=64),
         ),
         migrations.AddField(
-            model_name='historicalaccountlink',
-            name='paddle_business_id',
-            field=models.CharField(blank=True, default='', max_length=64),
+            model_name="historicalaccountlink",
+            name="paddle_business_id",
+            field=models.CharField(blank=True, default="", max_length=64),
         ),
         migrations.AddField(
-            model_name='historicalaccountlink',
-            name='scheduled_action',
-            field=models.CharField(blank=True, default='', help_text='The cancel, pause or resume that Paddle will carry out.', max_length=20),
+            model_name="historicalaccountlink",
+            name="scheduled_action",
+            field=models.CharField(
+                blank=True,
+                default="",
+                help_text="The cancel, pause or resume that Paddle will carry out.",
+                max_length=20,
+            ),
         ),
         migrations.AddField(
-            model_name='historicalaccountlink',
-            name='scheduled_at',
-            field=models.DateTimeField(blank=True, help_text='When it will.', null=True),
+            model_name="historicalaccountlink",
+            name="scheduled_at",
+            field=models.DateTimeField(blank=True, help_text="When it will.", null=True),
         ),
         migrations.AddField(
-            model_name='historicalaccountlink',
-            name='source',
-            field=models.CharField(choices=[('paddle', 'Paddle'), ('paddle_classic', 'Paddle Classic')], default='paddle', help_text="Which of Paddle's two products keeps the subscription.", max_length=20),
+            model_name="historicalaccountlink",
+            name="source",
+            field=models.CharField(
+                choices=[("paddle", "Paddle"), ("paddle_classic", "Paddle Classic")],
+                default="paddle",
+                help_text="Which of Paddle's two products keeps the subscription.",
+                max_length=20,
+            ),
         ),
         migrations.AddField(
-            model_name='historicalplanmapping',
-            name='m3ter_counter_id',
-            field=models.CharField(blank=True, default='', help_text='Counter whose adjustments keep the quantity.', max_length=64),
+            model_name="historicalplanmapping",
+            name="m3ter_counter_id",
+            field=models.CharField(
+                blank=True, default="", help_text="Counter whose adjustments keep the quantity.", max_length=64
+            ),
         ),
         migrations.AddField(
-            model_name='historicalplanmapping',
-            name='metering_starts',
-            field=models.CharField(choices=[('creation', 'With the subscription, its trial included'), ('trial_end', 'When the trial ends')], default='creation', help_text='Whether a plan runs during a trial.', max_length=12),
+            model_name="historicalplanmapping",
+            name="metering_starts",
+            field=models.CharField(
+                choices=[
+                    ("creation", "With the subscription, its trial included"),
+                    ("trial_end", "When the trial ends"),
+                ],
+                default="creation",
+                help_text="Whether a plan runs during a trial.",
+                max_length=12,
+            ),
         ),
         migrations.AddField(
-            model_name='historicalplanmapping',
-            name='quantity_field',
-            field=models.CharField(blank=True, default='', help_text='Custom field of the account plan that takes the quantity.', max_length=80),
+            model_name="historicalplanmapping",
+            name="quantity_field",
+            field=models.CharField(
+                blank=True,
+                default="",
+                help_text="Custom field of the account plan that takes the quantity.",
+                max_length=80,
+            ),
         ),
         migrations.AddField(
-            model_name='historicalplanmapping',
-            name='quantity_use',
-            field=models.CharField(choices=[('ignored', 'Ignored'), ('custom_field', 'Written to a custom field of the account plan'), ('counter', 'Kept as a m3ter counter (seats)')], default='ignored', help_text='What becomes of the quantity bought in Paddle.', max_length=12),
+            model_name="historicalplanmapping",
+            name="quantity_use",
+            field=models.CharField(
+                choices=[
+                    ("ignored", "Ignored"),
+                    ("custom_field", "Written to a custom field of the account plan"),
+                    ("counter", "Kept as a m3ter counter (seats)"),
+                ],
+                default="ignored",
+                help_text="What becomes of the quantity bought in Paddle.",
+                max_length=12,
+            ),
         ),
         migrations.AddField(
-            model_name='planmapping',
-            name='m3ter_counter_id',
-            field=models.CharField(blank=True, default='', help_text='Counter whose adjustments keep the quantity.', max_length=64),
+            model_name="planmapping",
+            name="m3ter_counter_id",
+            field=models.CharField(
+                blank=True, default="", help_text="Counter whose adjustments keep the quantity.", max_length=64
+            ),
         ),
         migrations.AddField(
-            model_name='planmapping',
-            name='metering_starts',
-            field=models.CharField(choices=[('creation', 'With the subscription, its trial included'), ('trial_end', 'When the trial ends')], default='creation', help_text='Whether a plan runs during a trial.', max_length=12),
+            model_name="planmapping",
+            name="metering_starts",
+            field=models.CharField(
+                choices=[
+                    ("creation", "With the subscription, its trial included"),
+                    ("trial_end", "When the trial ends"),
+                ],
+                default="creation",
+                help_text="Whether a plan runs during a trial.",
+                max_length=12,
+            ),
         ),
         migrations.AddField(
-            model_name='planmapping',
-            name='quantity_field',
-            field=models.CharField(blank=True, default='', help_text='Custom field of the account plan that takes the quantity.', max_length=80),
+            model_name="planmapping",
+            name="quantity_field",
+            field=models.CharField(
+                blank=True,
+                default="",
+                help_text="Custom field of the account plan that takes the quantity.",
+                max_length=80,
+            ),
         ),
         migrations.AddField(
-            model_name='planmapping',
-            name='quantity_use',
-            field=models.CharField(choices=[('ignored', 'Ignored'), ('custom_field', 'Written to a custom field of the account plan'), ('counter', 'Kept as a m3ter counter (seats)')], default='ignored', help_text='What becomes of the quantity bought in Paddle.', max_length=12),
+            model_name="planmapping",
+            name="quantity_use",
+            field=models.CharField(
+                choices=[
+                    ("ignored", "Ignored"),
+                    ("custom_field", "Written to a custom field of the account plan"),
+                    ("counter", "Kept as a m3ter counter (seats)"),
+                ],
+                default="ignored",
+                help_text="What becomes of the quantity bought in Paddle.",
+                max_length=12,
+            ),
         ),
         migrations.AlterField(
-            model_name='catalogueentry',
-            name='kind',
-            field=models.CharField(choices=[('paddle_product', 'Paddle product'), ('paddle_price', 'Paddle price'), ('m3ter_product', 'm3ter product'), ('m3ter_plan', 'm3ter plan'), ('m3ter_plan_group', 'm3ter plan group'), ('m3ter_counter', 'm3ter counter')], max_length=20),
+            model_name="catalogueentry",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("paddle_product", "Paddle product"),
+                    ("paddle_price", "Paddle price"),
+                    ("m3ter_product", "m3ter product"),
+                    ("m3ter_plan", "m3ter plan"),
+                    ("m3ter_plan_group", "m3ter plan group"),
+                    ("m3ter_counter", "m3ter counter"),
+                ],
+                max_length=20,
+            ),
         ),
         migrations.AlterField(
-            model_name='eventdecision',
-            name='action',
-            field=models.CharField(help_text='replay, ignore, resume or ask.', max_length=20),
+            model_name="eventdecision",
+            name="action",
+            field=models.CharField(help_text="replay, ignore, resume or ask.", max_length=20),
         ),
         migrations.AddConstraint(
-            model_name='planmapping',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('quantity_use', 'ignored'), ('quantity_field', ''), ('m3ter_counter_id', '')), models.Q(('quantity_use', 'custom_field'), models.Q(('quantity_field', ''), _negated=True), ('m3ter_counter_id', '')), models.Q(('quantity_use', 'counter'), ('quantity_field', ''), models.Q(('m3ter_counter_id', ''), _negated=True)), _connector='OR'), name='mapping_quantity_matches'),
+            model_name="planmapping",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("quantity_use", "ignored"), ("quantity_field", ""), ("m3ter_counter_id", "")),
+                    models.Q(
+                        ("quantity_use", "custom_field"),
+                        models.Q(("quantity_field", ""), _negated=True),
+                        ("m3ter_counter_id", ""),
+                    ),
+                    models.Q(
+                        ("quantity_use", "counter"),
+                        ("quantity_field", ""),
+                        models.Q(("m3ter_counter_id", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="mapping_quantity_matches",
+            ),
         ),
         migrations.AddField(
-            model_name='counterlink',
-            name='link',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='counters', to='paddle_sync.accountlink'),
+            model_name="counterlink",
+            name="link",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="counters", to="paddle_sync.accountlink"
+            ),
         ),
         migrations.AddField(
-            model_name='plandecision',
-            name='link',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='paddle_sync.accountlink'),
+            model_name="plandecision",
+            name="link",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="decisions", to="paddle_sync.accountlink"
+            ),
         ),
         migrations.AddField(
-            model_name='plandecision',
-            name='mapping',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='decisions', to='paddle_sync.planmapping'),
+            model_name="plandecision",
+            name="mapping",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="decisions",
+                to="paddle_sync.planmapping",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='planmove',
-            constraint=models.UniqueConstraint(fields=('paddle_subscription_id', 'paddle_price_id', 'moves_at'), name='move_once_per_moment'),
+            model_name="planmove",
+            constraint=models.UniqueConstraint(
+                fields=("paddle_subscription_id", "paddle_price_id", "moves_at"), name="move_once_per_moment"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='counterlink',
-            constraint=models.UniqueConstraint(fields=('link', 'm3ter_counter_id', 'day'), name='counter_once_a_day'),
+            model_name="counterlink",
+            constraint=models.UniqueConstraint(fields=("link", "m3ter_counter_id", "day"), name="counter_once_a_day"),
         ),
         migrations.AddIndex(
-            model_name='plandecision',
-            index=models.Index(fields=['paddle_price_id'], name='decision_by_price'),
+            model_name="plandecision",
+            index=models.Index(fields=["paddle_price_id"], name="decision_by_price"),
         ),
         migrations.AddConstraint(
-            model_name='plandecision',
-            constraint=models.UniqueConstraint(fields=('link', 'paddle_price_id', 'decided_at'), name='decision_once_per_stay'),
+            model_name="plandecision",
+            constraint=models.UniqueConstraint(
+                fields=("link", "paddle_price_id", "decided_at"), name="decision_once_per_stay"
+            ),
         ),
     ]
