@@ -254,7 +254,7 @@ def test_the_kit_reads_the_catalogue_and_the_currencies(sdk: Client) -> None:
     currencies = list(sdk.currencies.list())
 
     assert sorted(product.name for product in products) == ["Gauge Cloud", "Gauge Insights", "Usage"]
-    assert len(prices) == 9
+    assert len(prices) == 12
     assert {price.product.name for price in prices} == {"Gauge Cloud", "Gauge Insights"}
     assert [entry.minimum_payment_amount for entry in currencies if entry.code == "USD"] == ["70"]
 
