@@ -39,6 +39,7 @@ GUESSES: dict[str, str] = {
     "account_setting": "The account's tax mode is external: tax is added to the price.",
     "fees": "5 % and 50 of the lowest denomination, known once the transaction is completed.",
     "included nulls": "include=business of a transaction without a business leaves the key out.",
+    "resuming": "Not simulated: on_resume takes start_new_billing_period only, as it does where it is left out.",
     "proration": "Not simulated: PATCH takes do_not_bill and full_next_billing_period only.",
     "refunds": "Sandbox refunds wait for `settle_adjustments`, credits are approved at once.",
     "sandbox retries": "The three retries follow after SANDBOX_RETRIES seconds.",

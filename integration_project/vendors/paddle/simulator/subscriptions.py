@@ -14,7 +14,8 @@ from integration_project.vendors.paddle.simulator.world import World
 from integration_project.vendors.simulation import Answer, Request, Route, parse_time
 
 INCLUDES = frozenset({"next_transaction", "recurring_transaction_details"})
-EFFECTIVE_FROM = optional(validation.choice("immediately", "next_billing_period"))
+EFFECTIVE_FROM = nullable(validation.choice("immediately", "next_billing_period"))
+ON_RESUME = optional(validation.choice("start_new_billing_period"))
 PRORATION_MODES = ("do_not_bill", "full_next_billing_period")
 UPDATE_ITEM: Shape = {
     "price_id": required(validation.identifier("pri")),
@@ -129,7 +130,10 @@ class Subscriptions:
     def pause(self, request: Request) -> Answer:
         """Pause it now, or at the end of its period."""
         subscription = self._subscription(request)
-        fields = checked(request, {"effective_from": EFFECTIVE_FROM, "resume_at": nullable(validation.moment)})
+        fields = checked(
+            request,
+            {"effective_from": EFFECTIVE_FROM, "resume_at": nullable(validation.moment), "on_resume": ON_RESUME},
+        )
         if subscription["status"] != "active":
             raise refuse("subscription_cannot_be_paused", f"The subscription is {subscription['status']}.")
         if fields.get("effective_from") == "immediately":
@@ -144,7 +148,9 @@ class Subscriptions:
     def resume(self, request: Request) -> Answer:
         """Resume a paused one, now or on a day to come; or say when one that is going to pause will resume."""
         subscription = self._subscription(request)
-        when = checked(request, {"effective_from": optional(validation.now_or_moment)}).get("effective_from")
+        when = checked(request, {"effective_from": nullable(validation.now_or_moment), "on_resume": ON_RESUME}).get(
+            "effective_from"
+        )
         pausing = (subscription["scheduled_change"] or {}).get("action") == "pause"
         if subscription["status"] != "paused" and not (pausing and when not in (None, "immediately")):
             raise refuse("subscription_is_inactive_action_invalid", "Only a paused subscription can be resumed.")
