@@ -5,7 +5,7 @@ A type that is not listed is stored, answered 200 and ignored, so what a vendor 
 
 from types import MappingProxyType
 
-from billing_bridge import importing, settlement
+from billing_bridge import importing, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
 from paddle_sync.handlers import subscriptions
@@ -17,6 +17,7 @@ from paddle_sync.processing import Handlers
 def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
     """Both flows hear of it: first what was charged on the subscription, then its plans."""
     settled = settlement.subscription_changed(event, vendors)
+    periods.note_charged(event.paddle_subscription_id)
     try:
         subscriptions.changed(event, vendors)
     except Ignored:
