@@ -6,7 +6,7 @@ from integration_project import clock, installation
 from integration_project.errors import Ignored, NeedsConfiguration, VendorClosed
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
-from paddle_sync import accounts, attaching, links, parking, plans, resolving, telling
+from paddle_sync import accounts, attaching, links, parking, people, plans, resolving, telling
 from paddle_sync.models import AccountLink, WebhookEvent
 from paddle_sync.plans import Terms, WantedPlan
 from paddle_sync.reading_ahead import FRESH
@@ -89,12 +89,12 @@ def _meet_buyer(link: AccountLink | None, story: SubscriptionStory, vendors: Ven
     was_asked_just_now = story.known_to_paddle is None and clock.now() - link.created_at < FRESH
     if was_asked_just_now:
         return False
-    buyer = accounts.read_buyer(story.founding, vendors.paddle)
+    buyer = people.read_buyer(story.founding.subscription, vendors.paddle)
     if buyer.customer is None:
         return False
     account = vendors.m3ter.get_account(link.m3ter_account_id)
     code, subscription_id = link.m3ter_account_code, link.paddle_subscription_id
-    links.meet_buyer(link, accounts.name_buyer(account, buyer, code, subscription_id, vendors.m3ter))
+    links.meet_buyer(link, people.name_buyer(account, buyer, code, subscription_id, vendors.m3ter))
     return True
 
 

@@ -5,6 +5,7 @@ nor a field that may hold personal data appears in a repr.
 """
 
 from integration_project.vendors.m3ter.entities.accounts import (
+    LONGEST_NAME,
     Account,
     AccountAddress,
     AccountPlan,
@@ -24,10 +25,11 @@ from integration_project.vendors.m3ter.entities.catalogue import (
     Product,
 )
 from integration_project.vendors.m3ter.entities.usage import Measurement
-from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment
+from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment
 
 __all__ = [
     "APPROVED",
+    "LONGEST_NAME",
     "PENDING",
     "Account",
     "AccountAddress",
@@ -48,6 +50,7 @@ __all__ = [
     "Product",
     "ReplacedAccountPlan",
     "UnreadBill",
+    "fitting",
     "given",
     "moment",
 ]
