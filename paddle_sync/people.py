@@ -117,7 +117,7 @@ def _on_one_line(text: str | None) -> str:
 
 
 def bring_up_to_date(link: AccountLink, subscription: Subscription, vendors: Vendors) -> bool:
-    """Make a linked account say of its buyer what Paddle says now; True when that changed it, or what we know of it.
+    """Make a linked account say of its buyer what Paddle says now; True when that changed it, or its name in our books.
 
     `subscription` says who buys now. The link's ids follow last of all, so whoever compares them with the subscription
     finds the difference until it is really gone.
@@ -127,7 +127,9 @@ def bring_up_to_date(link: AccountLink, subscription: Subscription, vendors: Ven
     if buyer.customer is None:
         return False
     followed = follow(account, buyer, link.m3ter_account_code, link.paddle_subscription_id, vendors.m3ter)
-    return _keep(link, followed, subscription) or followed is not account
+    had_other_name = (link.name, link.buyer_known) != (followed.name[:LONGEST_NAME], True)
+    _keep(link, followed, subscription)
+    return had_other_name or followed is not account
 
 
 def follow(
@@ -220,19 +222,18 @@ def _written(
     return written
 
 
-def _keep(link: AccountLink, account: Account, subscription: Subscription) -> bool:
-    """Bring the link up to date; True when something changed."""
+def _keep(link: AccountLink, account: Account, subscription: Subscription) -> None:
+    """Bring the link up to date."""
     now = {
-        "name": account.name[:200],
+        "name": account.name[:LONGEST_NAME],
         "buyer_known": True,
         "paddle_customer_id": subscription.customer_id,
         "paddle_address_id": subscription.address_id or "",
         "paddle_business_id": subscription.business_id or "",
     }
     if all(getattr(link, name) == value for name, value in now.items()):
-        return False
+        return
     for name, value in now.items():
         setattr(link, name, value)
     link.updated_at = clock.now()
     link.save(update_fields=[*now, "updated_at"])
-    return True
