@@ -76,7 +76,7 @@ def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Inst
         followed = people.follow(account, buyer, code, subscription_id, vendors.m3ter)
         ensured = _ensured(followed, code, adopted=ADOPTED in account.custom_fields)
     else:
-        ensured = _adopt(account, wanted, buyer, subscription_id, vendors.m3ter)
+        ensured = _adopt(account, wanted, buyer, founding, vendors.m3ter)
     if made_now and left_out:
         tell(subscription_id, left_out)
     return replace(ensured, buyer_known=buyer.customer is not None)
@@ -146,14 +146,14 @@ def _marks(subscription_id: str, subscription: Subscription) -> Mapping[str, str
     return {OURS: subscription_id, CUSTOMER: subscription.customer_id}
 
 
-def _adopt(account: Account, wanted: NewAccount, buyer: Buyer, subscription_id: str, m3ter: M3terClient) -> Ensured:
+def _adopt(account: Account, wanted: NewAccount, buyer: Buyer, founding: Snapshot, m3ter: M3terClient) -> Ensured:
     """Take an account that was there before, if it is a skeleton or its mapping names this subscription."""
-    code = wanted.code
+    code, subscription_id = wanted.code, founding.subscription.id
     taken = AccountLink.objects.filter(m3ter_account_id=account.id, state=AccountLink.State.LIVE).first()
     if taken is not None:
         raise _conflict(account, code, f"it belongs to the subscription {taken.paddle_subscription_id}")
     if account.is_skeleton and OURS not in account.custom_fields:
-        _refuse_what_others_claim(account, wanted, subscription_id)
+        _refuse_what_others_claim(account, wanted, founding)
         return _ensured(_fill(account, wanted, buyer, subscription_id, m3ter), code, adopted=True)
     mappings = m3ter.external_mappings_of(entity=ENTITY, m3ter_id=account.id)
     if not any((entry.external_table, entry.external_id) == (TABLE, subscription_id) for entry in mappings):
@@ -163,16 +163,15 @@ def _adopt(account: Account, wanted: NewAccount, buyer: Buyer, subscription_id: 
     return _ensured(people.follow(account, buyer, code, subscription_id, m3ter), code, adopted=True)
 
 
-def _refuse_what_others_claim(account: Account, wanted: NewAccount, subscription_id: str) -> None:
-    """Leave usage that came first to nobody where several customers' subscriptions name its code."""
-    if wanted.code == subscription_id:
+def _refuse_what_others_claim(account: Account, wanted: NewAccount, founding: Snapshot) -> None:
+    """Leave usage that came before its account to the customer whose subscription was the first to name its code."""
+    if wanted.code == founding.subscription.id:
         return
-    naming = SubscriptionSnapshot.objects.filter(data__custom_code=wanted.code)
-    other = naming.exclude(data__customer_id=wanted.custom_fields[CUSTOMER]).first()
+    naming = SubscriptionSnapshot.objects.filter(data__custom_code=wanted.code, occurred_at__lte=founding.occurred_at)
+    other = naming.exclude(data__customer_id=wanted.custom_fields[CUSTOMER]).order_by("occurred_at").first()
     if other is not None:
-        raise _conflict(
-            account, wanted.code, f"the subscription {other.paddle_subscription_id} of another customer names it too"
-        )
+        why = f"the subscription {other.paddle_subscription_id} of another customer named it before"
+        raise _conflict(account, wanted.code, why)
 
 
 def _fill(account: Account, wanted: NewAccount, buyer: Buyer, subscription_id: str, m3ter: M3terClient) -> Account:
