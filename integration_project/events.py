@@ -8,7 +8,7 @@ from types import MappingProxyType
 from billing_bridge import importing, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
-from paddle_sync.handlers import subscriptions
+from paddle_sync.handlers import people, subscriptions
 from paddle_sync.models import WebhookEvent
 from paddle_sync.own_events import FOUND, SYNC
 from paddle_sync.processing import Handlers
@@ -38,6 +38,15 @@ PADDLE_HANDLERS = MappingProxyType(
         "subscription.canceled": subscription_changed,
         SYNC: subscription_changed,
         FOUND: subscription_changed,
+        "customer.created": people.changed,
+        "customer.updated": people.changed,
+        "customer.imported": people.changed,
+        "address.created": people.changed,
+        "address.updated": people.changed,
+        "address.imported": people.changed,
+        "business.created": people.changed,
+        "business.updated": people.changed,
+        "business.imported": people.changed,
         "transaction.created": settlement.transaction_changed,
         "transaction.ready": settlement.transaction_changed,
         "transaction.updated": settlement.transaction_changed,

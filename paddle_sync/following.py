@@ -118,7 +118,7 @@ def _write_down(
     mapping_id = "" if link and not thorough else attaching.map_account(account, subscription_id, m3ter)
     with transaction.atomic():
         if link is None:
-            link = links.record(account, founding, mapping_id)
+            link = links.record(account, story, founding, mapping_id)
             reason = f'its account "{account.code}" was linked'
             parking.resume_subscription(subscription_id, by=BY, reason=reason)
         links.record_plans(link, done)

@@ -13,7 +13,7 @@ from paddle_sync.accounts import ACCOUNT_CONFLICT, Ensured
 from paddle_sync.attaching import Attached, Done
 from paddle_sync.models import AccountLink, AccountPlanLink, PlanDecision
 from paddle_sync.resolving import Decided
-from paddle_sync.story import Snapshot
+from paddle_sync.story import Snapshot, SubscriptionStory
 from paddle_sync.wanted import WantedPlan
 
 LONGEST_STATUS = 20
@@ -29,13 +29,16 @@ def account_of(link: AccountLink) -> Ensured:
     return Ensured(link.m3ter_account_id, link.m3ter_account_code, link.name, link.bill_epoch)
 
 
-def record(account: Ensured, founding: Snapshot, mapping_id: str) -> AccountLink:
-    """Write down whose account it is; the link before it, if any, ends in the same moment."""
-    subscription, now = founding.subscription, clock.now()
+def record(account: Ensured, story: SubscriptionStory, founding: Snapshot, mapping_id: str) -> AccountLink:
+    """Write down whose account it is; the link before it, if any, ends in the same moment.
+
+    Currency and renewal are those that the account was made with, the buyer is today's.
+    """
+    subscription, buyer, now = founding.subscription, story.latest.subscription, clock.now()
     values = {
-        "paddle_customer_id": subscription.customer_id,
-        "paddle_address_id": subscription.address_id or "",
-        "paddle_business_id": subscription.business_id or "",
+        "paddle_customer_id": buyer.customer_id,
+        "paddle_address_id": buyer.address_id or "",
+        "paddle_business_id": buyer.business_id or "",
         "m3ter_account_id": account.id,
         "m3ter_account_code": account.code,
         "name": account.name[:200],

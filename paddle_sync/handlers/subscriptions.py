@@ -4,13 +4,16 @@ from integration_project import clock, installation
 from integration_project.errors import Ignored, NeedsConfiguration, VendorClosed
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
-from paddle_sync import accounts, following, links, moving, plans, resolving, telling
+from paddle_sync import accounts, following, links, moving, people, plans, resolving, telling
 from paddle_sync.following import Followed
 from paddle_sync.models import AccountLink, WebhookEvent
 from paddle_sync.own_events import SYNC
 from paddle_sync.plans import Terms
 from paddle_sync.reading_ahead import FRESH
 from paddle_sync.story import SubscriptionStory
+
+BUYER_MET = "the buyer is known now, and the account was named"
+BUYER_FOLLOWED = "the account says of its buyer what Paddle says now"
 
 
 def changed(event: WebhookEvent, vendors: Vendors) -> None:
@@ -31,19 +34,17 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     if link is not None and link.state == AccountLink.State.ENDED:
         _leave_to_successor(link, done, event)
         return
-    result, held = Followed(link), None
-    met = False
+    thorough = event.event_type == SYNC
+    result, held, met = Followed(link), None, False
     try:
         resolved = _resolved(story, terms, link)
-        thorough = event.event_type == SYNC
         result = following.bring_about(story, resolved, link, terms, row, vendors, thorough=thorough)
         done += [*result.words, *_followed(result.link if link is None else None, story)]
         met = _meet_buyer(before, story, vendors)
+        done += [BUYER_MET] if met else _follow_buyer(before, story, vendors, thorough=thorough)
     except NeedsConfiguration as problem:  # what can be told and followed without it, is
         held = problem
         done += following.stop(story, link, vendors.m3ter)
-    if met:
-        done.append("the buyer is known now, and the account was named")
     done += telling.keep_in_step(
         story,
         is_ours=result.link is not None,
@@ -95,13 +96,24 @@ def _meet_buyer(link: AccountLink | None, story: SubscriptionStory, vendors: Ven
     was_asked_just_now = story.known_to_paddle is None and clock.now() - link.created_at < FRESH
     if was_asked_just_now:
         return False
-    buyer = accounts.read_buyer(story.founding, vendors.paddle)
+    buyer = people.read_buyer(story.founding.subscription, vendors.paddle)
     if buyer.customer is None:
         return False
     account = vendors.m3ter.get_account(link.m3ter_account_id)
     code, subscription_id = link.m3ter_account_code, link.paddle_subscription_id
-    links.meet_buyer(link, accounts.name_buyer(account, buyer, code, subscription_id, vendors.m3ter))
+    links.meet_buyer(link, people.name_buyer(account, buyer, code, subscription_id, vendors.m3ter))
     return True
+
+
+def _follow_buyer(link: AccountLink | None, story: SubscriptionStory, vendors: Vendors, *, thorough: bool) -> list[str]:
+    """Have the account say who buys now, where that is somebody else, or has another address or business."""
+    if link is None or not link.buyer_known:
+        return []
+    now = story.latest.subscription
+    then = (link.paddle_customer_id, link.paddle_address_id, link.paddle_business_id)
+    if then == (now.customer_id, now.address_id or "", now.business_id or "") and not thorough:
+        return []
+    return [BUYER_FOLLOWED] if people.bring_up_to_date(link, now, vendors) else []
 
 
 def _is_known(story: SubscriptionStory, result: Followed, link: AccountLink | None, *, met: bool) -> bool | None:
