@@ -450,7 +450,7 @@ class ClassicSimulator(Simulator):
             return [plan["id"] for plan in made]
 
     @control
-    def send_alerts_to(self, url: str) -> None:
+    def send_webhooks_to(self, url: str) -> None:
         """Point alerts at a URL from now on; with an empty one they are only written into the history."""
         with self.lock:
             self.webhook_url = url
