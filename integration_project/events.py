@@ -8,6 +8,7 @@ from types import MappingProxyType
 from billing_bridge import importing, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
+from paddle_sync import classic
 from paddle_sync.handlers import people, subscriptions
 from paddle_sync.models import WebhookEvent
 from paddle_sync.own_events import FOUND, SYNC
@@ -23,6 +24,12 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
     except Ignored:
         if not settled:
             raise
+
+
+def classic_subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
+    """An alert of Paddle Classic: nothing is charged there yet, so only the plans hear of it."""
+    periods.note_charged(event.paddle_subscription_id)
+    subscriptions.changed(event, vendors)
 
 
 PADDLE_HANDLERS = MappingProxyType(
@@ -58,6 +65,18 @@ PADDLE_HANDLERS = MappingProxyType(
         "transaction.canceled": settlement.transaction_changed,
     }
 )
+CLASSIC_HANDLERS = MappingProxyType(
+    {
+        classic.CREATED: classic_subscription_changed,
+        classic.UPDATED: classic_subscription_changed,
+        classic.CANCELLED: classic_subscription_changed,
+        classic.PAYMENT_SUCCEEDED: classic_subscription_changed,
+        classic.PAYMENT_FAILED: classic_subscription_changed,
+        classic.PAYMENT_REFUNDED: classic_subscription_changed,
+        SYNC: classic_subscription_changed,
+        FOUND: classic_subscription_changed,
+    }
+)
 M3TER_HANDLERS = MappingProxyType(
     {
         "billing.bill.created": importing.bill_noticed,
@@ -68,5 +87,9 @@ M3TER_HANDLERS = MappingProxyType(
     }
 )
 HANDLERS: Handlers = MappingProxyType(
-    {WebhookEvent.Source.PADDLE: PADDLE_HANDLERS, WebhookEvent.Source.M3TER: M3TER_HANDLERS}
+    {
+        WebhookEvent.Source.PADDLE: PADDLE_HANDLERS,
+        WebhookEvent.Source.PADDLE_CLASSIC: CLASSIC_HANDLERS,
+        WebhookEvent.Source.M3TER: M3TER_HANDLERS,
+    }
 )

@@ -13,8 +13,9 @@ from integration_project.vendors.m3ter.entities import Account, NewAccount
 from integration_project.vendors.paddle.entities import Subscription
 from paddle_sync import people
 from paddle_sync.buyer_texts import Texts, as_taken, tell
+from paddle_sync.buyers import Buyer
 from paddle_sync.models import AccountLink, SubscriptionSnapshot
-from paddle_sync.people import CUSTOMER, Buyer
+from paddle_sync.people import CUSTOMER
 from paddle_sync.plans import Terms, bill_epoch
 from paddle_sync.reading_ahead import USUAL_ID
 from paddle_sync.story import Snapshot, SubscriptionStory
@@ -54,7 +55,7 @@ def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Inst
     if before is None:
         _refuse_the_id_of_another(code, subscription_id)
         require_m3ter()
-    buyer = people.read_buyer(latest, vendors.paddle, founding=founding.subscription)
+    buyer = people.read_buyer(latest, vendors, founding=founding.subscription)
     if before is not None:
         return _take_over(before, founding, latest, buyer, vendors.m3ter)
     texts = people.texts_of(buyer, code, subscription_id)

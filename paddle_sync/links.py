@@ -9,6 +9,7 @@ from integration_project import clock
 from integration_project.errors import AccountConflict
 from integration_project.vendors.m3ter.entities import Account
 from integration_project.vendors.paddle.entities import Subscription
+from paddle_sync import classic
 from paddle_sync.accounts import ACCOUNT_CONFLICT, Ensured
 from paddle_sync.attaching import Attached, Done
 from paddle_sync.models import AccountLink, AccountPlanLink, PlanDecision
@@ -36,6 +37,7 @@ def record(account: Ensured, story: SubscriptionStory, founding: Snapshot, mappi
     """
     subscription, buyer, now = founding.subscription, story.latest.subscription, clock.now()
     values = {
+        "source": "paddle_classic" if classic.is_classic(subscription.id) else "paddle",
         "paddle_customer_id": buyer.customer_id,
         "paddle_address_id": buyer.address_id or "",
         "paddle_business_id": buyer.business_id or "",

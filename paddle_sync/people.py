@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from integration_project import clock
 from integration_project.errors import NeedsConfiguration, VendorRejected
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import LONGEST_NAME, Account, AccountAddress, fitting
-from integration_project.vendors.paddle.client import PaddleClient
-from integration_project.vendors.paddle.entities import Address, Business, Customer, Subscription
+from integration_project.vendors.paddle.entities import Address, Subscription
+from paddle_sync import classic
 from paddle_sync.buyer_texts import Part, Texts, as_taken, may_be_about_a_text, tell
+from paddle_sync.buyers import Buyer
 from paddle_sync.models import AccountLink
 
 CUSTOMER = "paddleCustomerId"
@@ -19,19 +20,10 @@ CUSTOMER = "paddleCustomerId"
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-@dataclass(frozen=True)
-class Buyer:
-    """Who buys, as far as Paddle knows; personal data, never stored here."""
-
-    customer: Customer | None
-    address: Address | None
-    business: Business | None
-
-
 # --- What Paddle says ------------------------------------------------------------------------------------------------
 
 
-def read_buyer(subscription: Subscription, paddle: PaddleClient, *, founding: Subscription | None = None) -> Buyer:
+def read_buyer(subscription: Subscription, vendors: Vendors, *, founding: Subscription | None = None) -> Buyer:
     """Read customer, address and business: in one call where the checkout's transaction has the same, else one by one.
 
     `founding` is the subscription as it began, which alone names that transaction. What Paddle does not know is left
@@ -40,15 +32,17 @@ def read_buyer(subscription: Subscription, paddle: PaddleClient, *, founding: Su
     checkout = founding or subscription
     if checkout.transaction_id and _parties(checkout) == _parties(subscription):
         include = ("customer", "address", "business")
-        transaction = paddle.find_transaction(checkout.transaction_id, include=include)
+        transaction = vendors.paddle.find_transaction(checkout.transaction_id, include=include)
         if transaction is not None:
             return Buyer(transaction.customer, transaction.address, transaction.business)
-    return read_parties(subscription, paddle)
+    return read_parties(subscription, vendors)
 
 
-def read_parties(subscription: Subscription, paddle: PaddleClient) -> Buyer:
+def read_parties(subscription: Subscription, vendors: Vendors) -> Buyer:
     """Read customer, address and business as they are now, each by its id."""
-    customer_id = subscription.customer_id
+    if classic.is_classic(subscription.id):
+        return classic.buyer(subscription.id, vendors)
+    paddle, customer_id = vendors.paddle, subscription.customer_id
     customer = paddle.find_customer(customer_id)
     if customer is None:
         return Buyer(None, None, None)
@@ -123,7 +117,7 @@ def bring_up_to_date(link: AccountLink, subscription: Subscription, vendors: Ven
     finds the difference until it is really gone.
     """
     account = vendors.m3ter.get_account(link.m3ter_account_id)
-    buyer = read_parties(subscription, vendors.paddle)
+    buyer = read_parties(subscription, vendors)
     if buyer.customer is None:
         return False
     followed = follow(account, buyer, link.m3ter_account_code, link.paddle_subscription_id, vendors.m3ter)

@@ -211,7 +211,8 @@ def _moment(before: Snapshot, now: Snapshot, told: Sequence[Snapshot]) -> dateti
     period = is_now.current_billing_period
     if was in {PAUSED, TRIALING} and is_now.status not in {*UNMETERED, TRIALING} and period:
         stated = period.starts_at
-    is_between = stated is not None and before.occurred_at < stated <= at
+    # Classic says beforehand on which day a cancelled subscription ends.
+    is_between = stated is not None and before.occurred_at < stated and (stated <= at or is_now.status == CANCELED)
     return whole(stated if is_between and stated is not None else at)
 
 

@@ -8,16 +8,15 @@ from typing import Any
 
 from integration_project import clock
 from integration_project.errors import Permanent
-from integration_project.vendors import reading
-from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors import Vendors, reading
 from integration_project.vendors.paddle.entities import Subscription
 from integration_project.vendors.reading import Unreadable
-from paddle_sync import reading_ahead
+from paddle_sync import classic, reading_ahead
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
 from paddle_sync.own_events import FOUND, SYNC
 from paddle_sync.reading_ahead import FRESH
 
-FOUNDING = ("subscription.created", "subscription.imported", FOUND)
+FOUNDING = ("subscription.created", "subscription.imported", FOUND, classic.CREATED)
 """The events that say a subscription exists from now on."""
 EXISTING = ("subscription.imported", FOUND)
 """Those that say it existed before: nobody knows its past, and its past is settled."""
@@ -148,9 +147,9 @@ class SubscriptionStory:
         first_time = event.attempts <= 1 and event.replays == 0
         return first_time and clock.now() - self.latest.occurred_at < FRESH
 
-    def with_read(self, event: WebhookEvent, paddle: PaddleClient) -> "SubscriptionStory":
+    def with_read(self, event: WebhookEvent, vendors: Vendors) -> "SubscriptionStory":
         """Read the subscription again and take that into the story; one that Paddle does not know adds nothing."""
-        found = reading_ahead.subscription(event, paddle)
+        found = reading_ahead.subscription(event, vendors)
         if found is None:
             return replace(self, known_to_paddle=False)
         self._keep_read(found)
@@ -162,6 +161,8 @@ class SubscriptionStory:
         data = reduced(raw, codes_trusted=self.codes_trusted)
         updated_at = reading.optional_moment(raw, "updated_at") or clock.now()
         name = f"{READ}:{updated_at.isoformat()}"
+        if self._has_latest(data):
+            return
         occurred_at = max(updated_at, self.latest.occurred_at) if self.snapshots else updated_at
         SubscriptionSnapshot.objects.update_or_create(
             paddle_subscription_id=self.subscription_id,
@@ -169,14 +170,22 @@ class SubscriptionStory:
             defaults={"occurred_at": occurred_at, "event_type": READ, "data": data},
         )
 
+    def _has_latest(self, data: Mapping[str, Any]) -> bool:
+        """Say whether the newest snapshot that is stored says just this."""
+        rows = SubscriptionSnapshot.objects.filter(paddle_subscription_id=self.subscription_id)
+        newest = rows.order_by("-occurred_at", "-event_id").values_list("data", flat=True).first()
+        return newest == data
+
 
 def _keep_event(event: WebhookEvent, *, codes_trusted: bool) -> None:
-    """Keep the snapshot that an event carries; a wish of our own to look again carries none."""
-    if event.event_type == SYNC:
+    """Keep the snapshot that an event carries; one that does not say it all, or asks only to look again, has none."""
+    is_classic = event.source == WebhookEvent.Source.PADDLE_CLASSIC
+    data = classic.subscription_of(event) if is_classic else event.payload.entity()
+    if data is None or event.event_type == SYNC:
         return
     keep(
         event.paddle_subscription_id,
-        event.payload.entity(),
+        data,
         occurred_at=event.occurred_at,
         event_id=event.event_id,
         event_type=event.event_type,

@@ -23,7 +23,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     story = SubscriptionStory.of(event, codes_trusted=row.customer_codes_trusted)
     if not story.is_fresh(event):
         _require_m3ter(story, row)
-        story = story.with_read(event, vendors.paddle)
+        story = story.with_read(event, vendors)
     if not story.snapshots:
         raise Ignored(f"Paddle does not know the subscription {story.subscription_id}, and nothing of it is stored.")
     row = installation.with_organization(row, vendors.m3ter)
@@ -96,7 +96,7 @@ def _meet_buyer(link: AccountLink | None, story: SubscriptionStory, vendors: Ven
     was_asked_just_now = story.known_to_paddle is None and clock.now() - link.created_at < FRESH
     if was_asked_just_now:
         return False
-    buyer = people.read_buyer(story.founding.subscription, vendors.paddle)
+    buyer = people.read_buyer(story.founding.subscription, vendors)
     if buyer.customer is None:
         return False
     account = vendors.m3ter.get_account(link.m3ter_account_id)
