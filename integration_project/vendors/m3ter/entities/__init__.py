@@ -26,7 +26,7 @@ from integration_project.vendors.m3ter.entities.catalogue import (
 )
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
 from integration_project.vendors.m3ter.entities.usage import Measurement
-from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment
+from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment, rewritten
 
 __all__ = [
     "APPROVED",
@@ -56,4 +56,5 @@ __all__ = [
     "UnreadBill",
     "given",
     "moment",
+    "rewritten",
 ]
