@@ -106,7 +106,7 @@ def test_events_in_any_order_and_repetition_give_one_end_state(
     deliver_and_work(client, vendors, [[event] for event in events])
     expected = end_state(m3ter)
 
-    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         order=st.permutations(events),
         again=st.lists(st.sampled_from(events), max_size=5),

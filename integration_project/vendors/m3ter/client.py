@@ -4,15 +4,15 @@ All calls count as repeatable. m3ter has no idempotency keys either, but whoever
 before a repeat (accounts by code, plans by listing them, mappings by their external id), and a measurement has its uid.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from integration_project.errors import Conflict, IntegrationError, NotFound, Permanent, Temporary, VendorRejected
-from integration_project.vendors import exact_json, reading
+from integration_project.vendors import exact_json
 from integration_project.vendors.http import VendorHTTP
+from integration_project.vendors.m3ter.answers import accepted, entity, page
 from integration_project.vendors.m3ter.entities import (
     Account,
     AccountAddress,
@@ -38,6 +38,7 @@ from integration_project.vendors.m3ter.entities import (
     UnreadBill,
     given,
     moment,
+    rewritten,
 )
 from integration_project.vendors.reading import Json
 
@@ -48,8 +49,6 @@ MOST_MEASUREMENTS = 1000
 LARGEST_BODY = 512_000
 ACCOUNT_PLANS = "ACCOUNTPLAN"
 """What m3ter calls account plans, and the groups among them, where a whole account gets an end."""
-ANSWER_ONLY = frozenset({"id", "dtCreated", "dtLastModified", "createdBy", "lastModifiedBy", "productId"})
-"""Fields of accounts and account plans that m3ter sets; they are not sent back."""
 
 
 class M3terClient:
@@ -135,7 +134,7 @@ class M3terClient:
                 "PUT",
                 f"/accounts/{_segment(current.id)}",
                 Account.from_m3ter,
-                json=_rewritten(current.raw, changes, custom_fields),
+                json=rewritten(current.raw, changes, custom_fields),
                 private=(*private, *current.private),
             )
 
@@ -200,7 +199,7 @@ class M3terClient:
                 "PUT",
                 f"/accountplans/{_segment(current.id)}",
                 AccountPlan.from_m3ter,
-                json=_rewritten(current.raw, changes, custom_fields, without=without),
+                json=rewritten(current.raw, changes, custom_fields, without=without),
             )
 
         try:
@@ -276,7 +275,7 @@ class M3terClient:
                 "PUT",
                 f"/counteradjustments/{_segment(current.id)}",
                 CounterAdjustment.from_m3ter,
-                json=_rewritten(current.raw, {"value": value}),
+                json=rewritten(current.raw, {"value": value}),
             )
 
         try:
@@ -412,7 +411,7 @@ class M3terClient:
                 f"m3ter takes 1 to {MOST_MEASUREMENTS} measurements in less than {LARGEST_BODY} bytes at once,"
                 f" not {len(measurements)} in {size}."
             )
-        self._ingest.call("submit measurements", "POST", f"{self._root}/measurements", read=_accepted, json=body)
+        self._ingest.call("submit measurements", "POST", f"{self._root}/measurements", read=accepted, json=body)
 
     def _call(
         self,
@@ -424,7 +423,7 @@ class M3terClient:
         json: Mapping[str, Any] | None = None,
         private: Sequence[str] = (),
     ) -> T:
-        return self._http.call(operation, method, self._root + path, read=_entity(read), json=json, private=private)
+        return self._http.call(operation, method, self._root + path, read=entity(read), json=json, private=private)
 
     def _list(
         self, operation: str, path: str, read: Callable[[Json], T], params: Mapping[str, str] | None = None
@@ -433,14 +432,14 @@ class M3terClient:
         seen: set[str] = set()
         query = {**(params or {}), "pageSize": str(PAGE)}
         while True:
-            page = self._http.call(operation, "GET", self._root + path, read=_page(read), params=query)
-            yield from page.entries
-            if not page.next_token:
+            found = self._http.call(operation, "GET", self._root + path, read=page(read), params=query)
+            yield from found.entries
+            if not found.next_token:
                 return
-            if page.next_token in seen:
+            if found.next_token in seen:
                 raise Temporary(f"m3ter, {operation}: the pages go round in a circle")
-            seen.add(page.next_token)
-            query = {**query, "nextToken": page.next_token}
+            seen.add(found.next_token)
+            query = {**query, "nextToken": found.next_token}
 
     def _mappings(self, operation: str, path: str) -> tuple[ExternalMapping, ...]:
         """Read a look-up of mappings; that there are none is sometimes a 404, sometimes an empty list."""
@@ -448,26 +447,6 @@ class M3terClient:
             return tuple(self._list(operation, path, ExternalMapping.from_m3ter))
         except NotFound:
             return ()
-
-
-@dataclass(frozen=True)
-class _Page(Generic[T]):
-    entries: tuple[T, ...]
-    next_token: str | None
-
-
-def _page(read: Callable[[Json], T]) -> Callable[[Any], _Page[T]]:
-    def reader(answer: Any) -> _Page[T]:
-        data = reading.mapping(answer, "the answer")
-        return _Page(
-            tuple(read(entry) for entry in reading.entries(data, "data")), reading.optional_text(data, "nextToken")
-        )
-
-    return reader
-
-
-def _entity(read: Callable[[Json], T]) -> Callable[[Any], T]:
-    return lambda answer: read(reading.mapping(answer, "the answer"))
 
 
 def _bill_params(**values: str | bool | date | None) -> dict[str, str]:
@@ -479,11 +458,6 @@ def _bill_params(**values: str | bool | date | None) -> dict[str, str]:
     return given(**texts, excludeLineItems="true", includeBillTotal="true")
 
 
-def _accepted(answer: Any) -> None:
-    if reading.text(reading.mapping(answer, "the answer"), "result").lower() != "accepted":
-        raise reading.Unreadable("the result is not accepted")
-
-
 def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
     """What exists by m3ter's own words and is in no list will be in one soon; any other refusal stays what it is.
 
@@ -492,20 +466,6 @@ def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
     if not isinstance(refusal, Conflict):
         return refusal
     return Temporary(f"{refusal}; but m3ter lists no such thing yet")
-
-
-def _rewritten(
-    raw: Json,
-    changes: Mapping[str, Any],
-    custom_fields: CustomFields | None = None,
-    *,
-    without: Collection[str] = (),
-) -> dict[str, Any]:
-    """A whole entity with changes, as a PUT wants it; what it left out, custom fields too, would be deleted."""
-    left_out = ANSWER_ONLY.union(without)
-    kept = {name: value for name, value in raw.items() if name not in left_out and value is not None}
-    fields = {**(raw.get("customFields") or {}), **(custom_fields or {})}
-    return {**kept, **changes, **({"customFields": fields} if fields else {})}
 
 
 def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:

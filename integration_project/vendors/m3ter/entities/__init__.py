@@ -27,7 +27,7 @@ from integration_project.vendors.m3ter.entities.catalogue import (
 )
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
 from integration_project.vendors.m3ter.entities.usage import Measurement
-from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment
+from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment, rewritten
 
 __all__ = [
     "APPROVED",
@@ -59,4 +59,5 @@ __all__ = [
     "fitting",
     "given",
     "moment",
+    "rewritten",
 ]

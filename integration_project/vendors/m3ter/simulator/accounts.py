@@ -143,6 +143,7 @@ class AccountPlans(Resource):
         most=100,
         event="configuration.accountplan",
         has_custom_fields=True,
+        filters=(("account", "accountId"),),
     )
 
     def routes(self) -> Sequence[Route]:

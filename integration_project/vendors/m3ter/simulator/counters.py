@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from integration_project.vendors.m3ter.simulator import fields
 from integration_project.vendors.m3ter.simulator.fields import Field, Invalid
 from integration_project.vendors.m3ter.simulator.memory import Row, one, refusal
-from integration_project.vendors.m3ter.simulator.resources import Kind, Resource, related, wanted
+from integration_project.vendors.m3ter.simulator.resources import Kind, Resource, related
 from integration_project.vendors.simulation import Answer, Request
 
 LARGEST_COUNT = 2**31 - 1
@@ -61,6 +61,7 @@ class CounterAdjustments(Resource):
         },
         most=100,
         event="billing.counteradjustment",
+        filters=(("accountId", "accountId"), ("counterId", "counterId")),
     )
 
     def prepare(self, values: Row, row: Row | None) -> None:
@@ -84,13 +85,12 @@ class CounterAdjustments(Resource):
         return super().list(request)
 
     def matches(self, row: Row, request: Request) -> bool:
-        """The list's filters."""
+        """The days asked for."""
         for first, after in RANGES:
             start, end = _day(request, first), _day(request, after)
             if (start is not None and row["date"] < start) or (end is not None and row["date"] >= end):
                 return False
-        names = (("counterId", "counterId"), ("accountId", "accountId"))
-        return _day(request, "date") in (None, row["date"]) and wanted(request, row, *names)
+        return _day(request, "date") in (None, row["date"])
 
 
 def _day(request: Request, name: str) -> str | None:

@@ -12,7 +12,7 @@ from integration_project.vendors.paddle.simulator.listing import Listing, field_
 from integration_project.vendors.paddle.simulator.refusals import refuse
 from integration_project.vendors.paddle.simulator.validation import Shape, checked, optional, required
 from integration_project.vendors.paddle.simulator.world import World
-from integration_project.vendors.simulation import Answer, Delivery, Outbox, Request, Route, encode_json, parse_time
+from integration_project.vendors.simulation import Answer, Delivery, Outbox, Request, Route, encode_json
 
 MOST_ACTIVE_SETTINGS = 10
 EVENTS_KEPT = timedelta(days=90)
@@ -210,8 +210,10 @@ class Notices:
     def list_events(self, request: Request) -> Answer:
         """List what happened in the last 90 days."""
         self.event_list.check_parameters(request)
-        oldest = self.world.now() - EVENTS_KEPT
-        kept = [event for event in self.world.memory.events if parse_time(event["occurred_at"]) >= oldest]
+        oldest = self.world.stamp(
+            self.world.now() - EVENTS_KEPT
+        )  # all are written alike, so that text compares as time
+        kept = [event for event in self.world.memory.events if event["occurred_at"] >= oldest]
         events = self.world.visible("list events", kept, key="event_id")
         return self.event_list.answer(request, self._between(request, events))
 
