@@ -15,6 +15,8 @@ from paddle_sync.models import AccountLink, AccountPlanLink, CounterLink, Subscr
 
 MOST_PLANS = 50
 MOST_COUNTERS = 500
+READ = "read"
+"""What a snapshot says it came with when no event brought it."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,12 @@ def _of_paddle(found: Then) -> list[tuple[str, Any]]:
         ("Customer", showing.paddle_id(data.get("customer_id") or "")),
         ("Next renewal", _written(data.get("next_billed_at"))),
         ("Scheduled", f"{change['action']} at {_written(change.get('effective_at'))}" if change.get("action") else "-"),
-        ("Known by", f"{found.snapshot.event_type} of {showing.exactly(found.snapshot.occurred_at)}"),
+        ("Known by", f"{_how(found.snapshot)}, {showing.exactly(found.snapshot.occurred_at)}"),
     ]
+
+
+def _how(snapshot: SubscriptionSnapshot) -> str:
+    return "a read of Paddle" if snapshot.event_type == READ else f"the event {snapshot.event_type}"
 
 
 def _of_m3ter(found: Then) -> list[tuple[str, Any]]:
@@ -107,11 +113,8 @@ def _of_m3ter(found: Then) -> list[tuple[str, Any]]:
 def _item(item: Any) -> str:
     price = item.get("price") or {}
     names = ", ".join(name for name in ((item.get("product") or {}).get("name"), price.get("name")) if name)
-    return (
-        f"{item.get('quantity', 1)} x {names} ({price.get('id', '?')})"
-        if names
-        else (f"{item.get('quantity', 1)} x {price.get('id', '?')}")
-    )
+    which = f"{names} ({price.get('id', '?')})" if names else price.get("id", "?")
+    return f"{item.get('quantity', 1)} x {which}"
 
 
 def _plan(plan: AccountPlanLink) -> str:

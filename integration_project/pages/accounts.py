@@ -225,7 +225,9 @@ def _mark(page: timeline.Page, on: dt.datetime | None) -> dict[str, Any] | None:
     """Say where the day that was asked for stands; without one, where now stands if something is still to come."""
     if page.mark is None or (on is None and not page.mark):
         return None
-    words = f"Here is {showing.exactly(on)}: above, what came after." if on else "Now. Above, what is still to come."
+    words = (
+        f"Here is {showing.exactly(on)}: above, what came after." if on else "Now. Above it stands what is dated later."
+    )
     return {"above": page.mark, "words": words}
 
 
@@ -265,17 +267,13 @@ def _plans(request: HttpRequest, link: AccountLink) -> Panel:
     may = request.user.has_perm("paddle_sync.add_planmapping")
     return Panel(
         "Plans in m3ter",
-        ("Plan or group", "Product", "From", "To", "Quantity", "Because of", "Code"),
+        ("Plan", "Because of", "Runs", "Quantity", "Code"),
         [
             (
-                showing.m3ter_id(plan.m3ter_plan_id, "plan")
-                if plan.m3ter_plan_id
-                else showing.m3ter_id(plan.m3ter_plan_group_id, "plan_group"),
-                showing.m3ter_id(plan.m3ter_product_id, "product"),
-                showing.at(plan.starts_at),
-                showing.at(plan.ends_at),
-                plan.quantity,
+                _which(plan),
                 _reasons(plan, because[plan.pk], may=may),
+                format_html("from {}<br>to {}", showing.at(plan.starts_at), showing.at(plan.ends_at)),
+                plan.quantity,
                 showing.copyable(plan.code),
             )
             for plan in plans
@@ -285,6 +283,19 @@ def _plans(request: HttpRequest, link: AccountLink) -> Panel:
         "would begin again. To end one, take the item off the subscription in Paddle; or map its price otherwise, or "
         "as not metered, from a date on, and move this subscription to that mapping.",
     )
+
+
+def _which(plan: AccountPlanLink) -> SafeString:
+    """Name the plan or group, and its product."""
+    vendor_id = (
+        showing.m3ter_id(plan.m3ter_plan_id, "plan")
+        if plan.m3ter_plan_id
+        else showing.m3ter_id(plan.m3ter_plan_group_id, "plan_group")
+    )
+    product = showing.m3ter_id(plan.m3ter_product_id, "product")
+    kind = "plan" if plan.m3ter_plan_id else "plan group"
+    parts = ((kind, vendor_id), ("product", product))
+    return format_html_join(SafeString("<br>"), '<span class="c-count">{}</span> {}', parts)
 
 
 def _because(plans: Sequence[AccountPlanLink]) -> dict[int, list[PlanMapping]]:

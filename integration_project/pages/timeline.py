@@ -275,6 +275,14 @@ def _events(link: AccountLink) -> "QuerySet[WebhookEvent]":
     )
 
 
+def _vendor_events(link: AccountLink) -> "QuerySet[WebhookEvent]":
+    return _events(link).exclude(event_type=intake.SYNC)
+
+
+def _syncs(link: AccountLink) -> "QuerySet[WebhookEvent]":
+    return _events(link).filter(event_type=intake.SYNC)
+
+
 def _buyer_events(link: AccountLink) -> "QuerySet[WebhookEvent]":
     buyer = {link.paddle_customer_id, link.paddle_address_id, link.paddle_business_id} - {""}
     return WebhookEvent.objects.filter(subject_id__in=buyer, paddle_subscription_id="")
@@ -354,6 +362,15 @@ def findings(link: AccountLink) -> "QuerySet[Finding]":
     about = Q(subject__in=[link.paddle_subscription_id, link.m3ter_account_id, link.m3ter_account_code])
     bills, pushes = _bills(link).values("m3ter_bill_id"), Push.objects.filter(bill__link=link).values("push_id")
     return Finding.objects.filter(about | Q(subject__in=bills) | Q(subject__in=pushes)).select_related("closed_by")
+
+
+def _dismissed(link: AccountLink) -> "QuerySet[Finding]":
+    return findings(link).filter(closed_by__isnull=False)
+
+
+def _ended_findings(link: AccountLink) -> "QuerySet[Finding]":
+    """Findings that ended by themselves."""
+    return findings(link).filter(closed_by__isnull=True)
 
 
 def _event_decisions(link: AccountLink) -> "QuerySet[EventDecision]":
@@ -521,7 +538,7 @@ def _say_policy(version: Any) -> Said:
 def _say_bill(bill: PushedBill) -> Said:
     return Said(
         M3TER,
-        f"A bill was approved in m3ter for {bill_story.period(bill)}: {money.words(bill.payable, bill.currency)}.",
+        f"A bill was approved in m3ter: {money.words(bill.payable, bill.currency)}.",
         bill.get_state_display().partition(":")[0],
         bill_story.TONES.get(bill.state, "calm"),
         bill.reason_detail or (bill.get_reason_display() if bill.reason else ""),
@@ -629,14 +646,16 @@ SOURCES: tuple[Source, ...] = (
     Source("push", "push", "created_at", _pushes, _say_push),
     Source("revision", "bill", "first_seen_at", _revisions, _say_revision),
     Source("bill", "bill", "first_seen_at", _bills, _say_bill),
-    Source("closed", "finding", "closed_at", findings, _say_closed),
+    Source("dismissed", "person", "closed_at", _dismissed, _say_closed),
+    Source("closed", "finding", "closed_at", _ended_findings, _say_closed),
     Source("opened", "finding", "opened_at", findings, _say_opened),
     Source("end", "account", "ends_at", _plans, _say_end),
     Source("start", "account", "starts_at", _plans, _say_start),
     Source("counter", "account", "day", _counters, _say_counter, by_day=True),
     Source("version", "account", "history_date", _versions, _say_version),
-    Source("event", "event", "occurred_at", _events, _say_event),
+    Source("event", "event", "occurred_at", _vendor_events, _say_event),
     Source("buyer", "event", "occurred_at", _buyer_events, _say_event),
+    Source("synced", "person", "occurred_at", _syncs, _say_event),
     Source("policy", "person", "history_date", _policy_versions, _say_policy),
     Source("decided", "person", "at", _event_decisions, _say_event_decision),
     Source("reviewed", "person", "at", _bill_decisions, _say_bill_decision),
