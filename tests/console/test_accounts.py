@@ -190,10 +190,12 @@ def test_another_accounts_rows_are_not_on_it(link: AccountLink) -> None:
     assert [(place.source, place.moment) for place in every_entry(link)] == [("version", MOMENT - 90 * DAY)]
 
 
-def test_paging_shows_every_entry_once_newest_first_also_when_all_happened_at_one_moment(link: AccountLink) -> None:
-    midnight = MOMENT.replace(hour=0)
+@pytest.mark.parametrize("hour", [0, 12])
+def test_paging_shows_every_entry_once_newest_first_also_when_all_happened_at_one_moment(
+    link: AccountLink, hour: int
+) -> None:
     for number in range(8):
-        make_one_of_each(link, midnight, number)
+        make_one_of_each(link, MOMENT.replace(hour=hour), number)
     make_event("subscription.paused", subscription(link.paddle_subscription_id), occurred_at=MOMENT - DAY)
 
     places = every_entry(link)
@@ -204,9 +206,10 @@ def test_paging_shows_every_entry_once_newest_first_also_when_all_happened_at_on
     assert [place.moment for place in places] == sorted((place.moment for place in places), reverse=True)
 
 
-def test_the_way_back_shows_the_same_entries_as_the_way_there(link: AccountLink) -> None:
+@pytest.mark.parametrize("hour", [0, 12])
+def test_the_way_back_shows_the_same_entries_as_the_way_there(link: AccountLink, hour: int) -> None:
     for number in range(6):
-        make_one_of_each(link, MOMENT.replace(hour=0) + number // 2 * DAY, number)
+        make_one_of_each(link, MOMENT.replace(hour=hour) + number // 2 * DAY, number)
     there = every_entry(link)
 
     back: list[Place] = []
