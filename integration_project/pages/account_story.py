@@ -7,7 +7,7 @@ from typing import Any
 
 from integration_project import showing
 from integration_project.models import Finding
-from integration_project.pages import timeline
+from integration_project.pages import happenings
 from integration_project.showing import Story
 from paddle_sync import intake
 from paddle_sync.models import AccountLink, SubscriptionSnapshot, WebhookEvent
@@ -36,7 +36,7 @@ class Around:
 def around(link: AccountLink) -> Around:
     """Look at what stands around a link."""
     events = WebhookEvent.objects.filter(paddle_subscription_id=link.paddle_subscription_id)
-    is_open = timeline.findings(link).filter(state=Finding.State.OPEN)
+    is_open = happenings.findings(link).filter(state=Finding.State.OPEN)
     successor = None
     if link.state == AccountLink.State.ENDED:
         others = AccountLink.objects.filter(m3ter_account_id=link.m3ter_account_id, state=AccountLink.State.LIVE)

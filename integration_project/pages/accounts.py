@@ -18,7 +18,7 @@ from integration_project import clock, showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonedAdmin
 from integration_project.models import Finding
-from integration_project.pages import account_story, account_then, timeline
+from integration_project.pages import account_story, account_then, happenings, timeline
 from integration_project.showing import Link, Panel, Right, Story, Text
 from paddle_sync import intake
 from paddle_sync.models import AccountLink, AccountPlanLink, CatalogueEntry, PlanMapping, WebhookEvent
@@ -194,7 +194,7 @@ class AccountLinkAdmin(ReasonedAdmin):
 def _time_line(request: HttpRequest, link: AccountLink) -> dict[str, Any]:
     """Read what the address asks for, and give the template what it shows of the time line."""
     kind = request.GET.get("kind", "")
-    kind = kind if kind in timeline.KINDS else ""
+    kind = kind if kind in happenings.KINDS else ""
     asked = request.GET.get("on", "").strip()
     on = account_then.moment_of(asked) if asked else None
     page = timeline.page(
@@ -237,7 +237,7 @@ def _tabs(link: AccountLink, kind: str, kept: dict[str, str]) -> list[dict[str, 
     everything = {"label": "Everything", "count": "", "url": _address(without), "chosen": not kind}
     tabs = [
         {"label": words, "count": counts[name], "url": _address({**without, "kind": name}), "chosen": name == kind}
-        for name, words in timeline.KINDS.items()
+        for name, words in happenings.KINDS.items()
     ]
     return [everything, *tabs]
 
@@ -354,7 +354,7 @@ def _bills(link: AccountLink) -> Panel:
 
 
 def _findings(link: AccountLink) -> Sequence[Panel]:
-    found = timeline.findings(link).filter(state=Finding.State.OPEN).order_by("-opened_at")[:20]
+    found = happenings.findings(link).filter(state=Finding.State.OPEN).order_by("-opened_at")[:20]
     rows = [
         (showing.at(each.opened_at), showing.row_link(each, each.kind), each.detail, each.next_step or "-")
         for each in found
