@@ -19,7 +19,7 @@ from integration_project.showing import Link, Story
 QUESTIONS: dict[str, tuple[str, str]] = {
     "link": (
         "Whose bills does this override?",
-        "One account link. Its bills follow this page instead of everybody's policy; answer every question anew.",
+        "One account link. Its bills follow this page instead of everybody's policy; that one's answers stand below.",
     ),
     "automatic": (
         "Charge bills approved in m3ter without anybody looking at them here?",
@@ -144,6 +144,14 @@ class PushPolicyAdmin(ReasonedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: PushPolicy | None = None) -> tuple[str, ...]:
         """An override stays with its link."""
         return ("link",) if obj is not None and obj.link_id is not None else ()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Begin with everybody's answers, for the account that a link names, if it names one."""
+        everybodys = (
+            PushPolicy.objects.filter(link=None).values(*(name for name in QUESTIONS if name != "link")).first()
+        )
+        link = request.GET.get("link", "")
+        return {**(everybodys or {}), **({"link": link} if link.isdecimal() else {})}
 
     def after_decision(self, request: HttpRequest, row: PushPolicy, decision: Decision) -> HttpResponse | None:
         """Go to the list: the row is gone."""

@@ -1,39 +1,45 @@
-"""The console's page of an account link: the customer's whole story, over both flows."""
+"""The console's page of an account link: the customer's whole story, over both flows, on one time line."""
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from billing_bridge.admin import amounts, bill_story
-from integration_project import showing
+from billing_bridge.models import PushedBill, PushPolicy
+from integration_project import clock, showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonedAdmin
 from integration_project.models import Finding
+from integration_project.pages import account_story, account_then, happenings, timeline
 from integration_project.showing import Link, Panel, Right, Story, Text
 from paddle_sync import intake
-from paddle_sync.admin.events import TONES as EVENT_TONES
-from paddle_sync.models import AccountLink, SubscriptionSnapshot, WebhookEvent
+from paddle_sync.models import AccountLink, AccountPlanLink, CatalogueEntry, PlanMapping, WebhookEvent
 
 MOST_ROWS = 50
+BILLS_SHOWN = 12
+HERE = "#timeline"
 
 
 def sync(link_id: int, *, by: str, reason: str) -> None:
-    """Run the newest event of the subscription again, which works out anew what its account should have."""
-    subscription_id = AccountLink.objects.values_list("paddle_subscription_id", flat=True).get(pk=link_id)
-    events = WebhookEvent.objects.filter(
-        paddle_subscription_id=subscription_id,
-        source=WebhookEvent.Source.PADDLE,
-        event_type__startswith="subscription.",
-        state__in=intake.REPLAYABLE,
+    """Have the subscription and its account looked at anew; one that waits already does just that."""
+    link = AccountLink.objects.get(pk=link_id)
+    waiting = WebhookEvent.objects.filter(
+        paddle_subscription_id=link.paddle_subscription_id,
+        event_type=intake.SYNC,
+        state=WebhookEvent.State.RECEIVED,
+        attempts=0,
     )
-    newest = events.order_by("-occurred_at", "-event_id").first()
-    if newest is None:
-        raise NotPossible("No event of this subscription can be run again now; one may be under way.")
-    intake.replay(newest.pk, by=by, reason=reason)
+    if waiting.exists():
+        raise NotPossible("A sync that was asked for before waits for the worker already; it does the same.")
+    intake.ask_to_sync(link.paddle_subscription_id, by=by, reason=reason, source=link.source)
 
 
 @admin.register(AccountLink)
@@ -60,6 +66,7 @@ class AccountLinkAdmin(ReasonedAdmin):
     )
     search_help_text = "A subscription, customer or account id, an account code, or a part of the name."
     ordering = ("-id",)
+    change_form_template = "admin/account_change_form.html"
     nothing_yet = "A link appears when the first subscription, whose prices are all mapped, has become a m3ter account."
     fieldsets = (
         (
@@ -71,6 +78,8 @@ class AccountLinkAdmin(ReasonedAdmin):
                     ("name", "currency"),
                     ("state", "paddle_status"),
                     ("renews_exactly", "bill_epoch"),
+                    ("scheduled_action", "scheduled_exactly"),
+                    ("charged_exactly", "source"),
                     ("external_mapping_id", "adopted"),
                     ("since_exactly", "updated_exactly"),
                 )
@@ -82,6 +91,8 @@ class AccountLinkAdmin(ReasonedAdmin):
         "the_customer",
         "the_account",
         "renews_exactly",
+        "scheduled_exactly",
+        "charged_exactly",
         "since_exactly",
         "updated_exactly",
     )
@@ -90,9 +101,9 @@ class AccountLinkAdmin(ReasonedAdmin):
             name="sync",
             label="Sync now",
             permission="paddle_sync.sync_accountlink",
-            effect="The newest event of the subscription runs again: the subscription is read from Paddle, and what "
-            "its account should have in m3ter is worked out anew. What is right already is left alone.",
-            done="queued to be worked out again",
+            effect="The subscription is read from Paddle and the account's plans from m3ter, and what the account "
+            "should have is worked out anew. What is right already is left alone. The page shows what came of it.",
+            done="queued to be looked at anew",
             decide=sync,
             bulk=True,
         ),
@@ -136,58 +147,193 @@ class AccountLinkAdmin(ReasonedAdmin):
         return showing.ago(link.created_at)
 
     renews_exactly = showing.moment("next_billed_at", description="Renews")
+    scheduled_exactly = showing.moment("scheduled_at", description="Scheduled for")
+    charged_exactly = showing.moment("charged_until", description="Charged until")
     since_exactly = showing.moment("created_at", description="Linked")
     updated_exactly = showing.moment("updated_at", description="Changed")
 
+    # --- What the page says -------------------------------------------------------------------------------------------
+
+    def around(self, request: HttpRequest, row: AccountLink) -> dict[str, Any]:
+        """Add the time line, what it was on a day, and the bills."""
+        return {**super().around(request, row), **_time_line(request, row), "lower_panels": (_bills(row),)}
+
     def story(self, request: HttpRequest, row: AccountLink) -> Story:
-        """Say what is joined to what, and what comes next."""
-        who = row.name or row.m3ter_account_code
-        if row.state == AccountLink.State.ENDED:
-            return Story(
-                "calm", f"{who}: the subscription no longer measures into this account.", "No bill goes this way."
-            )
-        renews = (
-            f"It renews {showing.relative(row.next_billed_at)}." if row.next_billed_at else "It has no next renewal."
-        )
-        status = row.paddle_status or "not known"
-        return Story(
-            "good", f"{who} is measured in m3ter under {row.m3ter_account_code}.", f"In Paddle: {status}. {renews}"
-        )
+        """Say how it stands, what that means, and what comes next."""
+        return account_story.story(row, self._stands(request, row))
 
     def links(self, request: HttpRequest, row: AccountLink) -> Sequence[Link]:
-        """Link to everything the subscription said."""
+        """Link to what waits for a person, to who took over, to the policy, and to everything the subscription said."""
+        stands = self._stands(request, row)
+        found = [
+            Link(label, showing.list_of(WebhookEvent, urlencode(filters)), strong=True)
+            for label, filters in account_story.context_links(row, stands)
+        ]
+        if stands.taken_over_by is not None:
+            found.append(Link("The subscription that took over", showing.page_of(stands.taken_over_by), strong=True))
+        found.extend(_policy_link(request, row))
         query = urlencode({"paddle_subscription_id": row.paddle_subscription_id})
-        return (Link("All events", showing.list_of(WebhookEvent, query)),)
+        return (*found, Link("All events", showing.list_of(WebhookEvent, query)))
 
     def panels(self, request: HttpRequest, row: AccountLink) -> Sequence[Panel | Text]:
-        """Show plans, bills, events, findings and snapshots."""
-        return (*_findings(row), _plans(row), _bills(row), _events(row), _snapshots(row))
+        """Show open findings, and the plans with what they come from."""
+        return (*_findings(row), _plans(request, row))
+
+    def _stands(self, request: HttpRequest, row: AccountLink) -> account_story.Around:
+        """Look once a request, for the story and the links."""
+        stands: account_story.Around | None = getattr(request, "stands_around", None)
+        if stands is None:
+            stands = account_story.around(row)
+            request.stands_around = stands  # type: ignore[attr-defined]
+        return stands
 
 
-def _plans(link: AccountLink) -> Panel:
+# --- Time line --------------------------------------------------------------------------------------------------------
+
+
+def _time_line(request: HttpRequest, link: AccountLink) -> dict[str, Any]:
+    """Read what the address asks for, and give the template what it shows of the time line."""
+    kind = request.GET.get("kind", "")
+    kind = kind if kind in happenings.KINDS else ""
+    asked = request.GET.get("on", "").strip()
+    on = account_then.moment_of(asked) if asked else None
+    page = timeline.page(
+        link,
+        kind=kind,
+        older_than=timeline.Place.read(request.GET.get("before", "")),
+        newer_than=timeline.Place.read(request.GET.get("after", "")),
+        on=on,
+    )
+    kept = {name: value for name, value in (("kind", kind), ("on", asked if on else "")) if value}
+    return {
+        "timeline": page,
+        "mark": _mark(page, on),
+        "tabs": _tabs(link, kind, kept),
+        "kind": kind,
+        "asked": asked,
+        "not_a_day": bool(asked) and on is None,
+        "then_panels": [account_then.panel(account_then.then(link, on))] if on else [],
+        "newer_url": _address({**kept, "after": str(page.newer)}) if page.newer else "",
+        "older_url": _address({**kept, "before": str(page.older)}) if page.older else "",
+        "newest_url": _address({"kind": kind} if kind else {})
+        if request.GET.keys() & {"before", "after", "on"}
+        else "",
+    }
+
+
+def _mark(page: timeline.Page, on: dt.datetime | None) -> dict[str, Any] | None:
+    """Say where the day that was asked for stands; without one, where now stands if something is still to come."""
+    if page.mark is None or (on is None and not page.mark):
+        return None
+    words = (
+        f"Here is {showing.exactly(on)}: above, what came after." if on else "Now. Above it stands what is dated later."
+    )
+    return {"above": page.mark, "words": words}
+
+
+def _tabs(link: AccountLink, kind: str, kept: dict[str, str]) -> list[dict[str, Any]]:
+    counts = timeline.counts(link)
+    without = {name: value for name, value in kept.items() if name != "kind"}
+    everything = {"label": "Everything", "count": "", "url": _address(without), "chosen": not kind}
+    tabs = [
+        {"label": words, "count": counts[name], "url": _address({**without, "kind": name}), "chosen": name == kind}
+        for name, words in happenings.KINDS.items()
+    ]
+    return [everything, *tabs]
+
+
+def _address(parameters: dict[str, str]) -> str:
+    return f"?{urlencode(parameters)}{HERE}"
+
+
+def _policy_link(request: HttpRequest, link: AccountLink) -> list[Link]:
+    """Lead whoever may decide it to this account's override, or to the form that begins one."""
+    override = PushPolicy.objects.filter(link=link).first()
+    if override is not None:
+        may = request.user.has_perm("billing_bridge.change_pushpolicy")
+        return [Link("Change its push policy override", showing.page_of(override))] if may else []
+    if not request.user.has_perm("billing_bridge.add_pushpolicy"):
+        return []
+    form = reverse("admin:billing_bridge_pushpolicy_add")
+    return [Link("Override push policy", f"{form}?{urlencode({'link': link.pk})}")]
+
+
+# --- Panels -----------------------------------------------------------------------------------------------------------
+
+
+def _plans(request: HttpRequest, link: AccountLink) -> Panel:
+    plans = list(link.plans.order_by("-starts_at", "-pk")[:MOST_ROWS])
+    because = _because(plans)
+    may = request.user.has_perm("paddle_sync.add_planmapping")
     return Panel(
         "Plans in m3ter",
-        ("Code", "Plan or group", "Product", "From", "To", "Quantity", "Prices"),
+        ("Plan", "Because of", "Runs", "Quantity", "Code"),
         [
             (
-                showing.copyable(plan.code),
-                showing.m3ter_id(plan.m3ter_plan_id, "plan")
-                if plan.m3ter_plan_id
-                else showing.m3ter_id(plan.m3ter_plan_group_id, "plan_group"),
-                showing.m3ter_id(plan.m3ter_product_id, "product"),
-                showing.at(plan.starts_at),
-                showing.at(plan.ends_at),
+                _which(plan),
+                _reasons(plan, because[plan.pk], may=may),
+                format_html("from {}<br>to {}", showing.at(plan.starts_at), showing.at(plan.ends_at)),
                 plan.quantity,
-                ", ".join(plan.paddle_price_ids) or "-",
+                showing.copyable(plan.code),
             )
-            for plan in link.plans.order_by("-starts_at")
+            for plan in plans
         ],
         empty="No plan is attached: none of its prices is metered.",
+        note="Plans follow from the items in Paddle and the mappings of their prices, so nobody ends one here: it "
+        "would begin again. To end one, take the item off the subscription in Paddle; or map its price otherwise, or "
+        "as not metered, from a date on, and move this subscription to that mapping.",
     )
 
 
+def _which(plan: AccountPlanLink) -> SafeString:
+    """Name the plan or group, and its product."""
+    vendor_id = (
+        showing.m3ter_id(plan.m3ter_plan_id, "plan")
+        if plan.m3ter_plan_id
+        else showing.m3ter_id(plan.m3ter_plan_group_id, "plan_group")
+    )
+    product = showing.m3ter_id(plan.m3ter_product_id, "product")
+    kind = "plan" if plan.m3ter_plan_id else "plan group"
+    parts = ((kind, vendor_id), ("product", product))
+    return format_html_join(SafeString("<br>"), '<span class="c-count">{}</span> {}', parts)
+
+
+def _because(plans: Sequence[AccountPlanLink]) -> dict[int, list[PlanMapping]]:
+    """Find the mappings that lead from the prices of these plans, or their products, to these plans."""
+    prices = {price for plan in plans for price in plan.paddle_price_ids}
+    in_catalogue = CatalogueEntry.objects.filter(kind=CatalogueEntry.Kind.PADDLE_PRICE, vendor_id__in=prices)
+    products = dict(in_catalogue.exclude(parent_id="").values_list("vendor_id", "parent_id"))
+    by_either = Q(paddle_price_id__in=prices) | Q(paddle_product_id__in=set(products.values()))
+    mappings = list(PlanMapping.objects.filter(by_either).order_by("-effective_from", "pk"))
+    return {plan.pk: [each for each in mappings if _leads_to(each, plan, products)] for plan in plans}
+
+
+def _leads_to(mapping: PlanMapping, plan: AccountPlanLink, products: dict[str, str]) -> bool:
+    target = (mapping.m3ter_plan_id, mapping.m3ter_plan_group_id)
+    from_here = {*plan.paddle_price_ids, *(products.get(price, "") for price in plan.paddle_price_ids)} - {""}
+    return target == (plan.m3ter_plan_id, plan.m3ter_plan_group_id) and (
+        mapping.paddle_price_id in from_here or mapping.paddle_product_id in from_here
+    )
+
+
+def _reasons(plan: AccountPlanLink, mappings: Sequence[PlanMapping], *, may: bool) -> SafeString:
+    """Name the prices, the mappings that led to the plan, and where a running one can be mapped otherwise."""
+    lines: list[SafeString] = [showing.paddle_id(price) for price in plan.paddle_price_ids]
+    for mapping in mappings:
+        kind = "price" if mapping.paddle_price_id else "product"
+        lines.append(showing.row_link(mapping, f"its {kind}'s mapping from {mapping.effective_from}"))
+    if not mappings:
+        lines.append(SafeString("no mapping leads to it any more"))
+    is_running = plan.ends_at is None or plan.ends_at > clock.now()
+    if may and is_running and plan.paddle_price_ids:
+        form, price = reverse("admin:paddle_sync_planmapping_add"), str(plan.paddle_price_ids[0])
+        query = urlencode({"paddle_price_id": price})
+        lines.append(format_html('<a href="{}?{}">Map it otherwise</a>', form, query))
+    return format_html_join(SafeString("<br>"), "{}", ((line,) for line in lines))
+
+
 def _bills(link: AccountLink) -> Panel:
-    bills: Any = link.bills.select_related("link").order_by("-period_end", "-id")[:MOST_ROWS]
+    bills: Any = link.bills.select_related("link").order_by("-period_end", "-id")[:BILLS_SHOWN]
     return Panel(
         "Bills",
         ("Period", Right("Bill total"), Right("Pushed"), Right("Difference"), "State", "Payment"),
@@ -203,56 +349,14 @@ def _bills(link: AccountLink) -> Panel:
             for bill in bills
         ],
         empty="m3ter has not approved a bill of this account yet.",
+        more=Link("All its bills", showing.list_of(PushedBill, urlencode({"q": link.m3ter_account_id}))),
     )
-
-
-def _events(link: AccountLink) -> Panel:
-    events = WebhookEvent.objects.filter(paddle_subscription_id=link.paddle_subscription_id)
-    return Panel(
-        "Events",
-        ("Happened", "Event", "State", "In words"),
-        [
-            (
-                showing.at(event.occurred_at),
-                showing.row_link(event, event.event_type),
-                showing.label(event.get_state_display(), EVENT_TONES.get(event.state, "calm")),
-                showing.line(event.last_error or event.note),
-            )
-            for event in events.order_by("-occurred_at", "-event_id")[:MOST_ROWS]
-        ],
-        empty="No event of this subscription is stored: it was imported.",
-    )
-
-
-def _snapshots(link: AccountLink) -> Panel:
-    snapshots = SubscriptionSnapshot.objects.filter(paddle_subscription_id=link.paddle_subscription_id)
-    return Panel(
-        "What the subscription was, by its snapshots",
-        ("At", "From", "Status", "Items", "Next renewal"),
-        [
-            (
-                showing.at(snapshot.occurred_at),
-                snapshot.event_type,
-                snapshot.data.get("status") or "-",
-                _items(snapshot.data),
-                snapshot.data.get("next_billed_at") or "-",
-            )
-            for snapshot in snapshots.order_by("-occurred_at", "-event_id")[:MOST_ROWS]
-        ],
-        empty="No snapshot is stored.",
-        note="Snapshots hold no personal data; what plans the account should have is worked out from them.",
-    )
-
-
-def _items(data: Any) -> str:
-    items = data.get("items", ()) if isinstance(data, dict) else ()
-    return ", ".join(f"{item.get('quantity', 1)} x {(item.get('price') or {}).get('id', '?')}" for item in items) or "-"
 
 
 def _findings(link: AccountLink) -> Sequence[Panel]:
-    subjects = [link.paddle_subscription_id, link.m3ter_account_id, link.m3ter_account_code]
-    found = Finding.objects.filter(subject__in=subjects, state=Finding.State.OPEN).order_by("-opened_at")[:20]
-    if not found:
-        return ()
-    rows = [(showing.at(each.opened_at), showing.row_link(each), each.detail) for each in found]
-    return (Panel("Open findings", ("Since", "Finding", "In words"), rows, empty=""),)
+    found = happenings.findings(link).filter(state=Finding.State.OPEN).order_by("-opened_at")[:20]
+    rows = [
+        (showing.at(each.opened_at), showing.row_link(each, each.kind), each.detail, each.next_step or "-")
+        for each in found
+    ]
+    return (Panel("Open findings", ("Since", "Finding", "In words", "What to do"), rows, empty=""),) if rows else ()

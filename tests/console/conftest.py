@@ -1,5 +1,6 @@
 """The four roles, each with a browser of its own, and a console full of rows."""
 
+import datetime as dt
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,9 @@ from django.test import Client
 
 from billing_bridge.models import PushPolicy
 from integration_project import roles
-from tests.console.rows import Everything, make_everything
+from paddle_sync.models import AccountLink
+from tests.builders import make_link
+from tests.console.rows import MOMENT, Everything, make_everything
 
 Browser = Callable[[str], Client]
 
@@ -73,3 +76,11 @@ def browser(people: dict[str, User]) -> Browser:
 def everything(granted: None) -> Everything:
     """At least one row in every table the console shows, with markup in every text a vendor could have written."""
     return make_everything()
+
+
+@pytest.fixture
+def link(granted: None) -> AccountLink:
+    """An account linked before everything else happened."""
+    link = make_link(created_at=MOMENT - dt.timedelta(days=90))
+    AccountLink.log.filter(id=link.pk).update(history_date=MOMENT - dt.timedelta(days=90))
+    return link

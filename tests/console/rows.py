@@ -11,6 +11,7 @@ from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
+from django.urls import reverse
 from django_q.models import OrmQ, Task
 
 from billing_bridge.models import BillEntry, BillRevision, CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
@@ -40,6 +41,7 @@ from tests.builders import make_event, make_link, make_mapping, paddle_id, subsc
 MARKUP = "<script>alert('vendor')</script>"
 Kind = CatalogueEntry.Kind
 _numbers = itertools.count(1)
+MOMENT = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -329,6 +331,25 @@ def _machinery() -> None:
         action_flag=ADDITION,
         change_message=MARKUP,
     )
+
+
+def account_page(link: AccountLink, **query: str) -> str:
+    """The address of an account's page."""
+    address = reverse("admin:paddle_sync_accountlink_change", args=(link.pk,))
+    return f"{address}?{'&'.join(f'{name}={value}' for name, value in query.items())}" if query else address
+
+
+def make_plan(link: AccountLink, plan: str, starts_at: dt.datetime, **values: Any) -> AccountPlanLink:
+    """A plan that runs, or ran, on an account."""
+    columns: dict[str, Any] = {
+        "code": f"{link.paddle_subscription_id}:{plan}:{starts_at.timestamp():.0f}",
+        "m3ter_account_plan_id": f"of-{plan}",
+        "m3ter_plan_id": plan,
+        "m3ter_product_id": "product-1",
+        "starts_at": starts_at,
+        "paddle_price_ids": ["pri_mapped"],
+    }
+    return AccountPlanLink.objects.create(link=link, **{**columns, **values})
 
 
 def hidden(asked: Any) -> dict[str, str]:

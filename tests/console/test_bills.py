@@ -426,29 +426,3 @@ def test_a_finding_leads_to_what_it_is_about(browser: Browser, everything: Every
     answer = browser("Auditor").get(page_of(finding))
 
     assert [(link.label, link.url) for link in answer.context["links"]] == [("The bill", page_of(everything.held))]
-
-
-def test_an_account_tells_its_whole_story(browser: Browser, everything: Everything) -> None:
-    make_finding(subject=everything.link.paddle_subscription_id)
-
-    answer = browser("Auditor").get(page_of(everything.link))
-
-    assert {each.title: len(each.rows) for each in answer.context["panels"]} == {
-        "Open findings": 1,
-        "Plans in m3ter": 1,
-        "Bills": 7,
-        "Events": 3,
-        "What the subscription was, by its snapshots": 1,
-    }
-
-
-def test_syncing_an_account_runs_its_newest_event_again(browser: Browser, everything: Everything) -> None:
-    browser("Operator").post(decide(everything.link, "sync"), {"reason": "Changed in Paddle by hand."})
-
-    failed = type(everything.failed).objects.get(pk=everything.failed.pk)
-    newest = type(everything.failed).objects.filter(replays=1)
-    assert newest.count() == 1
-    assert newest.get().paddle_subscription_id == failed.paddle_subscription_id
-    assert LogEntry.objects.get(user__username="operator").get_change_message() == (
-        "Sync now. Reason: Changed in Paddle by hand."
-    )
