@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from integration_project import circuits
-from integration_project.errors import AccountConflict
+from integration_project.errors import AccountConflict, NeedsConfiguration, VendorRejected
 from integration_project.models import Installation
 from integration_project.vendors import M3TER, Vendors
 from integration_project.vendors.m3ter.client import M3terClient
@@ -30,6 +30,7 @@ ADOPTED = "paddleAdopted"
 """The custom field that says that an account was there before we filled it, should that answer be lost."""
 CLASSIC = "paddle_classic"
 ACCOUNT_CONFLICT = "account conflict"
+ACCOUNT_REFUSED = "account refused"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ class Ensured:
 
 def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Installation, vendors: Vendors) -> Ensured:
     """Make the subscription's account, or find the one that is provably its own; AccountConflict otherwise."""
+    try:
+        return _made_or_found(story, founding, terms, row, vendors)
+    except VendorRejected as refusal:
+        if refusal.vendor != M3TER:
+            raise
+        raise _refused(founding, refusal) from None
+
+
+def _made_or_found(
+    story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Installation, vendors: Vendors
+) -> Ensured:
     subscription_id, latest = story.subscription_id, story.latest.subscription
     code = account_code(founding, row)
     before = predecessor(founding, code, row)
@@ -212,6 +224,18 @@ def _take_over(
 
 def _ensured(account: Account, code: str, *, made_now: bool = False, adopted: bool = False) -> Ensured:
     return Ensured(account.id, code, account.name, account.bill_epoch, made_now, adopted)
+
+
+def _refused(founding: Snapshot, refusal: VendorRejected) -> NeedsConfiguration:
+    """An account that m3ter does not take, whatever is left out of it, is something a person must put right there."""
+    subscription = founding.subscription
+    return NeedsConfiguration(
+        ACCOUNT_REFUSED,
+        subscription.id,
+        f"{refusal}. m3ter does not take the account of {subscription.id}, which is to be billed in"
+        f" {subscription.currency_code}. See in m3ter whether it knows that currency and whether its account settings"
+        " are complete; then replay this event.",
+    )
 
 
 def _conflict(account: Account, code: str, why: str) -> AccountConflict:

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
 Run = Callable[[], int]
 THEIR_CODE = "harbour-tools"
-STRANGER = {"email": "stranger@else.example", "name": "Stranger", "items": [CLOUD]}
+STRANGER: Row = {"email": "stranger@else.example", "name": "Stranger", "items": [CLOUD]}
 
 NAMES_OF_US = ("m3ter_account_code", "paddleSubscriptionId", "paddleCustomerId", "paddleAdopted")
 JUNK: dict[str, Callable[[Row], Any]] = {

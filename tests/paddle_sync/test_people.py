@@ -438,6 +438,9 @@ def test_an_id_as_long_as_it_may_be_is_handed_on_too(
 
     run_jobs()
 
+    assert [
+        event_id for event_id in WebhookEvent.objects.values_list("event_id", flat=True) if len(event_id) > 100
+    ] == []
     assert account_of(m3ter, bought)["name"] == "Anna Other"
 
 
