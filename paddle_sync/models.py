@@ -153,6 +153,31 @@ class EventDecision(models.Model):
         return f"{self.action} by {self.by}"
 
 
+class EventRehearsal(WorkItem):
+    """A dry run of an event that somebody asked for, and what came of it; forgotten after a day."""
+
+    class State(models.TextChoices):
+        ASKED = "asked", "Asked for"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+
+    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE, related_name="rehearsals")
+    batch = models.UUIDField(db_index=True, help_text="What was asked for together.")
+    by = models.CharField(max_length=150, help_text="User name of who asked.")
+    asked_at = models.DateTimeField()
+    state = models.CharField(max_length=8, choices=State.choices, default=State.ASKED)
+    result = models.JSONField(null=True, blank=True, help_text="Planned calls, outcome and sentences; masked.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=("asked", "running", "done")), name="rehearsal_state_known"),
+        )
+        indexes = (models.Index(fields=("due_at", "id"), condition=Q(state="asked"), name="rehearsal_due"),)
+
+    def __str__(self) -> str:
+        return f"dry run of event {self.event_id}"
+
+
 class SubscriptionSnapshot(models.Model):
     """What a subscription was at a moment: items, status, dates, currency; no personal data."""
 
