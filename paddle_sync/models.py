@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
@@ -166,7 +167,12 @@ class EventRehearsal(WorkItem):
     by = models.CharField(max_length=150, help_text="User name of who asked.")
     asked_at = models.DateTimeField()
     state = models.CharField(max_length=8, choices=State.choices, default=State.ASKED)
-    result = models.JSONField(null=True, blank=True, help_text="Planned calls, outcome and sentences; masked.")
+    result = models.JSONField(
+        null=True,
+        blank=True,
+        encoder=DjangoJSONEncoder,
+        help_text="Planned calls, outcome and sentences; personal data is masked.",
+    )
 
     class Meta:
         constraints = (

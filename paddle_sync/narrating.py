@@ -64,8 +64,10 @@ def _plan_changed(call: PlannedCall, names: Names) -> str:
     plan = _plan({**call.before, **call.body}, names)
     others = tuple(name for name in call.changed if name != "endDate")
     told = []
-    if "endDate" in call.changed or (not call.before and call.body.get("endDate")):
+    if call.body.get("endDate") and ("endDate" in call.changed or not call.before):
         told.append(f"end {plan} at {_moment(call.body['endDate'])}")
+    elif call.before.get("endDate") and not call.body.get("endDate"):
+        told.append(f"let {plan} run without an end")
     if others or not told:
         told.append(f"change {_fields(call, others)} of {plan}")
     return f"would {' and '.join(told)}"
