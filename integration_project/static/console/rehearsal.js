@@ -14,7 +14,9 @@ const show = async (answer) => {
         failed();
         return;
     }
-    place.replaceChildren(...found.childNodes);
+    if (place.innerHTML !== found.innerHTML) {
+        place.replaceChildren(...found.childNodes);
+    }
     if (found.dataset.state !== "done") {
         window.setTimeout(() => { fetch(answer.url).then(show).catch(failed); }, 1000);
     }
