@@ -295,6 +295,7 @@ def test_plans_are_put_ended_replaced_on_an_account_that_is_not_there_yet(stage:
         "update account plan",
         "list account plans",
     ]
+    assert stage.rehearsal.reads == 4  # whether the code is taken, and three plans; nobody is asked for the new account
 
 
 def test_what_would_have_been_changed_is_read_so_by_itself_and_in_a_list(stage: Rehearsing) -> None:
