@@ -194,7 +194,7 @@ def writes_of(vendor: str) -> Iterator[str]:
             operation, verb = call.args[:2]
             if isinstance(verb, ast.Constant) and verb.value in {"POST", "PUT", "PATCH", "DELETE"}:
                 assert isinstance(operation, ast.Constant), ast.unparse(call)
-                yield operation.value
+                yield str(operation.value)
 
 
 @pytest.mark.parametrize("vendor", TABLES)
