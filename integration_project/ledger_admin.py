@@ -314,9 +314,14 @@ class LedgerAdmin(Look):
             "form_url": reverse(f"admin:{self._url_name('decide_many')}", args=(decision.name,)) if many else "",
             "back": back,
             "media": self.media,
+            **self.beside(request, decision, fitting, form),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)
+
+    def beside(self, request: HttpRequest, decision: Decision, rows: Sequence[Any], form: ReasonForm) -> dict[str, Any]:
+        """Gather what else a confirmation page shows of the rows that a decision is about; most show nothing."""
+        return {}
 
 
 def _ask(decision: Decision) -> Callable[..., HttpResponseBase | None]:

@@ -13,6 +13,7 @@ QUEUES: tuple[str, ...] = (
     "billing_bridge.queues.CONFIRM",
     "billing_bridge.queues.FINISH",
     "paddle_sync.queues.EVENTS",
+    "paddle_sync.queues.REHEARSALS",
 )
 
 

@@ -20,6 +20,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("prune", timedelta(days=1), "integration_project.jobs.prune"),
     Schedule("refresh catalogue", timedelta(hours=1), "paddle_sync.jobs.refresh_catalogue"),
     Schedule("resume overtaken", timedelta(minutes=1), "paddle_sync.jobs.resume_overtaken"),
+    Schedule("forget dry runs", timedelta(hours=1), "paddle_sync.jobs.forget_rehearsals"),
     Schedule("import new bills", timedelta(minutes=1), "billing_bridge.jobs.import_new_bills"),
     Schedule("sweep bills", timedelta(days=1), "billing_bridge.jobs.sweep_bills"),
 )

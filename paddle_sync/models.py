@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
@@ -151,6 +152,36 @@ class EventDecision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.by}"
+
+
+class EventRehearsal(WorkItem):
+    """A dry run of an event that somebody asked for, and what came of it; forgotten after a day."""
+
+    class State(models.TextChoices):
+        ASKED = "asked", "Asked for"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+
+    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE, related_name="rehearsals")
+    batch = models.UUIDField(db_index=True, help_text="What was asked for together.")
+    by = models.CharField(max_length=150, help_text="User name of who asked.")
+    asked_at = models.DateTimeField()
+    state = models.CharField(max_length=8, choices=State.choices, default=State.ASKED)
+    result = models.JSONField(
+        null=True,
+        blank=True,
+        encoder=DjangoJSONEncoder,
+        help_text="Planned calls, outcome and sentences; personal data is masked.",
+    )
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=("asked", "running", "done")), name="rehearsal_state_known"),
+        )
+        indexes = (models.Index(fields=("due_at", "id"), condition=Q(state="asked"), name="rehearsal_due"),)
+
+    def __str__(self) -> str:
+        return f"dry run of event {self.event_id}"
 
 
 class SubscriptionSnapshot(models.Model):

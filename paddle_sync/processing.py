@@ -70,15 +70,15 @@ def process_event(event: WebhookEvent, *, vendors: Vendors, handlers: Handlers) 
     attempt = Attempt(event, clock.now())
     try:
         with vendors.listening(before=lambda operation: work.renew(EVENTS, event), after=attempt.calls.append):
-            outcome = _run(event, vendors, handlers)
+            outcome = run(event, vendors, handlers)
     except work.LeaseLost as lost:
         logger.warning("Event %s: left alone, %s", event.event_id, lost)
         return
     record(attempt, outcome)
 
 
-def _run(event: WebhookEvent, vendors: Vendors, handlers: Handlers) -> Outcome:
-    """Turn what the handler does, or raises, into where the event goes."""
+def run(event: WebhookEvent, vendors: Vendors, handlers: Handlers) -> Outcome:
+    """Turn what an event's handler does, or raises, into where the event goes; nothing is written down of it here."""
     if event.attempts > MOST_ATTEMPTS:
         return _exhausted(f"Gave up after {MOST_ATTEMPTS} attempts. The last problem: {event.last_error or 'unknown'}")
     handler = handlers.get(event.source, {}).get(event.event_type)

@@ -9,7 +9,7 @@ from integration_project import showing
 from integration_project.models import Finding
 from integration_project.pages import happenings
 from integration_project.showing import Story
-from paddle_sync import intake
+from paddle_sync import own_events
 from paddle_sync.models import AccountLink, SubscriptionSnapshot, WebhookEvent
 
 State = WebhookEvent.State
@@ -45,7 +45,7 @@ def around(link: AccountLink) -> Around:
         findings=is_open[:MOST].count(),
         parked=events.filter(state=State.PARKED)[:MOST].count(),
         failed=events.filter(state=State.FAILED)[:MOST].count(),
-        synced=events.filter(event_type=intake.SYNC).order_by("-occurred_at", "-pk").first(),
+        synced=events.filter(event_type=own_events.SYNC).order_by("-occurred_at", "-pk").first(),
         since=_status_since(link),
         taken_over_by=successor,
     )

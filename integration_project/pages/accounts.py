@@ -20,7 +20,7 @@ from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonedAdmi
 from integration_project.models import Finding
 from integration_project.pages import account_story, account_then, happenings, timeline
 from integration_project.showing import Link, Panel, Right, Story, Text
-from paddle_sync import intake
+from paddle_sync import intake, own_events
 from paddle_sync.models import AccountLink, AccountPlanLink, CatalogueEntry, PlanMapping, WebhookEvent
 
 MOST_ROWS = 50
@@ -33,7 +33,7 @@ def sync(link_id: int, *, by: str, reason: str) -> None:
     link = AccountLink.objects.get(pk=link_id)
     waiting = WebhookEvent.objects.filter(
         paddle_subscription_id=link.paddle_subscription_id,
-        event_type=intake.SYNC,
+        event_type=own_events.SYNC,
         state=WebhookEvent.State.RECEIVED,
         attempts=0,
     )

@@ -19,7 +19,7 @@ from integration_project import clock, showing
 from integration_project.admin.findings import SEVERITY_TONES
 from integration_project.models import Finding
 from integration_project.showing import Tone
-from paddle_sync import intake
+from paddle_sync import own_events
 from paddle_sync.admin.events import TONES as EVENT_TONES
 from paddle_sync.models import (
     AccountLink,
@@ -89,11 +89,11 @@ def _events(link: AccountLink) -> "QuerySet[WebhookEvent]":
 
 
 def _vendor_events(link: AccountLink) -> "QuerySet[WebhookEvent]":
-    return _events(link).exclude(event_type=intake.SYNC)
+    return _events(link).exclude(event_type=own_events.SYNC)
 
 
 def _syncs(link: AccountLink) -> "QuerySet[WebhookEvent]":
-    return _events(link).filter(event_type=intake.SYNC)
+    return _events(link).filter(event_type=own_events.SYNC)
 
 
 def _buyer_events(link: AccountLink) -> "QuerySet[WebhookEvent]":
@@ -209,8 +209,8 @@ def _log(link: AccountLink) -> "QuerySet[LogEntry]":
 # --- What each says --------------------------------------------------------------------------------------------------
 
 EVENTS_IN_WORDS: dict[str, str] = {
-    intake.SYNC: "Sync now: the subscription and its account are looked at anew.",
-    intake.FOUND: "Found in Paddle's list: it existed before this application heard of it.",
+    own_events.SYNC: "Sync now: the subscription and its account are looked at anew.",
+    own_events.FOUND: "Found in Paddle's list: it existed before this application heard of it.",
     "subscription.created": "The subscription began.",
     "subscription.imported": "The subscription was imported into Paddle.",
     "subscription.activated": "The subscription became active.",

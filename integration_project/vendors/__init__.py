@@ -6,6 +6,7 @@ Nothing in this package knows Django, settings or tables; budget, circuit and tr
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
@@ -15,12 +16,16 @@ from requests.adapters import BaseAdapter
 from integration_project.errors import VendorClosed
 from integration_project.vendors.http import CallRecord, Gate, Listeners, VendorHTTP
 from integration_project.vendors.m3ter import errors as m3ter_errors
+from integration_project.vendors.m3ter import rehearsed as m3ter_rehearsed
 from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.token import TokenRequest, TokenStore, basic
 from integration_project.vendors.paddle import errors as paddle_errors
+from integration_project.vendors.paddle import rehearsed as paddle_rehearsed
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle_classic import errors as classic_errors
+from integration_project.vendors.paddle_classic import rehearsed as classic_rehearsed
 from integration_project.vendors.paddle_classic.client import ClassicClient
+from integration_project.vendors.rehearsal import Rehearsal, RehearsedHTTP, Table
 from integration_project.vendors.transport import Sessions
 
 PADDLE = "paddle"
@@ -99,23 +104,39 @@ def connect(
     *,
     gate_for: Callable[[str], Gate],
     transports: Mapping[str, BaseAdapter] = MappingProxyType({}),
+    rehearsal: Rehearsal | None = None,
 ) -> Vendors:
-    """Make the clients. Opens no connection; `transports` puts a simulator under the client of that vendor."""
+    """Make the clients. Opens no connection; `transports` puts a simulator under the client of that vendor.
+
+    With a `rehearsal` they read, and only write down what they would write.
+    """
     listeners = Listeners()
+    tables = (paddle_rehearsed.TABLE, m3ter_rehearsed.TABLE, classic_rehearsed.TABLE)
+    speak_paddle, speak_m3ter, speak_classic = (_speaker(rehearsal, table) for table in tables)
     return Vendors(
-        paddle=_paddle(config, gate_for(PADDLE), listeners, transports.get(PADDLE)),
-        m3ter=_m3ter(config, gate_for(M3TER), listeners, transports.get(M3TER)),
-        classic=_classic(config, gate_for(CLASSIC), listeners, transports.get(CLASSIC)),
+        paddle=_paddle(config, gate_for(PADDLE), listeners, transports.get(PADDLE), speak_paddle),
+        m3ter=_m3ter(config, gate_for(M3TER), listeners, transports.get(M3TER), speak_m3ter),
+        classic=_classic(config, gate_for(CLASSIC), listeners, transports.get(CLASSIC), speak_classic),
         listeners=listeners,
     )
 
 
-def _paddle(config: VendorConfig, gate: Gate, listeners: Listeners, adapter: BaseAdapter | None) -> PaddleClient:
+def _speaker(rehearsal: Rehearsal | None, table: Table) -> Callable[..., VendorHTTP]:
+    return VendorHTTP if rehearsal is None else partial(RehearsedHTTP, rehearsal=rehearsal, table=table)
+
+
+def _paddle(
+    config: VendorConfig,
+    gate: Gate,
+    listeners: Listeners,
+    adapter: BaseAdapter | None,
+    speak: Callable[..., VendorHTTP],
+) -> PaddleClient:
     def authorise(*, fresh: bool) -> str:
         return f"Bearer {_usable(PADDLE, 'PADDLE_API_KEY', config.paddle_api_key)}"
 
     return PaddleClient(
-        VendorHTTP(
+        speak(
             vendor=PADDLE,
             base_url=config.paddle_api_url,
             session=_sessions(PADDLE, adapter),
@@ -129,7 +150,11 @@ def _paddle(config: VendorConfig, gate: Gate, listeners: Listeners, adapter: Bas
 
 
 def _classic(
-    config: VendorConfig, gate: Gate, listeners: Listeners, adapter: BaseAdapter | None
+    config: VendorConfig,
+    gate: Gate,
+    listeners: Listeners,
+    adapter: BaseAdapter | None,
+    speak: Callable[..., VendorHTTP],
 ) -> ClassicClient | None:
     if not config.paddle_classic_vendor_id:
         return None
@@ -141,7 +166,7 @@ def _classic(
         }
 
     return ClassicClient(
-        VendorHTTP(
+        speak(
             vendor=CLASSIC,
             base_url=config.paddle_classic_api_url,
             session=_sessions(CLASSIC, adapter),
@@ -154,7 +179,13 @@ def _classic(
     )
 
 
-def _m3ter(config: VendorConfig, gate: Gate, listeners: Listeners, adapter: BaseAdapter | None) -> M3terClient:
+def _m3ter(
+    config: VendorConfig,
+    gate: Gate,
+    listeners: Listeners,
+    adapter: BaseAdapter | None,
+    speak: Callable[..., VendorHTTP],
+) -> M3terClient:
     session = _sessions(M3TER, adapter)
     store = _PROCESS.tokens(config, adapter)
 
@@ -178,7 +209,7 @@ def _m3ter(config: VendorConfig, gate: Gate, listeners: Listeners, adapter: Base
         return f"Bearer {store.current(ask, fresh=fresh)}"
 
     def speaking_with(base_url: str) -> VendorHTTP:
-        return VendorHTTP(
+        return speak(
             vendor=M3TER,
             base_url=base_url,
             session=session,

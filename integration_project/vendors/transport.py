@@ -155,11 +155,12 @@ class Sessions:
             self._local.sessions = {}
         sessions: dict[str, requests.Session] = self._local.sessions
         if vendor not in sessions:
-            sessions[vendor] = _new_session(self._adapter or DeadlineAdapter())
+            sessions[vendor] = new_session(self._adapter or DeadlineAdapter())
         return sessions[vendor]
 
 
-def _new_session(adapter: BaseAdapter) -> requests.Session:
+def new_session(adapter: BaseAdapter) -> requests.Session:
+    """Make a session that takes nothing from this machine: no proxy, no netrc, no cookie."""
     session = requests.Session()
     session.trust_env = False  # a netrc file would replace our Authorization header, a proxy variable our route
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from integration_project import clock, showing
-from integration_project.ledger_admin import Decision, LedgerAdmin
+from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonForm
 from integration_project.models import WebhookRefusal
 from integration_project.showing import Link, Panel, Story, Text, Tone
-from paddle_sync import intake, personal
-from paddle_sync.admin import event_story
+from paddle_sync import intake, personal, rehearsing
+from paddle_sync.admin import event_story, rehearsals
 from paddle_sync.models import AccountLink, EventAttempt, WebhookEvent, WebhookPayload
 
 State = WebhookEvent.State
@@ -144,7 +146,8 @@ class WebhookEventAdmin(LedgerAdmin):
             label="Replay",
             permission="paddle_sync.replay_webhookevent",
             effect="The worker runs the event again, by the same function as the first time. What exists already "
-            "in m3ter is found and not made twice; what happened before stays on record.",
+            "in m3ter is found and not made twice; what happened before stays on record. What it would do now is tried "
+            "out below.",
             done="queued for replay",
             decide=intake.replay,
             offered=lambda event: event.state in intake.REPLAYABLE,
@@ -263,6 +266,54 @@ class WebhookEventAdmin(LedgerAdmin):
         if request.user.has_perm("integration_project.view_webhookrefusal"):
             views.append(Link("Rejected signatures", showing.list_of(WebhookRefusal)))
         return views
+
+    # --- Trying out a replay ------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add where a dry run is asked for, and where it is seen."""
+        ask, see = self.admin_site.admin_view(self.rehearse_view), self.admin_site.admin_view(self.rehearsal_view)
+        return [
+            path("rehearse/", ask, name=self._url_name("rehearse")),
+            path("rehearsal/<uuid:batch>/", see, name=self._url_name("rehearsal")),
+            *super().get_urls(),
+        ]
+
+    def beside(
+        self, request: HttpRequest, decision: Decision, rows: Sequence[WebhookEvent], form: ReasonForm
+    ) -> dict[str, Any]:
+        """Offer the dry run beside a replay."""
+        if decision.name != "replay" or not rows:
+            return {}
+        url = reverse(f"admin:{self._url_name('rehearse')}")
+        return {"rehearsal": rehearsals.offer(rows, url=url, at_once=not form.is_bound)}
+
+    def rehearse_view(self, request: HttpRequest) -> HttpResponse:
+        """Have a worker make a dry run of these events; whoever may replay may ask."""
+        replay = self.decision(request, "replay")
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse(f"admin:{self._url_name('changelist')}"))
+        keys = [key for key in request.POST.getlist("row")[: rehearsing.SAMPLE] if key.isdecimal()]
+        events = [event for event in self.get_queryset(request).filter(pk__in=keys) if replay.offered(event)]
+        if not events:
+            raise Http404
+        batch = rehearsing.ask([event.pk for event in events], by=request.user.get_username())
+        return HttpResponseRedirect(reverse(f"admin:{self._url_name('rehearsal')}", args=(batch,)))
+
+    def rehearsal_view(self, request: HttpRequest, batch: UUID) -> HttpResponse:
+        """Show what came of a dry run, or that it is being made."""
+        replay = self.decision(request, "replay")
+        rows = list(rehearsing.of_batch(batch))
+        if not rows:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Dry run",
+            "opts": self.opts,
+            "back": self.decision_url(replay, rows[0].event) if len(rows) == 1 else "",
+            **rehearsals.page(rows),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/rehearsal.html", context)
 
     # --- One event ----------------------------------------------------------------------------------------------------
 

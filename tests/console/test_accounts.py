@@ -14,7 +14,7 @@ from billing_bridge.models import PushPolicy
 from integration_project import clock, finding
 from integration_project.models import Installation
 from integration_project.pages import account_story, account_then, happenings
-from paddle_sync import intake
+from paddle_sync import intake, own_events
 from paddle_sync.models import (
     AccountLink,
     CatalogueEntry,
@@ -198,14 +198,14 @@ def test_sync_now_asks_for_the_subscription_to_be_looked_at_anew_also_without_an
 
     event = WebhookEvent.objects.get()
     assert (event.event_type, event.source, event.paddle_subscription_id, event.state) == (
-        intake.SYNC,
+        own_events.SYNC,
         source,
         link.paddle_subscription_id,
         "received",
     )
     newest = answer.context["timeline"].entries[0]
     assert newest.said.who == "operator"
-    assert (newest.said.words, newest.said.state) == (happenings.EVENTS_IN_WORDS[intake.SYNC], "Received")
+    assert (newest.said.words, newest.said.state) == (happenings.EVENTS_IN_WORDS[own_events.SYNC], "Received")
     assert newest.said.why == "Reason: Changed in Paddle by hand."
     assert "A sync that was asked for" in answer.context["story"].effect
     assert LogEntry.objects.get().get_change_message() == "Sync now. Reason: Changed in Paddle by hand."
@@ -237,7 +237,7 @@ def test_many_accounts_are_synced_at_once(browser: Browser, granted: None) -> No
     browser("Operator").post(address, {"row": [each.pk for each in links], "reason": "After an outage."})
 
     assert set(WebhookEvent.objects.values_list("paddle_subscription_id", "event_type")) == {
-        (each.paddle_subscription_id, intake.SYNC) for each in links
+        (each.paddle_subscription_id, own_events.SYNC) for each in links
     }
 
 

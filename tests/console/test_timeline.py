@@ -17,7 +17,7 @@ from integration_project import clock
 from integration_project.models import Finding
 from integration_project.pages import happenings, timeline
 from integration_project.pages.timeline import Place
-from paddle_sync import intake
+from paddle_sync import intake, own_events
 from paddle_sync.models import (
     AccountLink,
     CatalogueEntry,
@@ -293,7 +293,7 @@ def test_what_a_person_did_says_who_and_why(link: AccountLink) -> None:
             "They asked.",
         ),
         "dismissed": ("ada", "Finding closed: kind 0.", ""),
-        "synced": ("ada", happenings.EVENTS_IN_WORDS[intake.SYNC], "Reason: Asked."),
+        "synced": ("ada", happenings.EVENTS_IN_WORDS[own_events.SYNC], "Reason: Asked."),
         "decided": ("ada", "Replayed: subscription.updated.", "Once more."),
         "reviewed": ("ada", "Decided about a bill: approve.", ""),
         "moved": ("ada", "Moved pri_0 to the mapping in force at 2026-03-10 12:00:00 UTC.", ""),

@@ -215,6 +215,14 @@ def _move(life: Life) -> None:
     life.paddle.move_renewal(life.subscription_id, later.replace(microsecond=0).isoformat())
 
 
+def _resume(life: Life) -> None:
+    life.paddle.resume(life.subscription_id)
+
+
+def _activate(life: Life) -> None:
+    life.paddle.end_trial(life.subscription_id)
+
+
 def _may_change(life: Life) -> bool:
     return life.now["status"] in {"active", "trialing"} and not life.now["scheduled_change"]
 
@@ -223,13 +231,13 @@ STEPS: dict[str, tuple[Callable[[Life], bool], Callable[[Life], None]]] = {
     "swap": (_may_change, _swap),
     "quantity": (_may_change, _quantity),
     "pause": (_is("active"), _pause),
-    "resume": (_is("paused"), lambda life: life.paddle.resume(life.subscription_id) and None),
+    "resume": (_is("paused"), _resume),
     "cancel": (_is("active", "trialing", "paused"), _cancel),
     "customer": (_may_change, _customer),
     "currency": (_may_change, _currency),
     "renew": (_is("active", "trialing"), _renew),
     "move": (_is("active"), _move),
-    "activate": (_is("trialing"), lambda life: life.paddle.end_trial(life.subscription_id) and None),
+    "activate": (_is("trialing"), _activate),
 }
 WEIGHTS = {"cancel": 1, "resume": 9, "renew": 2}
 

@@ -15,10 +15,12 @@ from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
+from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
+from integration_project.vendors.paddle_classic.simulator import sample as classic_sample
 from paddle_sync import intake
 from paddle_sync.handlers import subscriptions
 from paddle_sync.models import AccountLink, AccountPlanLink, PlanMove, WebhookEvent
-from tests.builders import make_event, make_mapping, stamp, subscription, subscription_item
+from tests.builders import make_event, make_mapping, stamp, subscription
 from tests.paddle_sync.seen import CLOUD, SEATS, created, open_findings, operations, told
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
@@ -200,9 +202,12 @@ def test_a_quantity_is_kept_as_a_counter_day_by_day_until_it_ends(
     subscription_id = made["subscription_id"]
     days = [moment(paddle.subscriptions[subscription_id]["started_at"]).date()]
     go_on()
-    for act in (lambda: paddle.change_quantity(subscription_id, 25), lambda: paddle.cancel(subscription_id)):
+    for count in (25, 0):
         paddle.clock_move(days=2)
-        act()
+        if count:
+            paddle.change_quantity(subscription_id, count)
+        else:
+            paddle.cancel(subscription_id)
         days.append(paddle.clock.now().date())
         go_on()
 
@@ -274,7 +279,13 @@ def test_a_backlog_is_brought_about_by_its_first_event_without_states_in_between
         m3ter_sample.PLAN_BULK,
         m3ter_sample.PLAN_BULK,
     ]
-    assert writes(m3ter) == ["replace account plan", "create account plan", "end account billing entities"]
+    # The resume moved the renewal, and the bill date with it.
+    assert writes(m3ter) == [
+        "replace account plan",
+        "create account plan",
+        "update account",
+        "end account billing entities",
+    ]
 
 
 # --- A later decision -------------------------------------------------------------------------------------------------
@@ -335,43 +346,45 @@ def deliver_alone(paddle: PaddleSimulator, subscription_id: str) -> None:
 # --- Whose account ----------------------------------------------------------------------------------------------------
 
 
-def test_what_was_imported_from_classic_takes_over_account_and_plan(m3ter: M3terSimulator, run_jobs: Run) -> None:
+def test_what_was_imported_from_classic_takes_over_account_and_plan(
+    classic: ClassicSimulator, m3ter: M3terSimulator, go_on: Callable[[], None], run_jobs: Run
+) -> None:
     make_mapping()
-    make_mapping("77")
-    old = subscription("501", items=[subscription_item("77", "")], customer_id="9")
-    make_event("subscription.created", old)
-    run_jobs()
+    make_mapping(str(classic_sample.PLAN_TEAM))
+    old = classic.subscribe(email="ap@harbour.example")["subscription_id"]
+    go_on()
     (account,) = m3ter.memory.accounts
     taken_at = (clock.now() + dt.timedelta(days=3)).replace(microsecond=0)
     period = {"starts_at": stamp(taken_at), "ends_at": stamp(taken_at + dt.timedelta(days=30))}
     new = subscription(
         started_at=stamp(clock.now()),
         current_billing_period=period,
-        import_meta={"external_id": "501", "imported_from": "paddle_classic"},
+        import_meta={"external_id": old, "imported_from": "paddle_classic"},
     )
 
     make_event("subscription.imported", new)
     run_jobs()
-    make_event("subscription.canceled", {**old, "status": "canceled", "canceled_at": stamp(clock.now())})
-    run_jobs()
+    classic.cancel(old)
+    go_on()
 
     assert [row["id"] for row in m3ter.memory.accounts] == [account["id"]]
     states = AccountLink.objects.order_by("pk").values_list("paddle_subscription_id", "state", "m3ter_account_id")
-    assert list(states) == [("501", "ended", account["id"]), (new["id"], "live", account["id"])]
+    assert list(states) == [(old, "ended", account["id"]), (new["id"], "live", account["id"])]
     (plan,) = plans_in(m3ter)
     assert plan[2] is None
     assert told() == []
 
 
-def test_a_plan_of_the_subscription_before_ends_where_the_new_one_begins(m3ter: M3terSimulator, run_jobs: Run) -> None:
+def test_a_plan_of_the_subscription_before_ends_where_the_new_one_begins(
+    classic: ClassicSimulator, m3ter: M3terSimulator, go_on: Callable[[], None], run_jobs: Run
+) -> None:
     make_mapping()
-    make_mapping("77", plan=m3ter_sample.PLAN_BULK)
-    old = subscription("501", items=[subscription_item("77", "")], customer_id="9")
-    make_event("subscription.created", old)
-    run_jobs()
+    make_mapping(str(classic_sample.PLAN_TEAM), plan=m3ter_sample.PLAN_BULK)
+    old = classic.subscribe(email="ap@harbour.example")["subscription_id"]
+    go_on()
     taken_at = (clock.now() + dt.timedelta(days=3)).replace(microsecond=0)
     period = {"starts_at": stamp(taken_at), "ends_at": stamp(taken_at + dt.timedelta(days=30))}
-    meta = {"external_id": "501", "imported_from": "paddle_classic"}
+    meta = {"external_id": old, "imported_from": "paddle_classic"}
 
     make_event("subscription.imported", subscription(current_billing_period=period, import_meta=meta))
     run_jobs()

@@ -81,14 +81,9 @@ def pieces(*snapshots: Snapshot) -> list[tuple[str, str, int, bool]]:
     ]
 
 
-def at(day: int, event_type: str = "subscription.updated", **changes: Any) -> Snapshot:
-    return snapshot(
-        event_type, at=f"2026-03-{day:02d}T09:00:00Z", items=items("pri_1", **quantity_of(changes)), **changes
-    )
-
-
-def quantity_of(changes: dict[str, Any]) -> dict[str, int]:
-    return {"quantity": changes.pop("quantity", 1)}
+def at(day: int, event_type: str = "subscription.updated", *, quantity: int = 1, **changes: Any) -> Snapshot:
+    moment = f"2026-03-{day:02d}T09:00:00Z"
+    return snapshot(event_type, at=moment, items=items("pri_1", quantity=quantity), **changes)
 
 
 def test_a_quantity_that_changes_makes_a_new_piece_of_the_same_stay() -> None:

@@ -1,16 +1,22 @@
 """`manage.py replay_events`: what it selects, that a dry run changes nothing, and what its exit status says."""
 
 import datetime as dt
+import time
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from integration_project import clock
+from integration_project import budgets, clock
+from integration_project.errors import BudgetSpent
+from integration_project.vendors.m3ter.simulator import M3terSimulator
+from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
+from integration_project.vendors.paddle.simulator import PaddleSimulator
 from paddle_sync.models import EventDecision, WebhookEvent
-from tests.builders import make_event
+from tests.builders import make_event, make_mapping, subscription
+from tests.paddle_sync.seen import CLOUD
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("adapters")]
 
 
 def run(*arguments: str) -> tuple[str, str]:
@@ -55,12 +61,78 @@ def test_the_filters_select_what_is_replayed(arguments: list[str], types: set[st
     assert set(EventDecision.objects.values_list("reason", flat=True)) == {"m3ter was down"}
 
 
-def test_a_dry_run_lists_and_changes_nothing() -> None:
+def test_a_dry_run_says_what_each_replay_would_do_and_changes_nothing() -> None:
     out, _ = run("--state", "failed", "--dry-run")
 
-    assert "would replay evt_a a.failed" in out
-    assert "2 events would be replayed; nothing was changed." in out
+    assert "evt_a a.failed, failed:\n  would skip: Stored; nothing is done for events of the type a.failed.\n" in out
+    assert "2 of 2 events would be replayed; nothing was changed." in out
     assert (queued(), EventDecision.objects.count()) == (set(), 0)
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_dry_run_prints_the_calls_and_what_they_would_do(paddle: PaddleSimulator, m3ter: M3terSimulator) -> None:
+    make_mapping()
+    bought = paddle.complete_checkout(email="ap@harbour.example", name="Anna Person", items=[CLOUD])
+    data = {**subscription(), **paddle.subscriptions[bought["subscription_id"]]}
+    data["transaction_id"] = bought["transaction_id"]
+    make_event("subscription.created", data, state="failed", event_id="evt_real", due_at=None)
+
+    out, _ = run("evt_real", "--dry-run")
+
+    lines = out.splitlines()
+    organisation = f"/organizations/{m3ter_sample.ORG_ID}"
+    assert lines[0] == "evt_real subscription.created, failed:"
+    assert lines[1:6] == [
+        "  paddle GET /subscriptions",
+        f"  paddle GET /transactions/{bought['transaction_id']}",
+        f"  m3ter POST {organisation}/accounts",
+        f"  m3ter POST {organisation}/accountplans",
+        f"  m3ter POST {organisation}/externalmappings",
+    ]
+    assert lines[6].startswith(f"  would create account {bought['subscription_id']} in EUR with bill date ")
+    assert lines[7].startswith(f"  would put plan {m3ter_sample.PLAN_SCALE} on it from ")
+    assert lines[8] == f"  would note in m3ter that it is {bought['subscription_id']} in Paddle"
+    assert lines[9].startswith("  The event would then be processed: Account")
+    assert "Anna" not in out
+    assert "harbour" not in out
+    assert list(m3ter.memory.accounts) == []
+
+
+def test_a_dry_run_of_the_whole_past_wants_a_limit() -> None:
+    with pytest.raises(CommandError) as refusal:
+        run("--dry-run")
+    out, _ = run("--dry-run", "--limit", "1")
+
+    assert refusal.value.returncode == 2
+    assert "1 of 1 events would be replayed" in out
+
+
+def test_a_dry_run_of_an_event_that_is_not_there_makes_the_status_one() -> None:
+    with pytest.raises(CommandError) as refusal:
+        run("evt_a", "evt_unknown", "--dry-run")
+
+    assert refusal.value.returncode == 1
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_dry_run_waits_while_our_share_of_calls_is_used_up(
+    paddle: PaddleSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_event("subscription.updated", subscription(), state="failed", event_id="evt_slow", due_at=None)
+    waits: list[float] = []
+    refusals = iter([BudgetSpent("all used", retry_after=0.25), BudgetSpent("still")])
+
+    def take(vendor: str, purpose: str) -> None:
+        for refusal in refusals:
+            raise refusal
+
+    monkeypatch.setattr(budgets, "take", take)
+    monkeypatch.setattr(time, "sleep", waits.append)
+
+    out, _ = run("evt_slow", "--dry-run")
+
+    assert waits == [0.25, 1.0]
+    assert "1 of 1 events would be replayed" in out
 
 
 def test_the_whole_past_is_not_replayed_by_mistake() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import datetime as dt
 import getpass
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,14 @@ from django.utils.dateparse import parse_datetime
 
 from integration_project import clock
 from integration_project.errors import NotPossible
-from paddle_sync import intake
+from paddle_sync import intake, jobs
 from paddle_sync.models import WebhookEvent
+from paddle_sync.rehearsing import DryRun
 
 EXAMPLES = """
 examples:
   manage.py replay_events --state failed --dry-run
-      list every failed event, and change nothing
+      say of every failed event what its replay would call and do, and change nothing
   manage.py replay_events evt_01hv8x2 evt_01hv8x3 --reason "m3ter was down"
       these two, whatever became of them
   manage.py replay_events --waiting-for price:pri_01gsz8x8sawmvhz1pv30nge1ke
@@ -28,7 +30,10 @@ examples:
   manage.py replay_events --state parked --since 24h
       what was parked in the last day
 
-exit status: 0 all were queued (or there were none), 1 some could not be, 2 wrong arguments
+a dry run runs the same function against vendors that are read and not written to: the calls it prints are those that
+the replay would make. It reads at the vendors, so use --limit where many events are chosen.
+
+exit status: 0 all were queued or tried out (or there were none), 1 some could not be, 2 wrong arguments
 """
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -55,24 +60,43 @@ class Command(BaseCommand):
         parser.add_argument("--subscription", help="only events of this Paddle subscription")
         parser.add_argument("--limit", type=int, help="stop after so many, oldest first")
         parser.add_argument("--reason", default="replayed by command", help="kept with each event")
-        parser.add_argument("--dry-run", action="store_true", help="list what would be replayed and change nothing")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="print what each replay would call and do, and change nothing"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Queue what the filters select, or list it."""
+        """Queue what the filters select, or say what that would do."""
         chosen = _chosen(options)
         if options["dry_run"]:
-            self._list(chosen)
+            if not (_is_narrowed(options) or options["limit"]):
+                raise CommandError("Say which events, or give a --limit: each one reads at the vendors.", returncode=2)
+            self._rehearse(chosen, wanted=options["event_ids"])
             return
         if not _is_narrowed(options):
             raise CommandError("Name events, or say which with a filter; see --help.", returncode=2)
         self._replay(chosen, wanted=options["event_ids"], reason=options["reason"])
 
-    def _list(self, chosen: QuerySet[WebhookEvent]) -> None:
-        count = 0
-        for event in chosen.iterator(chunk_size=500):
-            count += 1
-            self.stdout.write(f"would replay {event.event_id} {event.event_type}, {event.state}: {event.note or '-'}")
-        self.stdout.write(f"{count} events would be replayed; nothing was changed.")
+    def _rehearse(self, chosen: QuerySet[WebhookEvent], *, wanted: Sequence[str]) -> None:
+        events = list(chosen.only("pk", "event_id", "event_type", "state"))
+        tried, failed = 0, self._unknown(wanted, {event.event_id for event in events})
+        for number, event in enumerate(events, start=1):
+            self.stdout.write(f"{event.event_id} {event.event_type}, {event.state}:")
+            try:
+                self._tell(jobs.dry_run(event.pk, wait=time.sleep))
+                tried += 1
+            except NotPossible as problem:
+                failed += 1
+                self.stderr.write(f"{event.event_id}: {problem}")
+            self._progress(number, len(events))
+        self.stdout.write(f"{tried} of {len(events)} events would be replayed; nothing was changed.")
+        if failed:
+            raise CommandError(f"{failed} events could not be tried out.", returncode=1)
+
+    def _tell(self, found: DryRun) -> None:
+        for call in found.calls:
+            self.stdout.write(f"  {call.vendor} {call.method} {call.path}")
+        for sentence in found.sentences:
+            self.stdout.write(f"  {sentence}")
 
     def _unknown(self, wanted: Sequence[str], found: set[str]) -> int:
         """Say which of the named events were not selected, and how many those are."""
