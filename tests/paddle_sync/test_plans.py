@@ -104,10 +104,9 @@ def test_nothing_is_metered_during_a_pause_which_begins_and_ends_when_paddle_say
 
 
 def test_a_trial_ends_with_the_period_that_follows_it() -> None:
-    trial = {"status": "trialing"}
     period = {"starts_at": "2026-03-08T00:00:00Z", "ends_at": "2026-04-08T00:00:00Z"}
 
-    assert pieces(at(1, "subscription.created", **trial), at(9, current_billing_period=period)) == [
+    assert pieces(at(1, "subscription.created", status="trialing"), at(9, current_billing_period=period)) == [
         ("01 09:00", "08 00:00", 1, True),
         ("08 00:00", "", 1, False),
     ]
