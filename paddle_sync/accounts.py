@@ -16,7 +16,7 @@ from paddle_sync.buyer_texts import Texts, as_taken, tell
 from paddle_sync.buyers import Buyer
 from paddle_sync.models import AccountLink, SubscriptionSnapshot
 from paddle_sync.people import CUSTOMER
-from paddle_sync.plans import Terms, bill_epoch
+from paddle_sync.plans import CANCELED, Terms, bill_epoch
 from paddle_sync.reading_ahead import USUAL_ID
 from paddle_sync.story import Snapshot, SubscriptionStory
 
@@ -116,6 +116,15 @@ def predecessor(founding: Snapshot, code: str, row: Installation) -> AccountLink
         return None
     others = AccountLink.objects.filter(m3ter_account_code=code, paddle_customer_id=subscription.customer_id)
     before = others.exclude(paddle_subscription_id=subscription.id).order_by("-pk").first()
+    if before is not None and before.state == AccountLink.State.LIVE and before.paddle_status != CANCELED:
+        raise AccountConflict(
+            ACCOUNT_CONFLICT,
+            code,
+            f'The account with the code "{code}" belongs to the subscription {before.paddle_subscription_id},'
+            " which is"
+            f" {before.paddle_status or 'not over'}, so {subscription.id} does not go on with it. Nothing was changed"
+            " in m3ter. Give one of the two another code, or replay this event once the earlier one is cancelled.",
+        )
     if before is not None and _began_after(before.paddle_subscription_id, founding):
         raise AccountConflict(
             ACCOUNT_CONFLICT,

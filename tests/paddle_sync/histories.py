@@ -82,6 +82,7 @@ class Life:
     steps: list[Known] = field(default_factory=list)
     lived: Counter[str] = field(default_factory=Counter)
     told: list[str] = field(default_factory=list)
+    left: int | None = None
 
     @property
     def now(self) -> dict[str, Any]:
@@ -102,8 +103,14 @@ class Life:
         self.subscription_id = bought["subscription_id"]
         self._know(kind, _moment(self.now["started_at"]))
 
-    def step(self) -> bool:
-        """Live one more step; False when nothing can happen any more."""
+    def goes_on(self) -> bool:
+        """Live one more step; False when the life is long enough, or nothing can happen any more."""
+        if self.left is None:
+            self.left = self.chance.randint(4, 11)
+        self.left -= 1
+        return self.left >= 0 and self._step()
+
+    def _step(self) -> bool:
         possible = [kind for kind, (may, _) in STEPS.items() if may(self)]
         if not possible:
             return False
@@ -236,7 +243,7 @@ STEPS: dict[str, tuple[Callable[[Life], bool], Callable[[Life], None]]] = {
     "customer": (_may_change, _customer),
     "currency": (_may_change, _currency),
     "renew": (_is("active", "trialing"), _renew),
-    "move": (_is("active"), _move),
+    "move": (_may_change, _move),
     "activate": (_is("trialing"), _activate),
 }
 WEIGHTS = {"cancel": 1, "resume": 9, "renew": 2}
