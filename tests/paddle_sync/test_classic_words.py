@@ -15,7 +15,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.paddle_classic import signature
 from integration_project.vendors.paddle_classic.entities import ClassicPayment, ClassicUser, SentAlert
 from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
-from paddle_sync import alerts, classic, personal
+from paddle_sync import alerts, classic, intake, personal
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent, WebhookPayload
 from paddle_sync.story import reduced
 from tests.contracts import sample_files
@@ -253,23 +253,39 @@ def test_a_cancelled_subscription_that_is_read_keeps_the_day_its_alert_named(
 ) -> None:
     made = classic.subscribe(email="a@customer.example")
     classic.cancel(made["subscription_id"])
-    kept = said("cancelled", status="deleted", cancellation_effective_date="2026-06-01")
-    SubscriptionSnapshot.objects.create(
-        paddle_subscription_id=made["subscription_id"],
-        occurred_at=AT,
-        event_id="1",
-        event_type="subscription_cancelled",
-        data=kept,
-    )
+    kept = {
+        "cancelled": said("cancelled", status="deleted", cancellation_effective_date="2026-06-01"),
+        "updated": said("updated", status="deleted"),  # came later, and says nothing of the day
+    }
+    for hours, (name, data) in enumerate(kept.items()):
+        SubscriptionSnapshot.objects.create(
+            paddle_subscription_id=made["subscription_id"],
+            occurred_at=AT + dt.timedelta(hours=hours),
+            event_id=name,
+            event_type=f"subscription_{name}",
+            data=data,
+        )
 
-    data = read(made["subscription_id"], vendors)
+    now = read(made["subscription_id"], vendors)
 
-    assert data is not None
-    assert (data["status"], data["canceled_at"]) == ("canceled", "2026-06-01T00:00:00Z")
+    assert now is not None
+    assert (now["status"], now["canceled_at"]) == ("canceled", "2026-06-01T00:00:00Z")
 
 
 def read(subscription_id: str, vendors: Vendors) -> Mapping[str, Any] | None:
     return classic.read(subscription_id, vendors)
+
+
+@pytest.mark.django_db
+def test_of_our_own_events_one_that_found_a_subscription_says_what_it_is_and_one_that_asks_does_not() -> None:
+    found = intake.find("paddle_classic", classic.of_user(user(), read_at=AT), by="import", reason="found")
+    asked = intake.ask_to_sync("501", by="operator", reason="doubt", source="paddle_classic")
+
+    data = classic.subscription_of(found)
+
+    assert data is not None
+    assert data["items"][0]["price"]["id"] == "77"
+    assert classic.subscription_of(asked) is None
 
 
 @pytest.mark.django_db

@@ -19,8 +19,8 @@ NOW = dt.datetime(2026, 3, 10, 9, tzinfo=dt.UTC)
 CODE = sample.AUTH_CODE
 
 
-def connected(simulator: ClassicSimulator, auth_code: str = CODE) -> Vendors:
-    config = VendorConfig(
+def config(auth_code: str = CODE) -> VendorConfig:
+    return VendorConfig(
         paddle_api_url="http://127.0.0.1:1",
         paddle_api_key="",
         m3ter_api_url="http://127.0.0.1:1",
@@ -33,7 +33,11 @@ def connected(simulator: ClassicSimulator, auth_code: str = CODE) -> Vendors:
         paddle_classic_vendor_id=sample.VENDOR_ID,
         paddle_classic_auth_code=auth_code,
     )
-    return connect(config, gate_for=lambda vendor: OpenGate(), transports={"paddle_classic": WsgiAdapter(simulator)})
+
+
+def connected(simulator: ClassicSimulator, auth_code: str = CODE) -> Vendors:
+    mounted = {"paddle_classic": WsgiAdapter(simulator)}
+    return connect(config(auth_code), gate_for=lambda vendor: OpenGate(), transports=mounted)
 
 
 @pytest.fixture
@@ -280,6 +284,10 @@ def test_a_key_that_classic_quotes_is_hidden(
 
     with pytest.raises(errors.VendorRejected, match=r"vendor_auth_code \[hidden\] of \[e-mail\]"):
         list(client.list_plans())
+
+
+def test_the_key_does_not_show_with_the_configuration() -> None:
+    assert CODE not in repr(config())
 
 
 def test_a_missing_key_is_not_sent_at_all(simulator: ClassicSimulator) -> None:
