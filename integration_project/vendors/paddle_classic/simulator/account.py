@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from integration_project.vendors.paddle_classic.simulator import alerts, guesses, sample
-from integration_project.vendors.paddle_classic.simulator.contracts import MOMENT, Buyer, Contracts
+from integration_project.vendors.paddle_classic.simulator.contracts import Buyer, Contracts
 from integration_project.vendors.paddle_classic.simulator.forms import Form, fields_of
 from integration_project.vendors.paddle_classic.simulator.refusals import failure, refuse, success
-from integration_project.vendors.paddle_classic.simulator.world import Alert, Memory, Modifier, Payment, Subscription
+from integration_project.vendors.paddle_classic.simulator.showing import as_paid, in_history, shown_record, written
+from integration_project.vendors.paddle_classic.simulator.world import Alert, Memory, Modifier, Subscription
 from integration_project.vendors.simulation import (
     Answer,
     BusinessClock,
@@ -112,11 +113,11 @@ class ClassicSimulator(Simulator):
         memory = self.memory
         return {
             "plans": list(memory.plans.values()),
-            "subscriptions": [_shown(asdict(subscription)) for subscription in memory.subscriptions.values()],
-            "payments": [_shown(asdict(payment)) for payment in memory.payments.values()],
-            "modifiers": [_shown(asdict(modifier)) for modifier in memory.modifiers.values()],
+            "subscriptions": [shown_record(asdict(subscription)) for subscription in memory.subscriptions.values()],
+            "payments": [shown_record(asdict(payment)) for payment in memory.payments.values()],
+            "modifiers": [shown_record(asdict(modifier)) for modifier in memory.modifiers.values()],
             "refunds": memory.refunds,
-            "alerts": [self._in_history(alert) for alert in memory.alerts.values()],
+            "alerts": [in_history(alert) for alert in memory.alerts.values()],
         }
 
     def delivered(self, delivery: Delivery) -> None:
@@ -130,7 +131,7 @@ class ClassicSimulator(Simulator):
     def _tell(self, name: str, fields: Mapping[str, str]) -> None:
         """Write an alert down, and send it where the account has an address."""
         now, number = self.clock.now(), next(self.memory.alert_ids)
-        whole = {"alert_id": str(number), "alert_name": name, "event_time": _written(now), **fields}
+        whole = {"alert_id": str(number), "alert_name": name, "event_time": written(now), **fields}
         self.memory.alerts[number] = Alert(number, name, now, whole)
         if self.webhook_url:
             body = alerts.signed_body(whole, self.key)
@@ -172,7 +173,7 @@ class ClassicSimulator(Simulator):
     def _list_payments(self, request: Request) -> Answer:
         form = Form(request, known="subscription_id plan is_paid from to is_one_off_charge limit offset")
         wanted = form.number("subscription_id", code=182)
-        paid = [_as_paid(payment) for payment in self.memory.payments.values()]
+        paid = [as_paid(payment) for payment in self.memory.payments.values()]
         to_come = [self._as_to_come(each) for each in self.memory.subscriptions.values() if each.state != "deleted"]
         found = [payment for payment in (*paid, *to_come) if wanted in (None, payment["subscription_id"])]
         if form.text("is_paid") is not None:
@@ -234,19 +235,19 @@ class ClassicSimulator(Simulator):
         found = [
             alert
             for alert in sorted(self.memory.alerts.values(), key=lambda alert: -alert.id)
-            if (head is None or _written(alert.created_at) <= head)
-            and (tail is None or _written(alert.created_at) >= tail)
+            if (head is None or written(alert.created_at) <= head)
+            and (tail is None or written(alert.created_at) >= tail)
         ]
         size = form.number("alerts_per_page", default=guesses.DEFAULT_ALERTS_PAGE, most=guesses.ALERTS_PAGE) or 1
         page = form.number("page", default=1) or 1
-        shown = [self._in_history(alert) for alert in found[(page - 1) * size : page * size]]
+        shown = [in_history(alert) for alert in found[(page - 1) * size : page * size]]
         return success(
             {
                 "current_page": page,
                 "total_pages": -(-len(found) // size),
                 "alerts_per_page": size,
                 "total_alerts": len(found),
-                "query_head": head or _written(self.clock.now()),
+                "query_head": head or written(self.clock.now()),
                 "data": shown,
             }
         )
@@ -261,7 +262,7 @@ class ClassicSimulator(Simulator):
             "user_email": subscription.email,
             "marketing_consent": subscription.marketing_consent == "1",
             "state": subscription.state,
-            "signup_date": _written(subscription.signed_up_at),
+            "signup_date": written(subscription.signed_up_at),
             "update_url": f"https://buyer.example/subscription/{subscription.id}/update",
             "cancel_url": f"https://buyer.example/subscription/{subscription.id}/cancel",
             "linked_subscriptions": [],
@@ -283,7 +284,7 @@ class ClassicSimulator(Simulator):
                 "date": subscription.next_bill.isoformat(),
             }
         if subscription.paused_at is not None and subscription.paused_from is not None:
-            user["paused_at"] = _written(subscription.paused_at)
+            user["paused_at"] = written(subscription.paused_at)
             user["paused_from"] = f"{subscription.paused_from.isoformat()} 00:00:00"
             user["paused_reason"] = "voluntary"
         return user
@@ -307,18 +308,6 @@ class ClassicSimulator(Simulator):
             "currency": self.memory.subscriptions[modifier.subscription_id].currency,
             "is_recurring": int(modifier.is_recurring),
             "description": modifier.description,
-        }
-
-    @staticmethod
-    def _in_history(alert: Alert) -> Json:
-        return {
-            "id": alert.id,
-            "alert_name": alert.name,
-            "status": alert.status,
-            "created_at": _written(alert.created_at),
-            "updated_at": _written(alert.updated_at or alert.created_at),
-            "attempts": alert.attempts,
-            "fields": alerts.in_history(alert.fields),
         }
 
     def _living(self, subscription_id: int) -> Subscription:
@@ -468,19 +457,6 @@ class ClassicSimulator(Simulator):
         return subscription
 
 
-def _as_paid(payment: Payment) -> Json:
-    return {
-        "id": payment.id,
-        "subscription_id": payment.subscription_id,
-        "amount": payment.amount,
-        "currency": payment.currency,
-        "payout_date": payment.paid_on.isoformat(),
-        "is_paid": 1,
-        "is_one_off_charge": False,
-        "receipt_url": f"https://buyer.example/receipt/{payment.order_id}",
-    }
-
-
 def _part(form: Form, entries: Sequence[Entry]) -> Sequence[Entry]:
     """The part of a list that `limit` and `offset` ask for; the first page without them."""
     limit = form.number("limit", most=guesses.LIST_PAGE)
@@ -494,15 +470,3 @@ def _positive(quantity: int) -> int:
     if quantity < 1:
         raise ControlError("A quantity is 1 or more.")
     return quantity
-
-
-def _written(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime(MOMENT)
-
-
-def _shown(record: Json) -> Json:
-    """A record for the control interface, its moments and days as texts."""
-    return {
-        name: _shown(value) if isinstance(value, dict) else value.isoformat() if isinstance(value, date) else value
-        for name, value in record.items()
-    }
