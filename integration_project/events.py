@@ -8,6 +8,7 @@ from types import MappingProxyType
 from billing_bridge import importing, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
+from paddle_sync import destinations, intake, repairing
 from paddle_sync.handlers import subscriptions
 from paddle_sync.models import WebhookEvent
 from paddle_sync.processing import Handlers
@@ -23,6 +24,16 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
             raise
 
 
+def subscribe_destination(event: WebhookEvent, vendors: Vendors) -> None:
+    """Have Paddle's destination told of every type that the table below names."""
+    destinations.subscribe(event, vendors, needed_of_paddle())
+
+
+def needed_of_paddle() -> tuple[str, ...]:
+    """The types of events that Paddle has to tell us of."""
+    return tuple(sorted(PADDLE_HANDLERS.keys() - intake.OWN_TYPES))
+
+
 PADDLE_HANDLERS = MappingProxyType(
     {
         "subscription.created": subscription_changed,
@@ -34,6 +45,8 @@ PADDLE_HANDLERS = MappingProxyType(
         "subscription.paused": subscription_changed,
         "subscription.resumed": subscription_changed,
         "subscription.canceled": subscription_changed,
+        intake.IMPORT: repairing.import_subscription,
+        intake.SUBSCRIBE: subscribe_destination,
         "transaction.created": settlement.transaction_changed,
         "transaction.ready": settlement.transaction_changed,
         "transaction.updated": settlement.transaction_changed,

@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from integration_project import showing
 from integration_project.showing import Story
+from paddle_sync import intake
 from paddle_sync.models import CatalogueEntry, WebhookEvent
 from paddle_sync.resolving import PLAN_REFUSED
 
@@ -99,8 +100,23 @@ def _failed(event: WebhookEvent) -> Story:
     )
 
 
+def was_fetched(event: WebhookEvent) -> bool:
+    """Say whether the event was found in Paddle's list before any webhook brought it."""
+    own = event.event_type in intake.OWN_TYPES
+    return event.source == WebhookEvent.Source.PADDLE and not event.notification_id and not own
+
+
+def _how_it_came(event: WebhookEvent) -> str:
+    when = showing.relative(event.received_at)
+    if event.event_type in intake.OWN_TYPES:
+        return f"The application itself was asked for {event.event_type} {when}."
+    if was_fetched(event):
+        return f"{event.event_type} was fetched from Paddle's list of events {when}, never delivered as a webhook."
+    return f"{event.get_source_display()} said {event.event_type} {when}."
+
+
 def _undisturbed(event: WebhookEvent) -> Story:
-    what = f"{event.get_source_display()} said {event.event_type} {showing.relative(event.received_at)}."
+    what = _how_it_came(event)
     if event.state == State.PROCESSED:
         return Story("good", f"{what} Done.", event.note)
     if event.state == State.IGNORED:
