@@ -1,5 +1,6 @@
 """An event in words: cause, effect, next step."""
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -11,6 +12,7 @@ from paddle_sync.models import CatalogueEntry, WebhookEvent
 from paddle_sync.resolving import PLAN_REFUSED
 
 State = WebhookEvent.State
+FETCHED = "It was fetched from Paddle's list of events; no webhook had brought it."
 MAPPED_KINDS = {
     "price": (CatalogueEntry.Kind.PADDLE_PRICE, "paddle_price_id"),
     "product": (CatalogueEntry.Kind.PADDLE_PRODUCT, "paddle_product_id"),
@@ -40,12 +42,10 @@ def mapping_form(event: WebhookEvent) -> str:
 
 
 def story(event: WebhookEvent) -> Story:
-    """Say what happened, what that means, and what to do."""
-    if event.state == State.PARKED:
-        return _parked(event)
-    if event.state == State.FAILED:
-        return _failed(event)
-    return _undisturbed(event)
+    """Say what happened, what that means, and what to do; and where no webhook brought it, that too."""
+    tell = {State.PARKED: _parked, State.FAILED: _failed}.get(State(event.state), _undisturbed)
+    told = tell(event)
+    return replace(told, effect=f"{told.effect} {FETCHED}".strip()) if was_fetched(event) else told
 
 
 def _parked(event: WebhookEvent) -> Story:
@@ -106,17 +106,8 @@ def was_fetched(event: WebhookEvent) -> bool:
     return event.source == WebhookEvent.Source.PADDLE and not event.notification_id and not own
 
 
-def _how_it_came(event: WebhookEvent) -> str:
-    when = showing.relative(event.received_at)
-    if event.event_type in intake.OWN_TYPES:
-        return f"The application itself was asked for {event.event_type} {when}."
-    if was_fetched(event):
-        return f"{event.event_type} was fetched from Paddle's list of events {when}, never delivered as a webhook."
-    return f"{event.get_source_display()} said {event.event_type} {when}."
-
-
 def _undisturbed(event: WebhookEvent) -> Story:
-    what = _how_it_came(event)
+    what = f"{event.get_source_display()} said {event.event_type} {showing.relative(event.received_at)}."
     if event.state == State.PROCESSED:
         return Story("good", f"{what} Done.", event.note)
     if event.state == State.IGNORED:

@@ -105,10 +105,6 @@ class M3terClient:
         """Read one account."""
         return self._call("get account", "GET", f"/accounts/{_segment(account_id)}", Account.from_m3ter)
 
-    def list_accounts(self, *, ids: Sequence[str]) -> Iterator[Account]:
-        """Read the accounts with these ids; one that does not exist is left out."""
-        return self._list("list accounts", "/accounts", Account.from_m3ter, {"ids": ",".join(ids)})
-
     def update_account(
         self,
         account: Account,
