@@ -232,11 +232,12 @@ def _compared(vendors: Vendors, links: Sequence[AccountLink]) -> Iterator[tuple[
     together = _read(vendors, links)
     for link in links:
         account = together.accounts.get(link.m3ter_account_id) or _account(vendors, link)
-        plans = vendors.m3ter.list_account_plans(account.id) if account is not None else ()
+        plans = _plans_on(vendors, link, account) if account is not None else ()
+        is_mapped = account is not None and _is_mapped(vendors, link, account, together.mappings)
         if _is_under_way(link, together.at):
             yield link, None
             continue
-        found = [*_against_m3ter(link, account, plans, together)]
+        found = [*_against_m3ter(link, account, plans, is_mapped=is_mapped)]
         kinds = OF_M3TER
         if link.source == WebhookEvent.Source.PADDLE and USUAL_ID.fullmatch(link.paddle_subscription_id):
             found += _against_paddle(link, together.subscriptions.get(link.paddle_subscription_id))
@@ -262,6 +263,30 @@ def _account(vendors: Vendors, link: AccountLink) -> Account | None:
         return vendors.m3ter.get_account(link.m3ter_account_id)
     except NotFound:
         return None
+
+
+def _plans_on(vendors: Vendors, link: AccountLink, account: Account) -> tuple[AccountPlan, ...]:
+    """The plans on an account; one of ours that the list lacks is read by itself, since lists may lag."""
+    listed = vendors.m3ter.list_account_plans(account.id)
+    unlisted = set(link.plans.values_list("m3ter_account_plan_id", flat=True)) - {plan.id for plan in listed}
+    read = (_plan(vendors, account_plan_id) for account_plan_id in sorted(unlisted))
+    return (*listed, *(plan for plan in read if plan is not None))
+
+
+def _plan(vendors: Vendors, account_plan_id: str) -> AccountPlan | None:
+    try:
+        return vendors.m3ter.get_account_plan(account_plan_id)
+    except NotFound:
+        return None
+
+
+def _is_mapped(vendors: Vendors, link: AccountLink, account: Account, listed: Sequence[ExternalMapping]) -> bool:
+    """Say whether m3ter knows which subscription the account is; asked by itself where the list does not show it."""
+    own = link.paddle_subscription_id
+    if any((each.m3ter_id, each.external_table, each.external_id) == (account.id, TABLE, own) for each in listed):
+        return True
+    found = vendors.m3ter.find_external_mapping(table=TABLE, external_id=own)
+    return found is not None and found.m3ter_id == account.id
 
 
 def _is_under_way(link: AccountLink, since: datetime) -> bool:
@@ -301,7 +326,7 @@ def _against_paddle(link: AccountLink, subscription: Subscription | None) -> Ite
 
 
 def _against_m3ter(
-    link: AccountLink, account: Account | None, plans: Sequence[AccountPlan], together: _Together
+    link: AccountLink, account: Account | None, plans: Sequence[AccountPlan], *, is_mapped: bool
 ) -> Iterator[Found]:
     if account is None:
         yield Found(
@@ -328,8 +353,7 @@ def _against_m3ter(
             "Sync the subscription, which makes the account right again; or change it back in m3ter.",
         )
     yield from _plans(link, plans)
-    names = {(each.external_table, each.external_id) for each in together.mappings if each.m3ter_id == account.id}
-    if (TABLE, link.paddle_subscription_id) not in names:
+    if not is_mapped:
         yield Found(
             MAPPING_MISSING,
             f'Nothing in m3ter says any more that the account "{link.m3ter_account_code}" is the Paddle subscription'

@@ -288,12 +288,13 @@ def test_an_account_that_is_gone_is_made_again_by_its_fix(world: World, run_jobs
     assert (removed.m3ter_account_id, removed.history_change_reason) == (gone, "It was broken.")
 
 
-def test_an_account_that_lists_only_lag_behind_is_not_gone(world: World) -> None:
-    world.m3ter.memory.guesses.list_lag_seconds = 3600.0
+def test_what_lists_that_lag_behind_do_not_show_is_not_gone(world: World) -> None:
+    for operation in ("list accounts", "list account plans", "list external mappings"):
+        world.m3ter.fault(operation, "list_lag", times=None, seconds=3600)
 
-    found = [name for name, _ in check(world)]
-
-    assert drift.ACCOUNT_MISSING not in found
+    assert check(world) == []
+    asked = [name for name in operations(world.m3ter) if name != "get token"]
+    assert asked[-3:] == ["list account plans", "get account plan", "find external mapping"]
 
 
 # --- Plans ------------------------------------------------------------------------------------------------------------
