@@ -426,7 +426,9 @@ class ListPosition(models.Model):
         max_length=120, blank=True, default="", help_text="The next run goes on after this; empty = from the beginning."
     )
     began_at = models.DateTimeField(help_text="When the round that is under way, or the last one, began.")
-    finished_at = models.DateTimeField(null=True, blank=True, help_text="When the lists were last read to their end.")
+    finished_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the lists were read to their end; empty while a round is under way."
+    )
     looked_at = models.PositiveBigIntegerField(default=0, help_text="Entries in this round.")
     found = models.PositiveBigIntegerField(default=0, help_text="Differences in this round.")
 

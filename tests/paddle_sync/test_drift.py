@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from integration_project import clock, fixes
-from integration_project.errors import NotPossible
+from integration_project.errors import NotPossible, Temporary
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
-from paddle_sync import drift, jobs
+from paddle_sync import comparing, drift, jobs
 from paddle_sync.models import AccountLink, AccountPlanLink, EventDecision, ListPosition, PlanMapping, WebhookEvent
 from tests.builders import make_mapping
 from tests.paddle_sync.seen import CLOUD, open_findings, operations
@@ -110,11 +110,11 @@ def mapping_deleted(world: World) -> None:
 
 
 BROKEN: dict[str, Callable[[World], None]] = {
-    drift.OUT_OF_STEP: lost_webhook,
-    drift.ACCOUNT_CHANGED: account_renamed,
-    drift.PLAN_MISSING: plan_deleted,
-    drift.PLAN_CHANGED: plan_ended,
-    drift.MAPPING_MISSING: mapping_deleted,
+    comparing.OUT_OF_STEP: lost_webhook,
+    comparing.ACCOUNT_CHANGED: account_renamed,
+    comparing.PLAN_MISSING: plan_deleted,
+    comparing.PLAN_CHANGED: plan_ended,
+    comparing.MAPPING_MISSING: mapping_deleted,
 }
 
 
@@ -192,10 +192,10 @@ def test_a_subscription_that_no_event_told_of_is_found_and_imported_by_its_fix(w
     world.paddle.outbox.clear()
     found = check(world)
 
-    fix(drift.NOT_LINKED)
+    fix(comparing.NOT_LINKED)
     run_jobs()
 
-    assert found == [(drift.NOT_LINKED, "")]
+    assert found == [(comparing.NOT_LINKED, "")]
     assert AccountLink.objects.filter(paddle_subscription_id=unheard_of).count() == 1
     assert check(world) == []
 
@@ -205,7 +205,7 @@ def test_the_import_fix_reads_the_subscription_and_has_it_taken_in_as_found(worl
     world.paddle.outbox.clear()
     check(world)
 
-    fix(drift.NOT_LINKED)
+    fix(comparing.NOT_LINKED)
     run_jobs()
 
     found = WebhookEvent.objects.get(event_type="subscription.found")
@@ -250,7 +250,7 @@ def test_a_subscription_that_was_cancelled_before_anybody_linked_it_is_forgotten
 
     after = check(world)
 
-    assert (before, after) == ([(drift.NOT_LINKED, "")], [])
+    assert (before, after) == ([(comparing.NOT_LINKED, "")], [])
     assert Finding.objects.get().close_reason == "It is canceled in Paddle."
 
 
@@ -277,10 +277,10 @@ def test_an_account_that_is_gone_is_made_again_by_its_fix(world: World, run_jobs
     gone = delete_account(world)
     found = check(world)
 
-    fix(drift.ACCOUNT_MISSING)
+    fix(comparing.ACCOUNT_MISSING)
     run_jobs()
 
-    assert found == [(drift.ACCOUNT_MISSING, "")]
+    assert found == [(comparing.ACCOUNT_MISSING, "")]
     assert world.link.m3ter_account_id == world.account["id"] != gone
     assert AccountPlanLink.objects.get().m3ter_account_plan_id == world.plan["id"]
     assert check(world) == []
@@ -315,9 +315,9 @@ def add_plan(world: World, plan_id: str, product_id: str, **changes: Any) -> str
 def test_a_plan_beside_ours_for_the_same_product_is_a_notice(world: World) -> None:
     stranger = add_plan(world, m3ter_sample.PLAN_SCALE, m3ter_sample.PRODUCT_CLOUD)
 
-    assert check(world) == [(drift.PLAN_UNKNOWN, stranger)]
+    assert check(world) == [(comparing.PLAN_UNKNOWN, stranger)]
     assert Finding.objects.get().severity == "notice"
-    assert fixes.acknowledgement_of(drift.PLAN_UNKNOWN)
+    assert fixes.acknowledgement_of(comparing.PLAN_UNKNOWN)
 
 
 def test_a_plan_of_another_product_or_another_time_is_nobodys_business(world: World) -> None:
@@ -343,7 +343,7 @@ def test_a_quantity_that_m3ter_no_longer_holds_is_found(world: World) -> None:
     after = check(world)
 
     assert before == []
-    assert after == [(drift.PLAN_CHANGED, AccountPlanLink.objects.get().code)]
+    assert after == [(comparing.PLAN_CHANGED, AccountPlanLink.objects.get().code)]
     assert "quantity 10 here, 7 there" in Finding.objects.get().detail
 
 
@@ -370,7 +370,7 @@ def test_a_round_is_walked_in_runs_that_each_go_on_where_the_last_ended(
         assert Finding.objects.count() == max(0, runs - 1)
 
     assert runs == 6
-    assert open_findings() == [(drift.MAPPING_MISSING, "")] * 5
+    assert open_findings() == [(comparing.MAPPING_MISSING, "")] * 5
     assert ListPosition.objects.get().found == 5
 
 
@@ -385,6 +385,16 @@ def test_a_round_that_ended_is_not_begun_again_within_a_day(world: World) -> Non
     assert said == "0 looked at again; the last round is young enough"
     assert again == "2 compared, 0 differences"
     assert operations(world.paddle) == ["list subscriptions", "list subscriptions"]
+
+
+def test_a_round_whose_very_first_call_failed_is_not_taken_for_done(world: World) -> None:
+    jobs.check_drift()
+    ListPosition.objects.update(began_at=clock.now() - dt.timedelta(days=2))
+    world.paddle.fault("list subscriptions", "error_before")
+    with pytest.raises(Temporary):
+        jobs.check_drift()
+
+    assert jobs.check_drift() == "2 compared, 0 differences"
 
 
 def test_what_was_fixed_is_looked_at_again_without_waiting_for_the_next_round(world: World, run_jobs: Run) -> None:
@@ -425,7 +435,7 @@ def test_what_a_person_acknowledged_stays_closed_as_long_as_it_says_the_same(wor
     other = [name for name, _ in check(world)]
 
     assert same == []
-    assert drift.MAPPING_MISSING in other
+    assert comparing.MAPPING_MISSING in other
 
 
 def test_findings_of_a_link_that_ended_are_closed(world: World) -> None:
@@ -442,7 +452,7 @@ def test_looking_records_nothing(world: World) -> None:
 
     found = [each.kind for compared in drift.look(world.vendors) for each in compared.found]
 
-    assert found == [drift.MAPPING_MISSING]
+    assert found == [comparing.MAPPING_MISSING]
     assert (Finding.objects.count(), ListPosition.objects.count()) == (0, 0)
 
 
