@@ -5,18 +5,20 @@ A type that is not listed is stored, answered 200 and ignored, so what a vendor 
 
 from types import MappingProxyType
 
-from billing_bridge import importing, settlement
+from billing_bridge import importing, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
-from paddle_sync import destinations, intake, repairing
-from paddle_sync.handlers import subscriptions
+from paddle_sync import classic, destinations, repairing
+from paddle_sync.handlers import people, subscriptions
 from paddle_sync.models import WebhookEvent
+from paddle_sync.own_events import FOUND, IMPORT, OWN_TYPES, SUBSCRIBE, SYNC
 from paddle_sync.processing import Handlers
 
 
 def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
     """Both flows hear of it: first what was charged on the subscription, then its plans."""
     settled = settlement.subscription_changed(event, vendors)
+    periods.note_charged(event.paddle_subscription_id)
     try:
         subscriptions.changed(event, vendors)
     except Ignored:
@@ -31,7 +33,13 @@ def subscribe_destination(event: WebhookEvent, vendors: Vendors) -> None:
 
 def needed_of_paddle() -> tuple[str, ...]:
     """The types of events that Paddle has to tell us of."""
-    return tuple(sorted(PADDLE_HANDLERS.keys() - intake.OWN_TYPES))
+    return tuple(sorted(PADDLE_HANDLERS.keys() - OWN_TYPES))
+
+
+def classic_subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
+    """An alert of Paddle Classic: nothing is charged there yet, so only the plans hear of it."""
+    periods.note_charged(event.paddle_subscription_id)
+    subscriptions.changed(event, vendors)
 
 
 PADDLE_HANDLERS = MappingProxyType(
@@ -45,8 +53,19 @@ PADDLE_HANDLERS = MappingProxyType(
         "subscription.paused": subscription_changed,
         "subscription.resumed": subscription_changed,
         "subscription.canceled": subscription_changed,
-        intake.IMPORT: repairing.import_subscription,
-        intake.SUBSCRIBE: subscribe_destination,
+        SYNC: subscription_changed,
+        FOUND: subscription_changed,
+        IMPORT: repairing.import_subscription,
+        SUBSCRIBE: subscribe_destination,
+        "customer.created": people.changed,
+        "customer.updated": people.changed,
+        "customer.imported": people.changed,
+        "address.created": people.changed,
+        "address.updated": people.changed,
+        "address.imported": people.changed,
+        "business.created": people.changed,
+        "business.updated": people.changed,
+        "business.imported": people.changed,
         "transaction.created": settlement.transaction_changed,
         "transaction.ready": settlement.transaction_changed,
         "transaction.updated": settlement.transaction_changed,
@@ -56,6 +75,18 @@ PADDLE_HANDLERS = MappingProxyType(
         "transaction.payment_failed": settlement.transaction_changed,
         "transaction.past_due": settlement.transaction_changed,
         "transaction.canceled": settlement.transaction_changed,
+    }
+)
+CLASSIC_HANDLERS = MappingProxyType(
+    {
+        classic.CREATED: classic_subscription_changed,
+        classic.UPDATED: classic_subscription_changed,
+        classic.CANCELLED: classic_subscription_changed,
+        classic.PAYMENT_SUCCEEDED: classic_subscription_changed,
+        classic.PAYMENT_FAILED: classic_subscription_changed,
+        classic.PAYMENT_REFUNDED: classic_subscription_changed,
+        SYNC: classic_subscription_changed,
+        FOUND: classic_subscription_changed,
     }
 )
 M3TER_HANDLERS = MappingProxyType(
@@ -68,5 +99,9 @@ M3TER_HANDLERS = MappingProxyType(
     }
 )
 HANDLERS: Handlers = MappingProxyType(
-    {WebhookEvent.Source.PADDLE: PADDLE_HANDLERS, WebhookEvent.Source.M3TER: M3TER_HANDLERS}
+    {
+        WebhookEvent.Source.PADDLE: PADDLE_HANDLERS,
+        WebhookEvent.Source.PADDLE_CLASSIC: CLASSIC_HANDLERS,
+        WebhookEvent.Source.M3TER: M3TER_HANDLERS,
+    }
 )

@@ -17,9 +17,10 @@ from integration_project.errors import NotPossible
 from integration_project.models import Finding
 from paddle_sync import intake, parking
 from paddle_sync.models import AccountLink, PlanMove, WebhookEvent, history_note
+from paddle_sync.own_events import FOUND
 
 SYNC_PERMISSION = "paddle_sync.sync_accountlink"
-BEGAN_WITH = ("subscription.created", "subscription.imported", intake.FOUND)
+BEGAN_WITH = ("subscription.created", "subscription.imported", FOUND)
 """The events that a subscription's account is made by."""
 
 
@@ -218,16 +219,10 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         "plan unknown": "The plan is somebody else's and is left alone. Acknowledging says that both are meant.",
         "mapping missing": SYNC,
         # A subscription's own events
-        "item swapped": SYNC,
-        "item removed": SYNC,
-        "item added": SYNC,
-        "quantity changed": SYNC,
-        "subscription canceled": SYNC,
-        "subscription paused": SYNC,
-        "currency changed": SYNC,
-        "billing date moved": SYNC,
         "change scheduled": "Paddle carries it out by itself, and m3ter follows then. Acknowledging says that you"
         " know.",
+        "text refused": "The text is entered by hand in m3ter, or corrected in Paddle, and then tried again."
+        " Acknowledging says that the account may stay without it.",
         "charged period changed": "What was charged or locked is not changed any more. Acknowledging says that you"
         " have settled the difference with the customer, or that there is none worth settling.",
         "mapped otherwise": MOVE,

@@ -1,6 +1,5 @@
 """Which m3ter account is this subscription's: made, adopted, or taken over from the subscription before it."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -10,31 +9,27 @@ from integration_project.errors import AccountConflict
 from integration_project.models import Installation
 from integration_project.vendors import M3TER, Vendors
 from integration_project.vendors.m3ter.client import M3terClient
-from integration_project.vendors.m3ter.entities import Account, AccountAddress, NewAccount
-from integration_project.vendors.paddle.client import PaddleClient
-from integration_project.vendors.paddle.entities import Address, Business, Customer
-from paddle_sync.models import AccountLink
+from integration_project.vendors.m3ter.entities import Account, NewAccount
+from integration_project.vendors.paddle.entities import Subscription
+from paddle_sync import people
+from paddle_sync.buyer_texts import Texts, as_taken, tell
+from paddle_sync.buyers import Buyer
+from paddle_sync.models import AccountLink, SubscriptionSnapshot
+from paddle_sync.people import CUSTOMER
 from paddle_sync.plans import Terms, bill_epoch
+from paddle_sync.reading_ahead import USUAL_ID
 from paddle_sync.story import Snapshot, SubscriptionStory
 
 ENTITY = "Account"
 TABLE = "Subscription"
 """The external table of our account mappings. A guess: m3ter names none for Paddle, and takes one of our own."""
 OURS = "paddleSubscriptionId"
-CUSTOMER = "paddleCustomerId"
-"""Custom fields that say whose an account is. They prove that an account with our code was made by an attempt of ours
-whose answer was lost. A guess: m3ter is said to accept names that are not declared for the organisation."""
+"""The custom field that says whose an account is. It proves that an account with our code was made by an attempt of
+ours whose answer was lost. A guess: m3ter is said to accept names that are not declared for the organisation."""
 ADOPTED = "paddleAdopted"
 """The custom field that says that an account was there before we filled it, should that answer be lost."""
 CLASSIC = "paddle_classic"
 ACCOUNT_CONFLICT = "account conflict"
-LONGEST_NAME = 200
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-
-def placeholder_email(subscription_id: str) -> str:
-    """What m3ter gets where Paddle has no usable e-mail: it demands one, and .invalid reaches nobody (RFC 2606)."""
-    return f"{subscription_id}@no-email.invalid"
 
 
 @dataclass(frozen=True)
@@ -52,32 +47,39 @@ class Ensured:
     """False when Paddle knew neither the checkout's transaction nor its customer."""
 
 
-@dataclass(frozen=True)
-class Buyer:
-    """Who buys, as far as Paddle knows; personal data, never stored here."""
-
-    customer: Customer | None
-    address: Address | None
-    business: Business | None
-
-
 def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Installation, vendors: Vendors) -> Ensured:
     """Make the subscription's account, or find the one that is provably its own; AccountConflict otherwise."""
+    subscription_id, latest = story.subscription_id, story.latest.subscription
     code = account_code(founding, row)
     before = predecessor(founding, code, row)
+    if before is None:
+        _refuse_the_id_of_another(code, subscription_id)
+        require_m3ter()
+    buyer = people.read_buyer(latest, vendors, founding=founding.subscription)
     if before is not None:
-        return _take_over(before, story.subscription_id, founding, vendors.m3ter)
-    require_m3ter()
-    buyer = read_buyer(founding, vendors.paddle)
-    wanted = _new_account(code, story.subscription_id, founding, buyer, bill_epoch(founding, terms))
-    account, made_now = vendors.m3ter.ensure_account(wanted)
+        return _take_over(before, founding, latest, buyer, vendors.m3ter)
+    texts = people.texts_of(buyer, code, subscription_id)
+    plain = people.plain_texts(buyer, code, subscription_id)
+    wanted = NewAccount(
+        code=code,
+        name=code,
+        email_address=people.placeholder_email(subscription_id),
+        currency=founding.subscription.currency_code,
+        bill_epoch=bill_epoch(founding, terms),
+        custom_fields=_marks(subscription_id, latest),
+    )
+    (account, made_now), left_out = as_taken(
+        texts, plain, lambda taken: vendors.m3ter.ensure_account(_with(wanted, taken))
+    )
     if made_now:
         ensured = _ensured(account, code, made_now=True)
-    elif account.custom_fields.get(OURS) == story.subscription_id:
-        named = name_buyer(account, buyer, code, story.subscription_id, vendors.m3ter)
-        ensured = _ensured(named, code, adopted=ADOPTED in account.custom_fields)
+    elif account.custom_fields.get(OURS) == subscription_id:
+        followed = people.follow(account, buyer, code, subscription_id, vendors.m3ter)
+        ensured = _ensured(followed, code, adopted=ADOPTED in account.custom_fields)
     else:
-        ensured = _adopt(account, wanted, story.subscription_id, vendors.m3ter)
+        ensured = _adopt(account, wanted, buyer, founding, vendors.m3ter)
+    if made_now and left_out:
+        tell(subscription_id, left_out)
     return replace(ensured, buyer_known=buyer.customer is not None)
 
 
@@ -118,134 +120,98 @@ def _began_after(subscription_id: str, founding: Snapshot) -> bool:
     return other is not None and (other.occurred_at, other.event_id) > (founding.occurred_at, founding.event_id)
 
 
-def read_buyer(founding: Snapshot, paddle: PaddleClient) -> Buyer:
-    """Read customer, address and business: in one call where the checkout's transaction is known, else one by one.
-
-    What Paddle does not know is left out; the account is named after its code then.
-    """
-    subscription = founding.subscription
-    if subscription.transaction_id:
-        include = ("customer", "address", "business")
-        transaction = paddle.find_transaction(subscription.transaction_id, include=include)
-        if transaction is not None:
-            return Buyer(transaction.customer, transaction.address, transaction.business)
-    customer_id = subscription.customer_id
-    customer = paddle.find_customer(customer_id)
-    if customer is None:
-        return Buyer(None, None, None)
-    address = paddle.find_address(customer_id, subscription.address_id) if subscription.address_id else None
-    business = paddle.find_business(customer_id, subscription.business_id) if subscription.business_id else None
-    return Buyer(customer, address, business)
+def _refuse_the_id_of_another(code: str, subscription_id: str) -> None:
+    """Give no account the id of another subscription as code: usage that carries it belongs to that one."""
+    if code == subscription_id:
+        return
+    if USUAL_ID.fullmatch(code) or SubscriptionSnapshot.objects.filter(paddle_subscription_id=code).exists():
+        raise AccountConflict(
+            ACCOUNT_CONFLICT,
+            code,
+            f'The custom data of {subscription_id} names "{code}" as its account\'s code, which is the id of another'
+            " subscription. Nothing was changed in m3ter. Correct the custom data in Paddle, then replay this event.",
+        )
 
 
-def name_of(buyer: Buyer, code: str) -> str:
-    """The business's name, else the customer's, else the code."""
-    names = (buyer.business.name if buyer.business else None, buyer.customer.name if buyer.customer else None)
-    cleaned = (" ".join("".join(c if c.isprintable() else " " for c in name).split()) for name in names if name)
-    return next((name[:LONGEST_NAME].strip() for name in cleaned if name), code)
-
-
-def email_of(buyer: Buyer, subscription_id: str) -> str:
-    """The customer's e-mail, where there is one that m3ter could take."""
-    email = buyer.customer.email.strip() if buyer.customer else ""
-    return email if EMAIL.fullmatch(email) else placeholder_email(subscription_id)
-
-
-def name_buyer(account: Account, buyer: Buyer, code: str, subscription_id: str, m3ter: M3terClient) -> Account:
-    """Give an account that was made before its buyer was known what it lacks; what a person wrote there stays."""
-    name, email = name_of(buyer, code), email_of(buyer, subscription_id)
-    placeholder = placeholder_email(subscription_id)
-    lacks_name = account.is_skeleton and name != code
-    lacks_email = account.email_address == placeholder != email
-    if not lacks_name and not lacks_email:
-        return account
-    return m3ter.update_account(
+def _with(account: NewAccount, texts: Texts) -> NewAccount:
+    """The account to be made, with these texts where there are any."""
+    return replace(
         account,
-        name=name if lacks_name else None,
-        email_address=email if lacks_email else None,
-        address=None if account.address else _address(buyer.address),
+        name=texts.name or account.name,
+        email_address=texts.email_address or account.email_address,
+        address=texts.address,
     )
 
 
-def _new_account(code: str, subscription_id: str, founding: Snapshot, buyer: Buyer, epoch: date | None) -> NewAccount:
-    return NewAccount(
-        code=code,
-        name=name_of(buyer, code),
-        email_address=email_of(buyer, subscription_id),
-        currency=founding.subscription.currency_code,
-        bill_epoch=epoch,
-        address=_address(buyer.address),
-        custom_fields=_marks(subscription_id, founding),
-    )
+def _marks(subscription_id: str, subscription: Subscription) -> Mapping[str, str]:
+    return {OURS: subscription_id, CUSTOMER: subscription.customer_id}
 
 
-def _marks(subscription_id: str, founding: Snapshot) -> Mapping[str, str]:
-    return {OURS: subscription_id, CUSTOMER: founding.subscription.customer_id}
-
-
-def _address(address: Address | None) -> AccountAddress | None:
-    if address is None:
-        return None
-    return AccountAddress(
-        line1=address.first_line,
-        line2=address.second_line,
-        locality=address.city,
-        region=address.region,
-        post_code=address.postal_code,
-        country=address.country_code,
-    )
-
-
-def _adopt(account: Account, wanted: NewAccount, subscription_id: str, m3ter: M3terClient) -> Ensured:
+def _adopt(account: Account, wanted: NewAccount, buyer: Buyer, founding: Snapshot, m3ter: M3terClient) -> Ensured:
     """Take an account that was there before, if it is a skeleton or its mapping names this subscription."""
+    code, subscription_id = wanted.code, founding.subscription.id
     taken = AccountLink.objects.filter(m3ter_account_id=account.id, state=AccountLink.State.LIVE).first()
     if taken is not None:
-        raise _conflict(account, wanted.code, f"it belongs to the subscription {taken.paddle_subscription_id}")
+        raise _conflict(account, code, f"it belongs to the subscription {taken.paddle_subscription_id}")
     if account.is_skeleton and OURS not in account.custom_fields:
-        filled = m3ter.update_account(
+        _refuse_what_others_claim(account, wanted, founding)
+        return _ensured(_fill(account, wanted, buyer, subscription_id, m3ter), code, adopted=True)
+    mappings = m3ter.external_mappings_of(entity=ENTITY, m3ter_id=account.id)
+    if not any((entry.external_table, entry.external_id) == (TABLE, subscription_id) for entry in mappings):
+        raise _conflict(account, code, "it holds a customer already, and no mapping of it names this subscription")
+    if account.currency is not None and account.currency != wanted.currency:
+        raise _conflict(account, code, f"it is billed in {account.currency}, the subscription in {wanted.currency}")
+    return _ensured(people.follow(account, buyer, code, subscription_id, m3ter), code, adopted=True)
+
+
+def _refuse_what_others_claim(account: Account, wanted: NewAccount, founding: Snapshot) -> None:
+    """Leave usage that came before its account to the customer whose subscription was the first to name its code."""
+    if wanted.code == founding.subscription.id:
+        return
+    naming = SubscriptionSnapshot.objects.filter(data__custom_code=wanted.code, occurred_at__lte=founding.occurred_at)
+    other = naming.exclude(data__customer_id=wanted.custom_fields[CUSTOMER]).order_by("occurred_at").first()
+    if other is not None:
+        why = f"the subscription {other.paddle_subscription_id} of another customer named it before"
+        raise _conflict(account, wanted.code, why)
+
+
+def _fill(account: Account, wanted: NewAccount, buyer: Buyer, subscription_id: str, m3ter: M3terClient) -> Account:
+    """Make a skeleton the account that it would be had it been made for this subscription."""
+
+    def write(texts: Texts) -> Account:
+        return m3ter.update_account(
             account,
-            name=wanted.name,
-            email_address=wanted.email_address,
-            address=wanted.address,
+            name=texts.name,
+            email_address=texts.email_address,
+            address=texts.address,
             currency=wanted.currency,
             bill_epoch=wanted.bill_epoch,
             custom_fields={**wanted.custom_fields, ADOPTED: "true"},
         )
-        return _ensured(filled, wanted.code, adopted=True)
-    mappings = m3ter.external_mappings_of(entity=ENTITY, m3ter_id=account.id)
-    if not any((entry.external_table, entry.external_id) == (TABLE, subscription_id) for entry in mappings):
-        raise _conflict(
-            account, wanted.code, "it holds a customer already, and no mapping of it names this subscription"
-        )
-    if account.currency is not None and account.currency != wanted.currency:
-        raise _conflict(
-            account, wanted.code, f"it is billed in {account.currency}, the subscription in {wanted.currency}"
-        )
-    return _ensured(account, wanted.code, adopted=True)
+
+    texts = people.texts_of(buyer, wanted.code, subscription_id)
+    filled, left_out = as_taken(texts, people.plain_texts(buyer, wanted.code, subscription_id), write)
+    if left_out:
+        tell(subscription_id, left_out)
+    return filled
 
 
-def _take_over(before: AccountLink, subscription_id: str, founding: Snapshot, m3ter: M3terClient) -> Ensured:
-    """Go on with the account of the subscription before this one."""
-    account = m3ter.get_account(before.m3ter_account_id)
-    currency = founding.subscription.currency_code
-    if account.currency is not None and account.currency != currency:
-        code = before.m3ter_account_code
-        raise _conflict(account, code, f"it is billed in {account.currency}, the new subscription in {currency}")
-    if account.custom_fields.get(OURS) != subscription_id:
-        account = m3ter.update_account(account, custom_fields=_marks(subscription_id, founding))
-    return _ensured(account, before.m3ter_account_code, adopted=True, before=before)
-
-
-def _ensured(
-    account: Account,
-    code: str,
-    *,
-    made_now: bool = False,
-    adopted: bool = False,
-    before: AccountLink | None = None,
+def _take_over(
+    before: AccountLink, founding: Snapshot, latest: Subscription, buyer: Buyer, m3ter: M3terClient
 ) -> Ensured:
-    buyer_known = before is None or before.buyer_known
-    return Ensured(account.id, code, account.name, account.bill_epoch, made_now, adopted, before, buyer_known)
+    """Go on with the account of the subscription before this one."""
+    account, code = m3ter.get_account(before.m3ter_account_id), before.m3ter_account_code
+    subscription_id, currency = founding.subscription.id, founding.subscription.currency_code
+    if account.currency is not None and account.currency != currency:
+        raise _conflict(account, code, f"it is billed in {account.currency}, the new subscription in {currency}")
+    marks = _marks(subscription_id, latest)
+    account = people.follow(account, buyer, code, subscription_id, m3ter, marks=marks)
+    known = before.buyer_known or buyer.customer is not None
+    return replace(_ensured(account, code, adopted=True), predecessor=before, buyer_known=known)
+
+
+def _ensured(account: Account, code: str, *, made_now: bool = False, adopted: bool = False) -> Ensured:
+    return Ensured(account.id, code, account.name, account.bill_epoch, made_now, adopted)
 
 
 def _conflict(account: Account, code: str, why: str) -> AccountConflict:

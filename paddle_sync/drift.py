@@ -168,9 +168,11 @@ def _is_new(subscription: Subscription) -> bool:
 def _means_nothing(subscription: Subscription) -> bool:
     """Say whether operators marked all of it as not metered, so that it needs no account."""
     period = subscription.current_billing_period
-    began = period.starts_at if period else clock.now()
-    products = {item.price.id or "": item.price.product_id or "" for item in subscription.items}
-    return products.keys() <= resolving.not_metered(products, products, began.date())
+    began = (period.starts_at if period else clock.now()).date()
+    mappings = (
+        resolving.mapping_for(item.price.id or "", item.price.product_id or "", began) for item in subscription.items
+    )
+    return all(mapping is not None and mapping.target == resolving.NOT_METERED for mapping in mappings)
 
 
 # --- Links against Paddle and m3ter -----------------------------------------------------------------------------------

@@ -14,18 +14,9 @@ from integration_project import clock, work
 from integration_project.errors import NotPossible
 from paddle_sync import parking
 from paddle_sync.models import WebhookEvent, WebhookPayload
+from paddle_sync.own_events import FOUND, IMPORT, SUBSCRIBE, SYNC
 from paddle_sync.queues import EVENTS
 
-SYNC = "subscription.sync"
-"""Our own event: look at a subscription and its account anew, in Paddle and in m3ter."""
-FOUND = "subscription.found"
-"""Our own event: a subscription that existed before this application heard of it, as Paddle's list shows it."""
-IMPORT = "repair.import_subscription"
-"""Our own event: read one subscription from Paddle and take it in as one that was found."""
-SUBSCRIBE = "repair.subscribe_destination"
-"""Our own event: have Paddle's destination for this application told of every type of event that is needed."""
-OWN_TYPES = frozenset({SYNC, FOUND, IMPORT, SUBSCRIBE})
-"""What no vendor ever sends or lists."""
 State = WebhookEvent.State
 REPLAYABLE = (State.PROCESSED, State.IGNORED, State.PARKED, State.FAILED)
 IGNORABLE = (State.RECEIVED, State.PARKED, State.FAILED)

@@ -9,10 +9,13 @@ from integration_project import clock
 from integration_project.errors import AccountConflict
 from integration_project.vendors.m3ter.entities import Account
 from integration_project.vendors.paddle.entities import Subscription
+from paddle_sync import classic
 from paddle_sync.accounts import ACCOUNT_CONFLICT, Ensured
-from paddle_sync.attaching import Attached
-from paddle_sync.models import AccountLink, AccountPlanLink
-from paddle_sync.story import Snapshot
+from paddle_sync.attaching import Attached, Done
+from paddle_sync.models import AccountLink, AccountPlanLink, PlanDecision
+from paddle_sync.resolving import Decided
+from paddle_sync.story import Snapshot, SubscriptionStory
+from paddle_sync.wanted import WantedPlan
 
 LONGEST_STATUS = 20
 
@@ -27,11 +30,17 @@ def account_of(link: AccountLink) -> Ensured:
     return Ensured(link.m3ter_account_id, link.m3ter_account_code, link.name, link.bill_epoch)
 
 
-def record(account: Ensured, founding: Snapshot, mapping_id: str) -> AccountLink:
-    """Write down whose account it is; the link before it, if any, ends in the same moment."""
-    subscription, now = founding.subscription, clock.now()
+def record(account: Ensured, story: SubscriptionStory, founding: Snapshot, mapping_id: str) -> AccountLink:
+    """Write down whose account it is; the link before it, if any, ends in the same moment.
+
+    Currency and renewal are those that the account was made with, the buyer is today's.
+    """
+    subscription, buyer, now = founding.subscription, story.latest.subscription, clock.now()
     values = {
-        "paddle_customer_id": subscription.customer_id,
+        "source": "paddle_classic" if classic.is_classic(subscription.id) else "paddle",
+        "paddle_customer_id": buyer.customer_id,
+        "paddle_address_id": buyer.address_id or "",
+        "paddle_business_id": buyer.business_id or "",
         "m3ter_account_id": account.id,
         "m3ter_account_code": account.code,
         "name": account.name[:200],
@@ -66,40 +75,109 @@ def meet_buyer(link: AccountLink, account: Account) -> None:
     link.save(update_fields=["name", "buyer_known", "updated_at"])
 
 
-def record_plans(link: AccountLink, attached: Sequence[Attached]) -> None:
-    """Write down the plans that now run on the account."""
+def before(link: AccountLink) -> AccountLink | None:
+    """The link, ended by now, whose account this one took over; None where the account was always its own."""
+    others = AccountLink.objects.filter(m3ter_account_id=link.m3ter_account_id, state=AccountLink.State.ENDED)
+    return others.exclude(pk=link.pk).order_by("-pk").first()
+
+
+def record_plans(link: AccountLink, done: Done) -> None:
+    """Write down the plans that the account has now because of this link, and no others."""
     with transaction.atomic():
-        for entry in attached:
-            wanted, plan = entry.wanted, entry.account_plan
-            AccountPlanLink.objects.get_or_create(
-                code=entry.code,
-                defaults={
-                    "link": link,
-                    "m3ter_account_plan_id": plan.id,
-                    "m3ter_plan_id": wanted.plan_id,
-                    "m3ter_plan_group_id": wanted.plan_group_id,
-                    "m3ter_product_id": wanted.product_id,
-                    "starts_at": plan.start_date,
-                    "ends_at": plan.end_date,
-                    "quantity": wanted.quantity,
-                    "paddle_price_ids": list(wanted.price_ids),
-                },
+        for entry in done.attached:
+            plan = entry.account_plan
+            values = {
+                "link": link,
+                "m3ter_account_plan_id": plan.id,
+                "m3ter_plan_id": entry.wanted.plan_id,
+                "m3ter_plan_group_id": entry.wanted.plan_group_id,
+                "m3ter_product_id": entry.wanted.product_id,
+                "starts_at": plan.start_date,
+                **_about(entry.wanted),
+            }
+            AccountPlanLink.objects.update_or_create(code=entry.code, defaults=values)
+        link.plans.exclude(code__in=[entry.code for entry in done.attached]).delete()
+        for plan_id, end in done.ended_before.items():
+            earlier = AccountPlanLink.objects.filter(m3ter_account_plan_id=plan_id).exclude(link=link)
+            earlier.update(ends_at=end)
+
+
+def record_ends(ended: Sequence[Attached]) -> None:
+    """Write down the ends of plans that were stopped."""
+    for entry in ended:
+        AccountPlanLink.objects.filter(code=entry.code).update(ends_at=entry.wanted.ends_at)
+
+
+def record_quiet_changes(link: AccountLink, final: Sequence[WantedPlan], decided: Sequence[Decided]) -> None:
+    """Write down what m3ter need not know: quantities nobody asked it to keep, prices that came to one plan."""
+    by_code = {plan.code(link.paddle_subscription_id): plan for plan in final}
+    for row in link.plans.all():
+        values = _about(by_code[row.code])
+        if any(getattr(row, name) != value for name, value in values.items()):
+            AccountPlanLink.objects.filter(pk=row.pk).update(**values)
+    record_decisions(link, decided)
+
+
+def record_decisions(link: AccountLink, decided: Sequence[Decided]) -> None:
+    """Write down what each item was mapped to, so that a mapping changed later changes nothing by itself."""
+    rows = {(row.paddle_price_id, row.decided_at): row for row in link.decisions.all()}
+    wanted = {(entry.span.item.price_id, entry.span.decided_at): entry.answer for entry in decided}
+    if rows.keys() == wanted.keys():
+        return
+    with transaction.atomic():
+        link.decisions.filter(pk__in=[row.pk for place, row in rows.items() if place not in wanted]).delete()
+        PlanDecision.objects.bulk_create(
+            PlanDecision(
+                link=link,
+                paddle_price_id=price_id,
+                decided_at=decided_at,
+                mapping_id=answer.mapping_id,
+                target=answer.target,
+                m3ter_plan_id=answer.plan_id,
+                m3ter_plan_group_id=answer.plan_group_id,
+                m3ter_product_id=answer.product_id,
+                metering_starts=answer.metering_starts,
+                quantity_use=answer.quantity_use,
+                quantity_field=answer.quantity_field,
+                m3ter_counter_id=answer.counter_id,
             )
+            for (price_id, decided_at), answer in wanted.items()
+            if (price_id, decided_at) not in rows
+        )
+
+
+def save(link: AccountLink, **values: Any) -> None:
+    """Write down some columns of a link, if they differ."""
+    changed = [name for name, value in values.items() if getattr(link, name) != value]
+    if not changed:
+        return
+    for name in changed:
+        setattr(link, name, values[name])
+    link.updated_at = clock.now()
+    link.save(update_fields=[*changed, "updated_at"])
+
+
+def _about(plan: WantedPlan) -> dict[str, Any]:
+    return {
+        "ends_at": plan.ends_at,
+        "quantity": plan.quantity,
+        "quantity_field": plan.quantity_field,
+        "paddle_price_ids": list(plan.price_ids),
+    }
 
 
 def follow(link: AccountLink, subscription: Subscription) -> bool:
-    """Bring customer, status and renewal up to date; True when something changed."""
+    """Bring status, renewal and what is scheduled up to date; True when something changed."""
+    change = subscription.scheduled_change
     now: dict[str, Any] = {
-        "paddle_customer_id": subscription.customer_id,
         "paddle_status": _short_status(subscription),
         "next_billed_at": subscription.next_billed_at,
+        "scheduled_action": change.action[:LONGEST_STATUS] if change else "",
+        "scheduled_at": change.effective_at if change else None,
     }
     if all(getattr(link, name) == value for name, value in now.items()):
         return False
-    for name, value in now.items():
-        setattr(link, name, value)
-    link.updated_at = clock.now()
-    link.save(update_fields=[*now, "updated_at"])
+    save(link, **now)
     return True
 
 

@@ -363,9 +363,6 @@ class AccountPlanLink(models.Model):
     ends_at = models.DateTimeField(null=True, blank=True)
     quantity = models.PositiveBigIntegerField(default=1, help_text="Of all items on this plan together.")
     paddle_price_ids = models.JSONField(default=list, blank=True)
-    decided_at = models.JSONField(
-        default=dict, blank=True, help_text="Price -> the moment by which its mapping was chosen, in unix seconds."
-    )
     quantity_field = models.CharField(
         max_length=80, blank=True, default="", help_text="Custom field in m3ter that was given the quantity."
     )
@@ -379,6 +376,35 @@ class AccountPlanLink(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class PlanDecision(models.Model):
+    """What an item of a linked subscription was mapped to when that was decided; later changes of mappings leave it."""
+
+    link = models.ForeignKey(AccountLink, on_delete=models.CASCADE, related_name="decisions")
+    paddle_price_id = models.CharField(max_length=64)
+    decided_at = models.DateTimeField(
+        help_text="When the item's stay began, or a person moved it: it chose the mapping."
+    )
+    mapping = models.ForeignKey(PlanMapping, null=True, blank=True, on_delete=models.SET_NULL, related_name="decisions")
+    target = models.CharField(max_length=12, choices=PlanMapping.Target.choices)
+    m3ter_plan_id = models.CharField(max_length=64, blank=True, default="")
+    m3ter_plan_group_id = models.CharField(max_length=64, blank=True, default="")
+    m3ter_product_id = models.CharField(max_length=64, blank=True, default="")
+    metering_starts = models.CharField(max_length=12, choices=PlanMapping.MeteringStarts.choices)
+    quantity_use = models.CharField(max_length=12, choices=PlanMapping.QuantityUse.choices)
+    quantity_field = models.CharField(max_length=80, blank=True, default="")
+    m3ter_counter_id = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("link", "paddle_price_id", "decided_at"), name="decision_once_per_stay"),
+        )
+        indexes = (models.Index(fields=("paddle_price_id",), name="decision_by_price"),)
+
+    def __str__(self) -> str:
+        goes_to = self.m3ter_plan_id or self.m3ter_plan_group_id or "not metered"
+        return f"{self.paddle_price_id} -> {goes_to} since {self.decided_at:%Y-%m-%d}"
 
 
 class CounterLink(models.Model):

@@ -1,18 +1,25 @@
-"""Which m3ter plans a subscription's story calls for, and since when; what the story says beyond that. Pure.
+"""Which items a subscription's story calls to be metered, from when to when, and how its account bills. Pure.
 
-Plans follow the snapshot the subscription began with. What changed since (items added, removed, swapped, quantities,
-pauses, cancellation) is not carried into m3ter by itself yet: it is told to a person, as the difference between how the
-subscription began and what it is now, so the order in which events arrive makes no difference.
+    snapshots, in order   -> stretches: what the subscription was, from one moment to the next
+    stretches             -> stays: each price, for as long as it is an unbroken part of the subscription
+    stays, people's moves -> spans: the part of a stay that one decision about its mapping holds for
+
+All of it depends on nothing but the set of snapshots, so the order in which events arrive makes no difference.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import pairwise
 
 from integration_project.vendors.paddle.entities import Subscription
 from paddle_sync.story import Item, Snapshot, SubscriptionStory
 
-LONGEST_CODE = 80
+CANCELED = "canceled"
+PAUSED = "paused"
+TRIALING = "trialing"
+UNMETERED = frozenset({CANCELED, PAUSED})
+"""What a subscription is while nothing of it is metered. A past_due one goes on: it may well be paid."""
 
 
 @dataclass(frozen=True)
@@ -25,211 +32,308 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Span:
-    """One item of a subscription, and from when on it is to be metered."""
+class Stretch:
+    """What a subscription was from one moment to the next; the last one is open."""
 
-    item: Item
-    starts_at: datetime
-    day: date
-    """The start's date in the organisation's time zone; mappings are chosen by it."""
+    snapshot: Snapshot
+    begins_at: datetime
+    ends_at: datetime | None
 
 
 @dataclass(frozen=True)
-class WantedPlan:
-    """One plan, or plan group, that an account should have: all items on it together."""
+class Piece:
+    """A part of a span that is metered with one quantity; open while it lasts."""
 
-    plan_id: str
-    plan_group_id: str
-    product_id: str
-    starts_at: datetime
+    begins_at: datetime
+    ends_at: datetime | None
     quantity: int
-    price_ids: tuple[str, ...]
-    group_product_ids: tuple[str, ...] = ()
-    """The products that a group's plans are for; empty where the catalogue does not say."""
+    is_trial: bool
+
+
+@dataclass(frozen=True)
+class Span:
+    """An item of a subscription for as long as one decision about its mapping holds, and when it is metered."""
+
+    item: Item
+    decided_at: datetime
+    """When its stay began, or a person moved it."""
+    day: date
+    """The date of that in the organisation's time zone: the mapping in force then is the item's."""
+    metered_day: date
+    """The first date on which it can be metered; where no mapping was in force yet when it began, this day's is."""
+    pieces: tuple[Piece, ...]
+    is_current: bool = True
+    """Whether the subscription has the item now."""
 
     @property
-    def products(self) -> tuple[str, ...]:
-        """Every m3ter product it is for, as far as that is known."""
-        return self.group_product_ids if self.plan_group_id else (self.product_id,)
-
-    @property
-    def target(self) -> str:
-        """The plan or group that is attached."""
-        return self.plan_id or self.plan_group_id
-
-    def code(self, subscription_id: str) -> str:
-        """The account plan's code: the same whoever computes it, and when."""
-        what = self.plan_group_id or self.product_id
-        return f"{subscription_id}:{what}:{int(self.starts_at.timestamp())}"[-LONGEST_CODE:]
+    def starts_at(self) -> datetime:
+        """When metering may begin."""
+        return self.pieces[0].begins_at
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that happened to a subscription and did not reach its m3ter account by itself."""
+    """Something about a subscription that a person should know."""
 
     kind: str
     key: str
     detail: str
     next_step: str
-    price_ids: tuple[str, ...] = ()
-    """The prices it is about; it concerns nobody when none of them is metered."""
 
 
-def desired_spans(story: SubscriptionStory, terms: Terms) -> tuple[Span, ...]:
-    """Say which items are to be metered and since when; nothing while nobody knows how the subscription began."""
+Moves = Mapping[str, Sequence[datetime]]
+"""Price -> the moments from which a person had it follow the mapping in force then."""
+
+
+def stretches(story: SubscriptionStory) -> tuple[Stretch, ...]:
+    """Say what the subscription was and when, from its founding on, in whole seconds, as plans' codes say them."""
     founding = story.founding
     if founding is None:
         return ()
-    starts_at = _start(founding, terms)
-    day = starts_at.astimezone(terms.zone).date()
-    return tuple(Span(item, starts_at, day) for item in founding.items)
+    told = story.snapshots[story.snapshots.index(founding) :]
+    moments = [_began(founding)]
+    for before, now in pairwise(told):
+        moments.append(max(moments[-1], _moment(before, now, told)))
+    ends = [*moments[1:], None]
+    return tuple(Stretch(*each) for each in zip(told, moments, ends, strict=True))
+
+
+def desired_spans(story: SubscriptionStory, terms: Terms, moves: Moves | None = None) -> tuple[Span, ...]:
+    """Say which items are to be metered and when; nothing while nobody knows how the subscription began."""
+    parts = stretches(story)
+    if not parts:
+        return ()
+    opening = _opening(story, terms)
+    spans = [
+        span for stay in _stays(parts) for span in _split(stay, (moves or {}).get(stay.price_id, ()), opening, terms)
+    ]
+    return tuple(span for span in spans if span.pieces)
+
+
+def canceled_at(story: SubscriptionStory) -> datetime | None:
+    """When the subscription ended; None while it goes on."""
+    parts = stretches(story)
+    return parts[-1].begins_at if parts and parts[-1].snapshot.subscription.status == CANCELED else None
+
+
+def stopped_at(story: SubscriptionStory) -> datetime | None:
+    """Since when nothing of the subscription is metered, because it is paused or cancelled; None while something is."""
+    since = None
+    for part in stretches(story):
+        is_stopped = part.snapshot.subscription.status in UNMETERED
+        since = (since or part.begins_at) if is_stopped else None
+    return since
 
 
 def bill_epoch(founding: Snapshot, terms: Terms) -> date | None:
     """The account's first bill date: the renewal that carries the first bill, less the lead; None = m3ter's own.
 
     A guess, here and nowhere else: that m3ter takes billEpoch as the first bill date and repeats its day of the month,
-    and that an account made with it keeps it for good. What a later change of it does is not documented.
+    and that an epoch changed later counts from the next period without a bill on.
     """
-    subscription = founding.subscription
-    change = subscription.scheduled_change
-    renewal = subscription.next_billed_at or (change.effective_at if change else None)
-    if renewal is None:
+    renewal = _renewal(founding.subscription)
+    return None if renewal is None else _epoch(renewal, terms)
+
+
+def moved_epoch(story: SubscriptionStory, terms: Terms) -> date | None:
+    """The bill date that the account should have since its renewal moved; None where it never left its rhythm."""
+    founding = story.founding
+    if founding is None:
         return None
-    return renewal.astimezone(terms.zone).date() - timedelta(days=terms.lead_days)
+    anchor, moved = _renewal(founding.subscription), None
+    for snapshot in story.snapshots[story.snapshots.index(founding) + 1 :]:
+        renewal = snapshot.subscription.next_billed_at
+        if renewal is None:
+            continue
+        if anchor is None or _is_off(anchor, renewal, snapshot.subscription):
+            anchor = renewal
+            moved = _epoch(renewal, terms)
+    return moved
 
 
 def differences(story: SubscriptionStory) -> tuple[Difference, ...]:
-    """Everything in which the subscription now differs from how it began."""
-    founding, latest = story.founding, story.latest
-    if founding is None:
+    """What a person should know of the subscription's own state."""
+    change = story.latest.subscription.scheduled_change if story.founding else None
+    if change is None or change.action not in {"cancel", "pause"}:
         return ()
     return (
-        *_items_changed(founding, latest),
-        *_status_changed(latest.subscription),
-        *_terms_changed(founding.subscription, latest.subscription),
-    )
-
-
-def _start(founding: Snapshot, terms: Terms) -> datetime:
-    """When metering begins, in whole seconds, as the plan's code says it.
-
-    An existing subscription starts with its current billing period, and never before go-live: its past is settled.
-    """
-    subscription = founding.subscription
-    period = subscription.current_billing_period
-    began = subscription.started_at or subscription.first_billed_at or subscription.created_at or founding.occurred_at
-    if not founding.is_imported:
-        return began.replace(microsecond=0)
-    start = period.starts_at if period else began
-    if terms.go_live:
-        start = max(start, datetime.combine(terms.go_live, time.min, tzinfo=terms.zone).astimezone(UTC))
-    return start.replace(microsecond=0)
-
-
-def _items_changed(founding: Snapshot, latest: Snapshot) -> Iterable[Difference]:
-    before = {item.price_id: item for item in founding.items}
-    after = {item.price_id: item for item in latest.items}
-    removed = {price_id: item for price_id, item in before.items() if price_id not in after}
-    added = {price_id: item for price_id, item in after.items() if price_id not in before}
-    for old, new in _swaps(removed, added):
-        del removed[old.price_id], added[new.price_id]
-        yield Difference(
-            "item swapped",
-            f"{old.price_id} > {new.price_id}",
-            f"The subscription changed from {old} to {new}. Its m3ter plan still is the one of the first.",
-            "Replace the plan on the m3ter account, from the day of the change.",
-            (old.price_id, new.price_id),
-        )
-    for item in removed.values():
-        yield Difference(
-            "item removed",
-            item.price_id,
-            f"{item} is no longer part of the subscription. Its m3ter plan goes on.",
-            "End the plan on the m3ter account, at the day of the change.",
-            (item.price_id,),
-        )
-    for item in added.values():
-        yield Difference(
-            "item added",
-            item.price_id,
-            f"{item} was added to the subscription. No m3ter plan was attached for it.",
-            "Attach its plan to the m3ter account, from the day of the change.",
-            (item.price_id,),
-        )
-    for price_id in sorted(before.keys() & after.keys()):
-        old, new = before[price_id], after[price_id]
-        if old.quantity != new.quantity:
-            yield Difference(
-                "quantity changed",
-                price_id,
-                f"The quantity of {new} is {new.quantity}; it began with {old.quantity}. m3ter was not told.",
-                "Nothing, unless the quantity decides about the plan.",
-                (price_id,),
-            )
-
-
-def _swaps(removed: Mapping[str, Item], added: Mapping[str, Item]) -> list[tuple[Item, Item]]:
-    """Pair what was removed with what was added of the same Paddle product."""
-    free = dict(added)
-    pairs = []
-    for old in removed.values():
-        new = next((item for item in free.values() if old.product_id and item.product_id == old.product_id), None)
-        if new is not None:
-            del free[new.price_id]
-            pairs.append((old, new))
-    return pairs
-
-
-def _status_changed(now: Subscription) -> Iterable[Difference]:
-    if now.status == "canceled":
-        yield Difference(
-            "subscription canceled",
-            "",
-            "The subscription is cancelled in Paddle. Its m3ter account and plans go on.",
-            "Bill the usage up to the cancellation in m3ter, then end the account's plans there.",
-        )
-    elif now.status == "paused":
-        yield Difference(
-            "subscription paused",
-            "",
-            "The subscription is paused in Paddle. Its m3ter plans go on, and so do their standing charges.",
-            "End the plans on the m3ter account if nothing is to be billed during the pause.",
-        )
-    elif now.scheduled_change is not None and now.scheduled_change.action in {"cancel", "pause"}:
-        change = now.scheduled_change
-        yield Difference(
+        Difference(
             "change scheduled",
             change.action,
             f"Paddle will {change.action} the subscription on {change.effective_at:%d %B %Y, %H:%M} UTC."
-            " What waits for a renewal then is not collected.",
+            " Its plans in m3ter end then by themselves. What waits for a renewal then is not collected.",
             "Bill the usage up to that day in m3ter before it comes.",
+        ),
+    )
+
+
+# --- Moments ---------------------------------------------------------------------------------------------------------
+
+
+def whole(moment: datetime) -> datetime:
+    """A moment as plans' codes can say it."""
+    return moment.replace(microsecond=0)
+
+
+def _began(founding: Snapshot) -> datetime:
+    subscription = founding.subscription
+    return whole(
+        subscription.started_at or subscription.first_billed_at or subscription.created_at or founding.occurred_at
+    )
+
+
+def _opening(story: SubscriptionStory, terms: Terms) -> datetime | None:
+    """Before which nothing is metered: an existing subscription's past is settled, and what was before go-live too."""
+    existing = story.existing
+    if existing is None:
+        return None
+    period = existing.subscription.current_billing_period
+    start = period.starts_at if period else _began(existing)
+    if terms.go_live:
+        start = max(start, datetime.combine(terms.go_live, time.min, tzinfo=terms.zone).astimezone(UTC))
+    return whole(start)
+
+
+def _moment(before: Snapshot, now: Snapshot, told: Sequence[Snapshot]) -> datetime:
+    """When a subscription became what a snapshot says.
+
+    Paddle's own date of a pause, a cancellation, or the period that began with a resume or at a trial's end; else the
+    moment of the event. A read has the moment of the event whose content it has, once that came.
+    """
+    known = min(
+        (s.occurred_at for s in told if s.updated_at == now.updated_at and s.event_type != "read"), default=None
+    )
+    at = known if now.event_type == "read" and now.updated_at and known else now.occurred_at
+    was, is_now = before.subscription.status, now.subscription
+    if was == is_now.status:
+        return whole(at)
+    stated = {CANCELED: is_now.canceled_at, PAUSED: is_now.paused_at}.get(is_now.status)
+    period = is_now.current_billing_period
+    if was in {PAUSED, TRIALING} and is_now.status not in {*UNMETERED, TRIALING} and period:
+        stated = period.starts_at
+    # Classic says beforehand on which day a cancelled subscription ends.
+    is_between = stated is not None and before.occurred_at < stated and (stated <= at or is_now.status == CANCELED)
+    return whole(stated if is_between and stated is not None else at)
+
+
+# --- Stays and spans --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stay:
+    """A price as an unbroken part of a subscription, pauses included; `pieces` are what may be metered of it."""
+
+    price_id: str
+    item: Item
+    began_at: datetime
+    ended_at: datetime | None
+    pieces: tuple[Piece, ...]
+
+
+def _stays(parts: Sequence[Stretch]) -> list[_Stay]:
+    """Every price's stays, in the order they began."""
+    open_ones: dict[str, list[Stretch]] = {}
+    done: list[_Stay] = []
+    for part in parts:
+        subscription = part.snapshot.subscription
+        has = {item.price_id for item in part.snapshot.items} if subscription.status != CANCELED else set()
+        for price_id in [price for price in open_ones if price not in has]:
+            done.append(_stay(price_id, open_ones.pop(price_id), part.begins_at))
+        for price_id in dict.fromkeys(item.price_id for item in part.snapshot.items if item.price_id in has):
+            open_ones.setdefault(price_id, []).append(part)
+    done += [_stay(price_id, their, None) for price_id, their in open_ones.items()]
+    return sorted(done, key=lambda stay: (stay.began_at, stay.price_id))
+
+
+def _stay(price_id: str, parts: Sequence[Stretch], ended_at: datetime | None) -> _Stay:
+    first = next(item for item in parts[0].snapshot.items if item.price_id == price_id)
+    last = next(item for item in parts[-1].snapshot.items if item.price_id == price_id)
+    began = parts[0].begins_at
+    if parts[0].snapshot.is_existing and first.created_at is not None:
+        began = whole(first.created_at)
+    pieces = tuple(
+        Piece(
+            part.begins_at,
+            part.ends_at,
+            sum(item.quantity for item in part.snapshot.items if item.price_id == price_id),
+            part.snapshot.subscription.status == TRIALING,
+        )
+        for part in parts
+        if part.snapshot.subscription.status not in UNMETERED
+    )
+    return _Stay(price_id, last, began, ended_at, _joined(pieces))
+
+
+def _joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Make one of neighbours that do not differ, and drop what takes no time."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if piece.ends_at is not None and piece.ends_at <= piece.begins_at:
+            continue
+        last = joined[-1] if joined else None
+        if (
+            last
+            and last.ends_at == piece.begins_at
+            and (last.quantity, last.is_trial) == (piece.quantity, piece.is_trial)
+        ):
+            joined[-1] = Piece(last.begins_at, piece.ends_at, piece.quantity, piece.is_trial)
+        else:
+            joined.append(piece)
+    return tuple(joined)
+
+
+def _split(stay: _Stay, moves: Sequence[datetime], opening: datetime | None, terms: Terms) -> Iterable[Span]:
+    """Cut a stay where a person moved it, and drop what lies before an existing subscription's opening."""
+    end = stay.ended_at
+    cuts = sorted({whole(m) for m in moves if m > stay.began_at and (end is None or m < end)})
+    bounds = [stay.began_at, *cuts]
+    for decided_at, until in zip(bounds, [*cuts, None], strict=True):
+        first = None if decided_at == stay.began_at else decided_at
+        pieces = _between(stay.pieces, first, until)
+        pieces = _between(pieces, opening, None)
+        metered_from = pieces[0].begins_at if pieces else decided_at
+        yield Span(
+            stay.item,
+            decided_at,
+            decided_at.astimezone(terms.zone).date(),
+            metered_from.astimezone(terms.zone).date(),
+            pieces,
+            is_current=end is None and until is None,
         )
 
 
-def _terms_changed(before: Subscription, now: Subscription) -> Iterable[Difference]:
-    if now.currency_code != before.currency_code:
-        yield Difference(
-            "currency changed",
-            now.currency_code,
-            f"The subscription is billed in {now.currency_code} now; its m3ter account was made for"
-            f" {before.currency_code}, and bills in that currency are held.",
-            "Change the account's currency in m3ter, from the next bill on.",
-        )
-    if before.next_billed_at and now.next_billed_at and _moved(before, now.next_billed_at):
-        yield Difference(
-            "billing date moved",
-            "",
-            f"The subscription renews on {now.next_billed_at:%d %B %Y} now, which is none of the days it began with."
-            " The m3ter account still bills by the old day.",
-            "Change the account's bill epoch in m3ter, from the next unbilled period on.",
-        )
+def _between(pieces: Sequence[Piece], start: datetime | None, end: datetime | None) -> tuple[Piece, ...]:
+    """The part of the pieces that lies between two moments."""
+    kept = []
+    for piece in pieces:
+        begins = piece.begins_at if start is None else max(piece.begins_at, start)
+        ends = earlier(piece.ends_at, end)
+        if ends is None or begins < ends:
+            kept.append(Piece(begins, ends, piece.quantity, piece.is_trial))
+    return tuple(kept)
 
 
-def _moved(before: Subscription, renewal: datetime) -> bool:
-    """Say whether a renewal falls on a day that the first one and the billing cycle do not lead to."""
-    first, cycle = before.next_billed_at, before.billing_cycle
-    if first is None or cycle is None:
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two ends; None is an end that never comes."""
+    return min((moment for moment in (one, other) if moment is not None), default=None)
+
+
+# --- Billing dates ----------------------------------------------------------------------------------------------------
+
+
+def _renewal(subscription: Subscription) -> datetime | None:
+    change = subscription.scheduled_change
+    return subscription.next_billed_at or (change.effective_at if change else None)
+
+
+def _epoch(renewal: datetime, terms: Terms) -> date:
+    return renewal.astimezone(terms.zone).date() - timedelta(days=terms.lead_days)
+
+
+def _is_off(first: datetime, renewal: datetime, subscription: Subscription) -> bool:
+    """Say whether a renewal falls on a day that an earlier one and the billing cycle do not lead to."""
+    cycle = subscription.billing_cycle
+    if cycle is None:
         return False
     if cycle.interval in {"day", "week"}:
         length = cycle.frequency * (7 if cycle.interval == "week" else 1)

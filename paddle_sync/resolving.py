@@ -1,14 +1,17 @@
 """What operators decided about Paddle's prices and products, looked up for the items of a subscription."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, tzinfo
+from itertools import combinations
 
 from django.db.models import Q
 
 from integration_project.errors import MappingMissing, NeedsConfiguration, PlanConflict
-from paddle_sync.models import AccountPlanLink, CatalogueEntry, PlanMapping
-from paddle_sync.plans import Difference, Span, WantedPlan
+from paddle_sync import wanted
+from paddle_sync.models import AccountLink, CatalogueEntry, PlanDecision, PlanMapping
+from paddle_sync.plans import Difference, Span
+from paddle_sync.wanted import Use, WantedCount, WantedPlan
 
 PRICE = "price"
 PRODUCT = "product"
@@ -19,61 +22,107 @@ ABOUT_PLANS = (PLAN_CONFLICT, PLAN_REFUSED, PLAN_GROUP)
 """What an event may wait for that a mapping of any of its prices can put right."""
 MAPPED_OTHERWISE = "mapped otherwise"
 NEXT_STEP = "this event and all others that wait for it will then run by themselves."
+NOT_METERED = PlanMapping.Target.NOT_METERED
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an item means in m3ter, as a mapping says it or as it was written down when that was decided."""
+
+    target: str
+    plan_id: str
+    plan_group_id: str
+    product_id: str
+    metering_starts: str
+    quantity_use: str
+    quantity_field: str
+    counter_id: str
+    mapping_id: int | None
+
+    @classmethod
+    def of(cls, row: PlanMapping | PlanDecision, *, product_id: str, mapping_id: int | None) -> "Answer":
+        """Read it from a row that says it."""
+        return cls(
+            target=row.target,
+            plan_id=row.m3ter_plan_id,
+            plan_group_id=row.m3ter_plan_group_id,
+            product_id="" if row.m3ter_plan_group_id else product_id,
+            metering_starts=row.metering_starts,
+            quantity_use=row.quantity_use,
+            quantity_field=row.quantity_field,
+            counter_id=row.m3ter_counter_id,
+            mapping_id=mapping_id,
+        )
+
+    @property
+    def goal(self) -> str:
+        """The plan or group; empty where nothing is metered."""
+        return self.plan_id or self.plan_group_id
+
+    def says_the_same(self, other: "Answer") -> bool:
+        """Say whether both mean the same in m3ter."""
+        return (self.goal, *self._choices()) == (other.goal, *other._choices())
+
+    def _choices(self) -> tuple[str, ...]:
+        if not self.goal:
+            return ()
+        return (self.metering_starts, self.quantity_use, self.quantity_field, self.counter_id)
 
 
 @dataclass(frozen=True)
 class Decided:
-    """An item and the mapping that decides about it."""
+    """An item's span and what was decided about it."""
 
     span: Span
-    mapping: PlanMapping
+    answer: Answer
+    is_new: bool
+    """False where it was decided before, and stays so whatever mappings say by now."""
 
 
-def resolve(spans: Sequence[Span], recorded: Sequence[AccountPlanLink] = ()) -> tuple[WantedPlan, ...]:
-    """Turn items into the plans they mean; MappingMissing or PlanConflict before anything is written anywhere.
+@dataclass(frozen=True)
+class Resolved:
+    """What a subscription's items call for in m3ter."""
 
-    Items for which a plan was attached were decided then: that a mapping was changed or removed since attaches nothing.
-    """
-    settled = prices_of(recorded)
-    decided, undecided = _decide([span for span in spans if span.item.price_id not in settled])
+    decided: tuple[Decided, ...]
+    plans: tuple[WantedPlan, ...]
+    counts: tuple[WantedCount, ...]
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether the subscription needs an account at all."""
+        return any(entry.answer.target != NOT_METERED for entry in self.decided)
+
+
+def decisions_of(link: AccountLink | None) -> tuple[PlanDecision, ...]:
+    """What was decided about the items of a linked subscription."""
+    return () if link is None else tuple(link.decisions.order_by("decided_at", "pk"))
+
+
+def resolve(spans: Sequence[Span], decisions: Sequence[PlanDecision], zone: tzinfo) -> Resolved:
+    """Turn items into the plans they mean; MappingMissing or PlanConflict before anything is written anywhere."""
+    decided, undecided = _decide(spans, decisions, zone)
     if undecided:
         raise _missing(undecided)
-    metered = [entry for entry in decided if entry.mapping.target != PlanMapping.Target.NOT_METERED]
-    groups: dict[str, list[Decided]] = {}
-    for entry in metered:
-        groups.setdefault(entry.mapping.m3ter_plan_id or entry.mapping.m3ter_plan_group_id, []).append(entry)
-    wanted = {target: _together(entries) for target, entries in groups.items()}
-    _refuse_two_plans_of_a_product(wanted, groups)
-    return tuple(wanted.values())
+    uses = [use for entry in decided for use in _uses(entry)]
+    plans = wanted.together(uses)
+    _refuse_two_plans_of_a_product(plans, decided)
+    return Resolved(tuple(decided), plans, wanted.counts(uses, zone))
 
 
-def prices_of(recorded: Sequence[AccountPlanLink]) -> frozenset[str]:
-    """The prices for which these plans were attached."""
-    return frozenset(price for plan in recorded for price in plan.paddle_price_ids)
-
-
-def decided_otherwise(spans: Sequence[Span], recorded: Sequence[AccountPlanLink]) -> tuple[Difference, ...]:
-    """The items that today's mappings would put on another plan than the one that was attached for them."""
-    if not recorded:
-        return ()
-    by_price = {price: plan for plan in recorded for price in plan.paddle_price_ids}
-    by_product = {plan.m3ter_plan_group_id or plan.m3ter_product_id: plan for plan in recorded}
-    differing = []
-    for entry in _decide(spans)[0]:
-        attached = by_price.get(entry.span.item.price_id) or by_product.get(_place(entry.mapping))
-        if attached is not None and _target(entry.mapping) != _attached_target(attached):
-            differing.append(_difference(entry, attached))
-    return tuple(differing)
-
-
-def not_metered(price_ids: Iterable[str], products: dict[str, str], day: date) -> frozenset[str]:
-    """Say which of these prices mean nothing in m3ter on that day; `products` gives each price's product."""
-    prices = frozenset(price_ids)
-    candidates = _mappings(prices, {products.get(price, "") for price in prices})
-    chosen = {price: _choose(candidates, price, products.get(price, ""), day) for price in prices}
-    return frozenset(
-        price for price, found in chosen.items() if found and found.target == PlanMapping.Target.NOT_METERED
+def decided_otherwise(decided: Sequence[Decided]) -> tuple[Difference, ...]:
+    """The items that today's mappings would treat otherwise than it was decided for them."""
+    old = [entry for entry in decided if not entry.is_new and entry.span.is_current]
+    today = {id(span): answer for span, answer in _by_mappings([entry.span for entry in old]) if answer is not None}
+    return tuple(
+        _difference(entry, today[id(entry.span)])
+        for entry in old
+        if id(entry.span) in today and not entry.answer.says_the_same(today[id(entry.span)])
     )
+
+
+def mapping_for(price_id: str, product_id: str, day: date) -> PlanMapping | None:
+    """The mapping in force on a day for an item: its price's, or else its product's."""
+    return _choose(_mappings([price_id], [product_id]), price_id, product_id, day)
 
 
 def products_of_group(plan_group_id: str) -> tuple[str, ...]:
@@ -83,22 +132,53 @@ def products_of_group(plan_group_id: str) -> tuple[str, ...]:
     return tuple(group.data.get("product_ids", ())) if group else ()
 
 
-def _decide(spans: Sequence[Span]) -> tuple[list[Decided], list[Span]]:
-    candidates = _mappings({span.item.price_id for span in spans}, {span.item.product_id for span in spans})
-    decided, undecided = [], []
+# --- Deciding ---------------------------------------------------------------------------------------------------------
+
+
+def _decide(spans: Sequence[Span], decisions: Sequence[PlanDecision], zone: tzinfo) -> tuple[list[Decided], list[Span]]:
+    exact = {(row.paddle_price_id, row.decided_at): row for row in decisions}
+    # What we learn later may move a stay's beginning by seconds; what was decided about it stays decided.
+    by_day = {(row.paddle_price_id, _day(row.decided_at, zone)): row for row in reversed(decisions)}
+    decided, open_ones = [], []
     for span in spans:
-        mapping = _choose(candidates, span.item.price_id, span.item.product_id, span.day)
-        if mapping is None:
-            undecided.append(span)
+        price_id = span.item.price_id
+        row = exact.get((price_id, span.decided_at)) or by_day.get((price_id, span.day))
+        if row is None:
+            open_ones.append(span)
         else:
-            decided.append(Decided(span, mapping))
-    return decided, undecided
+            answer = Answer.of(row, product_id=row.m3ter_product_id, mapping_id=row.mapping_id)
+            decided.append(Decided(span, answer, is_new=False))
+    answers = _by_mappings(open_ones)
+    decided += [Decided(span, answer, is_new=True) for span, answer in answers if answer is not None]
+    return decided, [span for span, answer in answers if answer is None]
+
+
+def _by_mappings(spans: Sequence[Span]) -> list[tuple[Span, Answer | None]]:
+    """What the mappings say of each span: the one in force when it was decided, else when its metering begins."""
+    candidates = _mappings({span.item.price_id for span in spans}, {span.item.product_id for span in spans})
+    return [(span, _answer(candidates, span)) for span in spans]
+
+
+def _answer(candidates: Sequence[PlanMapping], span: Span) -> Answer | None:
+    item = span.item
+    for day in (span.day, span.metered_day):
+        mapping = _choose(candidates, item.price_id, item.product_id, day)
+        if mapping is not None:
+            return Answer.of(mapping, product_id=_product_of(mapping), mapping_id=mapping.pk)
+    return None
+
+
+def _day(moment: datetime, zone: tzinfo) -> date:
+    return moment.astimezone(zone).date()
 
 
 def _mappings(prices: Iterable[str], products: Iterable[str]) -> list[PlanMapping]:
     """All mappings of these prices and products, the latest first."""
-    wanted = Q(paddle_price_id__in=set(prices) - {""}) | Q(paddle_product_id__in=set(products) - {""})
-    return list(PlanMapping.objects.filter(wanted).order_by("-effective_from"))
+    some_prices, some_products = set(prices) - {""}, set(products) - {""}
+    if not some_prices and not some_products:
+        return []
+    chosen = Q(paddle_price_id__in=some_prices) | Q(paddle_product_id__in=some_products)
+    return list(PlanMapping.objects.filter(chosen).order_by("-effective_from"))
 
 
 def _choose(candidates: Sequence[PlanMapping], price_id: str, product_id: str, day: date) -> PlanMapping | None:
@@ -110,52 +190,61 @@ def _choose(candidates: Sequence[PlanMapping], price_id: str, product_id: str, d
     return next((mapping for mapping in in_force if mapping.paddle_product_id == product_id), None)
 
 
-def _together(entries: Sequence[Decided]) -> WantedPlan:
-    """All items on one plan, quantities added."""
-    mapping = entries[0].mapping
-    return WantedPlan(
-        plan_id=mapping.m3ter_plan_id,
-        plan_group_id=mapping.m3ter_plan_group_id,
-        product_id="" if mapping.m3ter_plan_group_id else _product_of(mapping),
-        starts_at=min(entry.span.starts_at for entry in entries),
-        quantity=sum(entry.span.item.quantity for entry in entries),
-        price_ids=tuple(sorted(entry.span.item.price_id for entry in entries)),
-        group_product_ids=products_of_group(mapping.m3ter_plan_group_id) if mapping.m3ter_plan_group_id else (),
-    )
-
-
 def _product_of(mapping: PlanMapping) -> str:
     """The m3ter product of a mapping's plan; the plan itself stands for a product nobody has looked up yet."""
-    if mapping.m3ter_product_id:
+    if mapping.m3ter_product_id or not mapping.m3ter_plan_id:
         return mapping.m3ter_product_id
     plan = CatalogueEntry.objects.filter(kind=CatalogueEntry.Kind.M3TER_PLAN, vendor_id=mapping.m3ter_plan_id).first()
     return plan.parent_id if plan and plan.parent_id else mapping.m3ter_plan_id
 
 
-def _place(mapping: PlanMapping) -> str:
-    """What there may be one of on an account: a product's plan, or a group; empty where nothing is metered."""
-    if mapping.target == PlanMapping.Target.NOT_METERED:
-        return ""
-    return mapping.m3ter_plan_group_id or _product_of(mapping)
+def _uses(entry: Decided) -> Iterable[Use]:
+    """When, and with which quantity, an item uses its plan."""
+    answer, span = entry.answer, entry.span
+    if answer.target == NOT_METERED:
+        return
+    products = products_of_group(answer.plan_group_id) if answer.plan_group_id else ()
+    for piece in span.pieces:
+        if piece.is_trial and answer.metering_starts == PlanMapping.MeteringStarts.TRIAL_END:
+            continue
+        plan = WantedPlan(
+            plan_id=answer.plan_id,
+            plan_group_id=answer.plan_group_id,
+            product_id=answer.product_id,
+            starts_at=piece.begins_at,
+            ends_at=piece.ends_at,
+            quantity=piece.quantity,
+            price_ids=(span.item.price_id,),
+            group_product_ids=products,
+            quantity_field=answer.quantity_field,
+        )
+        yield Use(plan, answer.counter_id)
 
 
-def _refuse_two_plans_of_a_product(wanted: dict[str, WantedPlan], groups: dict[str, list[Decided]]) -> None:
+# --- What stands in the way -------------------------------------------------------------------------------------------
+
+
+def _refuse_two_plans_of_a_product(plans: Sequence[WantedPlan], decided: Sequence[Decided]) -> None:
     """m3ter allows one plan of a product on an account at a time."""
-    first: dict[str, str] = {}
-    for target, plan in wanted.items():
-        if len(wanted) > 1 and not plan.products:
-            raise _unknown_group(plan)
-        for product in plan.products:
-            other = first.setdefault(product, target)
-            if other != target:
-                raise _conflict(product, groups[other], groups[target])
+    for one, other in combinations(plans, 2):
+        if not one.overlaps(other):
+            continue
+        for plan in (one, other):
+            if not plan.products:
+                raise _unknown_group(plan)
+        shared = sorted(set(one.products) & set(other.products))
+        if shared:
+            raise _conflict(
+                shared[0], one, other, {entry.span.item.price_id: str(entry.span.item) for entry in decided}
+            )
 
 
 def _missing(undecided: Sequence[Span]) -> MappingMissing:
     """Name everything that is missing; the event waits for the first, and finds the others decided or waits again."""
     first = undecided[0].item
-    names = "; ".join(str(span.item) for span in undecided)
-    what, each = ("Paddle price", "the price") if len(undecided) == 1 else ("Paddle prices", "each price")
+    named = {span.item.price_id: str(span.item) for span in undecided}
+    names = "; ".join(named.values())
+    what, each = ("Paddle price", "the price") if len(named) == 1 else ("Paddle prices", "each price")
     later = _decided_later(undecided)
     return MappingMissing(
         PRICE,
@@ -177,8 +266,10 @@ def _decided_later(undecided: Sequence[Span]) -> str:
     return ""
 
 
-def _conflict(product: str, one: Sequence[Decided], other: Sequence[Decided]) -> PlanConflict:
-    ways = " and ".join(f"{entries[0].span.item} to {_target(entries[0].mapping)}" for entries in (one, other))
+def _conflict(product: str, one: WantedPlan, other: WantedPlan, names: Mapping[str, str]) -> PlanConflict:
+    ways = " and ".join(
+        f"{', '.join(names.get(price, price) for price in plan.price_ids)} to {plan.target}" for plan in (one, other)
+    )
     return PlanConflict(
         PLAN_CONFLICT,
         product,
@@ -197,22 +288,16 @@ def _unknown_group(plan: WantedPlan) -> NeedsConfiguration:
     )
 
 
-def _target(mapping: PlanMapping) -> str:
-    return mapping.m3ter_plan_id or mapping.m3ter_plan_group_id
-
-
-def _attached_target(plan: AccountPlanLink) -> str:
-    return plan.m3ter_plan_id or plan.m3ter_plan_group_id
-
-
-def _difference(entry: Decided, attached: AccountPlanLink) -> Difference:
-    item, target = entry.span.item, _target(entry.mapping)
-    today = f"is mapped to {target}" if target else "is marked as not metered"
+def _difference(entry: Decided, today: Answer) -> Difference:
+    item = entry.span.item
+    was = f"has {entry.answer.goal}" if entry.answer.goal else "has no plan"
+    now = "is marked as not metered" if not today.goal else f"is mapped to {today.goal}"
+    if today.goal == entry.answer.goal:
+        now = f"is mapped to {today.goal} with another choice about trials or quantities"
     return Difference(
         MAPPED_OTHERWISE,
         item.price_id,
-        f"{item} {today} by now. The subscription's m3ter account has {_attached_target(attached)} for it since"
-        f" {attached.starts_at:%d %B %Y}, and that was left as it is.",
-        "Replace the plan on the m3ter account from the day that you decide, or map the price as it was.",
-        (item.price_id,),
+        f"{item} {now} by now. The subscription's m3ter account {was} for it, as was decided for"
+        f" {entry.span.decided_at:%d %B %Y}, and that was left as it is.",
+        "Move the subscription to today's mapping, or map the price as it was.",
     )

@@ -8,18 +8,21 @@ from typing import Any
 
 from integration_project import clock
 from integration_project.errors import Permanent
-from integration_project.vendors import reading
-from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors import Vendors, reading
 from integration_project.vendors.paddle.entities import Subscription
 from integration_project.vendors.reading import Unreadable
-from paddle_sync import reading_ahead
+from paddle_sync import classic, reading_ahead
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
+from paddle_sync.own_events import FOUND, SYNC
 from paddle_sync.reading_ahead import FRESH
 
-FOUNDING = ("subscription.created", "subscription.imported")
+FOUNDING = ("subscription.created", "subscription.imported", FOUND, classic.CREATED)
 """The events that say a subscription exists from now on."""
+EXISTING = ("subscription.imported", FOUND)
+"""Those that say it existed before: nobody knows its past, and its past is settled."""
 READ = "read"
 LONGEST_ID = 64
+MOST_WAITING = 100
 LARGEST_QUANTITY = 10**12
 """Of one item. Paddle's own limit is far below; beyond it the items of one plan could no longer be added up."""
 CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
@@ -59,6 +62,7 @@ class Item:
     product_id: str
     product_name: str
     quantity: int
+    created_at: datetime | None = None
 
     def __str__(self) -> str:
         name = ", ".join(part for part in (self.product_name, self.price_name) if part)
@@ -76,6 +80,10 @@ class Snapshot:
     items: tuple[Item, ...]
     imported_id: str
     custom_code: str
+    updated_at: datetime | None = None
+    """Paddle's own time of its last change; tells which event a read has the content of."""
+    stored: int = 0
+    """Rises with the order in which we came to know the snapshots."""
 
     @property
     def is_founding(self) -> bool:
@@ -83,9 +91,9 @@ class Snapshot:
         return self.event_type in FOUNDING
 
     @property
-    def is_imported(self) -> bool:
-        """True for a subscription that existed before this Paddle account knew it."""
-        return self.event_type == "subscription.imported"
+    def is_existing(self) -> bool:
+        """True for a subscription that existed before this application, or this Paddle account, knew it."""
+        return self.event_type in EXISTING
 
 
 @dataclass(frozen=True)
@@ -101,16 +109,9 @@ class SubscriptionStory:
 
     @classmethod
     def of(cls, event: WebhookEvent, *, codes_trusted: bool) -> "SubscriptionStory":
-        """Keep what this event says of its subscription, and give the whole story."""
-        data = event.payload.entity()
-        keep(
-            event.paddle_subscription_id,
-            data,
-            occurred_at=event.occurred_at,
-            event_id=event.event_id,
-            event_type=event.event_type,
-            codes_trusted=codes_trusted,
-        )
+        """Keep what this event says of its subscription, and all that others say that wait; give the whole story."""
+        _keep_event(event, codes_trusted=codes_trusted)
+        _keep_waiting(event, codes_trusted=codes_trusted)
         return replace(cls.stored(event.paddle_subscription_id), codes_trusted=codes_trusted)
 
     @classmethod
@@ -129,14 +130,26 @@ class SubscriptionStory:
         """How the subscription began; None while that event has not arrived."""
         return next((snapshot for snapshot in self.snapshots if snapshot.is_founding), None)
 
-    def is_fresh(self, event: WebhookEvent) -> bool:
-        """Say whether the event itself is as good as a read: first attempt, under a minute old, nothing newer known."""
-        first_time = event.attempts <= 1 and event.replays == 0
-        return first_time and clock.now() - event.occurred_at < FRESH and self.latest.event_id == event.event_id
+    @property
+    def existing(self) -> Snapshot | None:
+        """How an existing subscription came to be known, where that is how it came to be known; None for any other.
 
-    def with_read(self, event: WebhookEvent, paddle: PaddleClient) -> "SubscriptionStory":
+        What first told of it decides for good: a later import never cuts the past of a checkout that we saw, and a
+        checkout that turns up late does not bill the time before an import.
+        """
+        first = min((s for s in self.snapshots if s.is_founding), key=lambda s: s.stored, default=None)
+        return first if first is not None and first.is_existing else None
+
+    def is_fresh(self, event: WebhookEvent) -> bool:
+        """Say whether what we know is as good as a read: first attempt, and the newest of it under a minute old."""
+        if event.event_type == SYNC or not self.snapshots:
+            return False
+        first_time = event.attempts <= 1 and event.replays == 0
+        return first_time and clock.now() - self.latest.occurred_at < FRESH
+
+    def with_read(self, event: WebhookEvent, vendors: Vendors) -> "SubscriptionStory":
         """Read the subscription again and take that into the story; one that Paddle does not know adds nothing."""
-        found = reading_ahead.subscription(event, paddle)
+        found = reading_ahead.subscription(event, vendors)
         if found is None:
             return replace(self, known_to_paddle=False)
         self._keep_read(found)
@@ -148,12 +161,55 @@ class SubscriptionStory:
         data = reduced(raw, codes_trusted=self.codes_trusted)
         updated_at = reading.optional_moment(raw, "updated_at") or clock.now()
         name = f"{READ}:{updated_at.isoformat()}"
-        occurred_at = max(updated_at, self.latest.occurred_at)
+        if self._has_latest(data):
+            return
+        occurred_at = max(updated_at, self.latest.occurred_at) if self.snapshots else updated_at
         SubscriptionSnapshot.objects.update_or_create(
             paddle_subscription_id=self.subscription_id,
             event_id=name,
             defaults={"occurred_at": occurred_at, "event_type": READ, "data": data},
         )
+
+    def _has_latest(self, data: Mapping[str, Any]) -> bool:
+        """Say whether the newest snapshot that is stored says just this."""
+        rows = SubscriptionSnapshot.objects.filter(paddle_subscription_id=self.subscription_id)
+        newest = rows.order_by("-occurred_at", "-event_id").values_list("data", flat=True).first()
+        return newest == data
+
+
+def _keep_event(event: WebhookEvent, *, codes_trusted: bool) -> None:
+    """Keep the snapshot that an event carries; one that does not say it all, or asks only to look again, has none."""
+    is_classic = event.source == WebhookEvent.Source.PADDLE_CLASSIC
+    data = classic.subscription_of(event) if is_classic else event.payload.entity()
+    if data is None or event.event_type == SYNC:
+        return
+    keep(
+        event.paddle_subscription_id,
+        data,
+        occurred_at=event.occurred_at,
+        event_id=event.event_id,
+        event_type=event.event_type,
+        codes_trusted=codes_trusted,
+    )
+
+
+def _keep_waiting(event: WebhookEvent, *, codes_trusted: bool) -> None:
+    """Keep what other events of the subscription say that are stored and not worked on yet.
+
+    So the first of a backlog brings about what all of it calls for, and no state in between is carried into m3ter. One
+    that cannot be read says so when its own turn comes.
+    """
+    waiting = WebhookEvent.objects.filter(
+        source=event.source,
+        paddle_subscription_id=event.paddle_subscription_id,
+        state=WebhookEvent.State.RECEIVED,
+        event_type__startswith="subscription",
+    ).exclude(pk=event.pk)
+    for other in waiting.select_related("payload").order_by("occurred_at", "event_id")[:MOST_WAITING]:
+        try:
+            _keep_event(other, codes_trusted=codes_trusted)
+        except (Permanent, WebhookEvent.payload.RelatedObjectDoesNotExist):
+            continue
 
 
 def keep(
@@ -251,6 +307,8 @@ def _snapshot(row: SubscriptionSnapshot) -> Snapshot:
         items=tuple(_item(item) for item in row.data["items"]),
         imported_id=str(meta.get("external_id") or ""),
         custom_code=row.data.get("custom_code", ""),
+        updated_at=reading.optional_moment(row.data, "updated_at"),
+        stored=row.pk,
     )
 
 
@@ -262,4 +320,5 @@ def _item(data: Mapping[str, Any]) -> Item:
         product_id=price["product_id"],
         product_name=data["product"]["name"],
         quantity=data["quantity"],
+        created_at=reading.optional_moment(data, "created_at"),
     )

@@ -4,54 +4,43 @@ from collections.abc import Sequence
 
 from integration_project import finding
 from integration_project.models import Finding
-from paddle_sync import plans, resolving
-from paddle_sync.plans import Difference, Terms
+from paddle_sync import accounts, plans, resolving, wanted
+from paddle_sync.plans import Difference
 from paddle_sync.story import SubscriptionStory
 
 NOT_LINKED = "subscription not linked"
 UNKNOWN = "unknown to Paddle"
+CHANGE_SCHEDULED = "change scheduled"
 KINDS = (
     NOT_LINKED,
-    "item swapped",
-    "item removed",
-    "item added",
-    "quantity changed",
-    "subscription canceled",
-    "subscription paused",
-    "change scheduled",
-    "currency changed",
-    "billing date moved",
+    CHANGE_SCHEDULED,
     resolving.MAPPED_OTHERWISE,
+    resolving.PLAN_CONFLICT,
+    accounts.ACCOUNT_CONFLICT,
+    wanted.CHARGED_PERIOD,
 )
 """The kinds of findings opened here, and closed here when they no longer hold."""
 
 
 def keep_in_step(
-    story: SubscriptionStory,
-    terms: Terms,
-    *,
-    is_ours: bool,
-    known: bool | None,
-    otherwise: Sequence[Difference] = (),
-    metered: frozenset[str] = frozenset(),
+    story: SubscriptionStory, *, is_ours: bool, known: bool | None, others: Sequence[Difference] = ()
 ) -> list[str]:
     """Open what holds now and close what does not; say in words what changed.
 
-    `is_ours`: it has an account, or something of it is metered. `known`: whether Paddle, asked just now, knows the
-    subscription; None when it was not asked, and then what was said of that stays. `otherwise`: what today's mappings
-    would attach otherwise. `metered`: the prices that have a plan, whatever today's mappings say of them.
+    `is_ours`: it has an account. `known`: whether Paddle, asked just now, knows the subscription; None when it was not
+    asked, and then what was said of that stays. `others`: what its plans and its account gave to tell.
     """
-    found = [*_found(story, terms, is_ours=is_ours, metered=metered), *otherwise]
+    found = [*_found(story, is_ours=is_ours), *others]
     if known is False:
         found.append(_unknown(story))
     kinds = KINDS if known is None else (*KINDS, UNKNOWN)
     return _tell(story.subscription_id, found, kinds)
 
 
-def _found(story: SubscriptionStory, terms: Terms, *, is_ours: bool, metered: frozenset[str]) -> list[Difference]:
+def _found(story: SubscriptionStory, *, is_ours: bool) -> list[Difference]:
     if story.founding is None:
         return [_not_linked(story)]
-    return _that_matter(story, terms, metered) if is_ours else []
+    return list(plans.differences(story)) if is_ours else []
 
 
 def _unknown(story: SubscriptionStory) -> Difference:
@@ -72,19 +61,6 @@ def _not_linked(story: SubscriptionStory) -> Difference:
         " account and its usage is billed nowhere.",
         "Nothing, if its subscription.created comes within the hour. Otherwise import the subscription.",
     )
-
-
-def _that_matter(story: SubscriptionStory, terms: Terms, metered: frozenset[str]) -> list[Difference]:
-    """Differences, without those that concern only items which are not metered."""
-    differences = plans.differences(story)
-    prices = {price for difference in differences for price in difference.price_ids}
-    products = {item.price_id: item.product_id for snapshot in story.snapshots for item in snapshot.items}
-    day = story.latest.occurred_at.astimezone(terms.zone).date()
-    undecided = prices - metered
-    unmetered = resolving.not_metered(undecided, products, day) if undecided else frozenset()
-    return [
-        difference for difference in differences if not difference.price_ids or set(difference.price_ids) - unmetered
-    ]
 
 
 def _tell(subscription_id: str, found: list[Difference], kinds: tuple[str, ...]) -> list[str]:

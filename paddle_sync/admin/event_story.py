@@ -7,8 +7,8 @@ from django.urls import reverse
 
 from integration_project import showing
 from integration_project.showing import Story
-from paddle_sync import intake
 from paddle_sync.models import CatalogueEntry, WebhookEvent
+from paddle_sync.own_events import OWN_TYPES
 from paddle_sync.resolving import PLAN_REFUSED
 
 State = WebhookEvent.State
@@ -102,7 +102,7 @@ def _failed(event: WebhookEvent) -> Story:
 
 def was_fetched(event: WebhookEvent) -> bool:
     """Say whether the event was found in Paddle's list before any webhook brought it."""
-    own = event.event_type in intake.OWN_TYPES
+    own = event.event_type in OWN_TYPES
     return event.source == WebhookEvent.Source.PADDLE and not event.notification_id and not own
 
 

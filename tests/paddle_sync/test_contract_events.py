@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
 FILES = sample_files("paddle-events")
 SEAT_PRICE, ADDON_PRICE = "pri_01gsz8x8sawmvhz1pv30nge1ke", "pri_01h1vjfevh5etwq3rb416a23h2"
+SUPPORT_PRICE, TRIAL_PRICE = "pri_01gsz95g2zrkagg294kpstx54r", "pri_01hv0vax6rv18t4tamj848ne4d"
 SUBSCRIPTION = "sub_01hv8x29kz0t586xy6zn1a62ny"
 needs_files = pytest.mark.skipif(not FILES, reason="the published payloads (contracts/paddle-events) are not here")
 
@@ -100,6 +101,8 @@ def test_one_undecided_item_parks_all_and_writes_nothing_until_it_is_decided(
 @needs_files
 def test_no_published_payload_fails(client: Client, m3ter: M3terSimulator, run_jobs: Callable[[], int]) -> None:
     decide_both()
+    for price in (SUPPORT_PRICE, TRIAL_PRICE):
+        make_mapping(price, target="not_metered", plan="", m3ter_product="")
     for file in FILES:
         post_notification(client, notification(file.stem, json.loads(file.read_text(encoding="utf-8"))))
 

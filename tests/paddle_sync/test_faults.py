@@ -143,7 +143,7 @@ def test_a_firewall_in_front_of_m3ter_parks_this_event_only(
 ) -> None:
     both_are_mapped()
     bought(paddle, deliver)
-    m3ter.fault("create account", "firewall")
+    m3ter.fault("create account", "firewall", times=None)
 
     run_jobs()
 

@@ -1,4 +1,4 @@
-"""What happens to a subscription later and is not carried into m3ter yet: told to a person, once."""
+"""What a person should know of a subscription: told once, closed when it no longer holds."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -9,11 +9,9 @@ from django.contrib.auth.models import User
 from integration_project import clock
 from integration_project.models import Finding
 from integration_project.vendors.m3ter.simulator import M3terSimulator
-from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
-from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from paddle_sync.models import AccountLink
-from tests.builders import make_event, make_mapping, stamp, subscription, subscription_item
+from tests.builders import make_event, make_mapping, stamp, subscription
 from tests.paddle_sync.seen import operations, told
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
@@ -37,66 +35,41 @@ def test_an_event_before_the_first_is_kept_and_told_until_the_first_comes(m3ter:
     assert AccountLink.objects.count() == 1
 
 
-def test_a_removed_item_leaves_its_plan_and_tells_a_person(m3ter: M3terSimulator, run_jobs: Run) -> None:
-    make_mapping()
-    make_mapping(
-        paddle_sample.PRICE_INSIGHTS_EUR, plan=m3ter_sample.PLAN_SEATS, m3ter_product=m3ter_sample.PRODUCT_SEATS
-    )
-    both = [
-        subscription_item(paddle_sample.PRICE_CLOUD_EUR, paddle_sample.PRODUCT_CLOUD),
-        subscription_item(paddle_sample.PRICE_INSIGHTS_EUR, paddle_sample.PRODUCT_INSIGHTS),
-    ]
-    data = subscription(items=both)
-    make_event("subscription.created", data)
-    run_jobs()
-
-    make_event("subscription.updated", {**data, "items": both[:1]})
-    run_jobs()
-
-    assert told() == [("item removed", paddle_sample.PRICE_INSIGHTS_EUR)]
-    assert len(list(m3ter.memory.account_plans)) == 2
+def to_be_cancelled() -> dict[str, object]:
+    day = stamp(clock.now() + dt.timedelta(days=30))
+    return {"action": "cancel", "effective_at": day, "resume_at": None}
 
 
-def test_a_finding_closes_when_it_no_longer_holds(run_jobs: Run) -> None:
+def test_a_scheduled_cancellation_is_told_and_closes_when_it_is_taken_back(run_jobs: Run) -> None:
     make_mapping()
     data = subscription()
     make_event("subscription.created", data)
     run_jobs()
-    make_event("subscription.paused", {**data, "status": "paused"})
+    make_event("subscription.updated", {**data, "scheduled_change": to_be_cancelled()})
     run_jobs()
-    before = told()
+    before, link = told(), AccountLink.objects.get()
 
-    make_event("subscription.resumed", data)
+    make_event("subscription.updated", data)
     run_jobs()
 
-    assert before == [("subscription paused", "")]
+    assert before == [("change scheduled", "cancel")]
+    assert (link.scheduled_action, link.scheduled_at is not None) == ("cancel", True)
     assert told() == []
-    assert Finding.objects.get(kind="subscription paused").close_reason == "It no longer holds."
+    assert Finding.objects.get(kind="change scheduled").close_reason == "It no longer holds."
+    link.refresh_from_db()
+    assert (link.scheduled_action, link.scheduled_at) == ("", None)
 
 
 def test_what_a_person_closed_is_not_opened_again_for_the_same_reason(operator: User, run_jobs: Run) -> None:
     make_mapping()
     data = subscription()
+    change = to_be_cancelled()
     make_event("subscription.created", data)
-    make_event("subscription.paused", {**data, "status": "paused"})
+    make_event("subscription.updated", {**data, "scheduled_change": change})
     run_jobs()
     Finding.objects.update(state="closed", closed_by=operator, closed_at=clock.now(), close_reason="known")
 
-    make_event("subscription.updated", {**data, "status": "paused"})
-    run_jobs()
-
-    assert told() == []
-
-
-def test_a_change_of_an_item_that_is_not_metered_concerns_nobody(run_jobs: Run) -> None:
-    make_mapping()
-    make_mapping(paddle_sample.PRICE_SEATS_EUR, target="not_metered", plan="", m3ter_product="")
-    data = subscription()
-    seats = subscription_item(paddle_sample.PRICE_SEATS_EUR, paddle_sample.PRODUCT_CLOUD)
-    make_event("subscription.created", data)
-    run_jobs()
-
-    make_event("subscription.updated", {**data, "items": [*data["items"], seats]})
+    make_event("subscription.updated", {**data, "scheduled_change": change})
     run_jobs()
 
     assert told() == []

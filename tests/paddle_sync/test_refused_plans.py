@@ -133,7 +133,7 @@ def test_the_console_says_that_a_corrected_mapping_lets_a_refused_plan_go_on(
     assert NO_SUCH_PLAN in told.cause
 
 
-def test_a_mapping_changed_between_a_lost_answer_and_the_repeat_is_a_conflict_and_not_recorded_as_attached(
+def test_a_mapping_changed_between_a_lost_answer_and_the_repeat_takes_the_first_plan_back(
     m3ter: M3terSimulator, run_jobs: Run
 ) -> None:
     mapping = make_mapping()
@@ -146,7 +146,6 @@ def test_a_mapping_changed_between_a_lost_answer_and_the_repeat_is_a_conflict_an
     due_again()
     run_jobs()
 
-    assert (created().state, created().waiting_for_kind) == ("parked", "plan conflict")
-    assert m3ter_sample.PLAN_SCALE in created().note
-    assert [plan["planId"] for plan in m3ter.memory.account_plans] == [m3ter_sample.PLAN_SCALE]
-    assert AccountPlanLink.objects.count() == 0
+    assert created().state == "processed"
+    assert [plan["planId"] for plan in m3ter.memory.account_plans] == [m3ter_sample.PLAN_BULK]
+    assert AccountPlanLink.objects.get().m3ter_plan_id == m3ter_sample.PLAN_BULK

@@ -72,7 +72,7 @@ def test_every_call_of_the_paddle_client_is_in_paddle_s_document(monkeypatch: py
     client.find_charge(paddle_stage.PUSH, subscription_id=subscription_id, since=stage.simulator.clock.now())
     list(client.subscription_history(subscription_id))
     list(client.list_subscriptions(ids=(subscription_id,), status=("active", "past_due")))
-    list(client.list_transactions(ids=(stage.transaction_id,), status=("completed",)))
+    list(client.list_transactions(ids=(stage.transaction_id,), status=("completed",), include=("customer",)))
     client.get_transaction(stage.transaction_id, include=("customer", "address", "business"))
     list(client.list_products())
     list(client.list_prices())

@@ -72,13 +72,15 @@ class PaddleClient:
         ids: Sequence[str] = (),
         status: Sequence[str] = (),
         created_since: datetime | None = None,
+        include: Sequence[str] = (),
     ) -> Iterator[Transaction]:
-        """Read transactions, newest first, of any status unless told."""
+        """Read transactions, newest first, of any status unless told; `include` as for one transaction."""
         params = _params(
             subscription_id=subscription_id,
             origin=origin,
             id=ids,
             status=status,
+            include=include,
             order_by="id[DESC]",
             per_page=TRANSACTIONS_PAGE,
         )

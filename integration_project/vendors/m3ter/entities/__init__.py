@@ -5,6 +5,7 @@ nor a field that may hold personal data appears in a repr.
 """
 
 from integration_project.vendors.m3ter.entities.accounts import (
+    LONGEST_NAME,
     Account,
     AccountAddress,
     AccountPlan,
@@ -26,10 +27,11 @@ from integration_project.vendors.m3ter.entities.catalogue import (
 )
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
 from integration_project.vendors.m3ter.entities.usage import Measurement
-from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment
+from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment
 
 __all__ = [
     "APPROVED",
+    "LONGEST_NAME",
     "PENDING",
     "Account",
     "AccountAddress",
@@ -54,6 +56,7 @@ __all__ = [
     "Product",
     "ReplacedAccountPlan",
     "UnreadBill",
+    "fitting",
     "given",
     "moment",
 ]

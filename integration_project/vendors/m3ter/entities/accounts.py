@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from integration_project.vendors import reading
-from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment
+from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment
 from integration_project.vendors.reading import Json
 
 LONGEST_NAME = 200
@@ -15,6 +15,9 @@ LONGEST_NAME = 200
 @dataclass(frozen=True)
 class AccountAddress:
     """Where an account is. Personal data; m3ter limits each part."""
+
+    FIELDS: ClassVar = ("addressLine1", "addressLine2", "locality", "region", "postCode", "country")
+    """m3ter's names for the parts."""
 
     line1: str | None = field(default=None, repr=False)
     line2: str | None = field(default=None, repr=False)
@@ -33,7 +36,7 @@ class AccountAddress:
             ("postCode", self.post_code, 20),
             ("country", self.country, 100),
         )
-        return {name: text[:limit] for name, text, limit in parts if text}
+        return {name: fitting(text, limit) for name, text, limit in parts if text}
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -58,7 +61,7 @@ class NewAccount:
     def to_m3ter(self) -> dict[str, Any]:
         """Write the request."""
         return given(
-            name=self.name[:LONGEST_NAME],
+            name=fitting(self.name, LONGEST_NAME),
             code=self.code,
             emailAddress=self.email_address,
             currency=self.currency,
@@ -70,7 +73,7 @@ class NewAccount:
     @property
     def private(self) -> tuple[str, ...]:
         """What must not come back in an error message."""
-        name = () if self.name == self.code else (self.name, self.name[:LONGEST_NAME])
+        name = () if self.name == self.code else (self.name, fitting(self.name, LONGEST_NAME))
         return (*name, self.email_address, *(self.address.texts if self.address else ()))
 
 

@@ -1,6 +1,7 @@
 """The simulated Paddle account: all operations behind one WSGI application, and what people do outside the API."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -8,15 +9,17 @@ from integration_project.vendors.paddle.simulator import currencies, keys, sampl
 from integration_project.vendors.paddle.simulator.adjustments import Adjustments
 from integration_project.vendors.paddle.simulator.billing import Billing
 from integration_project.vendors.paddle.simulator.catalog import Catalog
+from integration_project.vendors.paddle.simulator.changes import Changes
 from integration_project.vendors.paddle.simulator.charges import Charges
 from integration_project.vendors.paddle.simulator.checkout import Checkout, Form
 from integration_project.vendors.paddle.simulator.contracts import Contracts
 from integration_project.vendors.paddle.simulator.envelope import Json, one
 from integration_project.vendors.paddle.simulator.notices import Notices, live_schedule, sandbox_schedule
-from integration_project.vendors.paddle.simulator.people import People
+from integration_project.vendors.paddle.simulator.people import ADDRESS_UPDATE, BUSINESS_UPDATE, CUSTOMER_UPDATE, People
 from integration_project.vendors.paddle.simulator.refusals import error_answer, plain_error, refuse
-from integration_project.vendors.paddle.simulator.subscriptions import Subscriptions
+from integration_project.vendors.paddle.simulator.subscriptions import UPDATE, Subscriptions
 from integration_project.vendors.paddle.simulator.transactions import Transactions
+from integration_project.vendors.paddle.simulator.validation import passed
 from integration_project.vendors.paddle.simulator.world import AcceptedCharge, Decline, World
 from integration_project.vendors.simulation import (
     Answer,
@@ -31,6 +34,7 @@ from integration_project.vendors.simulation import (
     Route,
     Simulator,
     control,
+    parse_time,
     post_on_loopback,
     real_now,
 )
@@ -52,6 +56,9 @@ GERMANY: Json = {
     "city": "Berlin",
     "first_line": "Invalidenstr. 1",
 }
+
+
+SELLER: Json = {"type": "user", "id": None}
 
 
 class PaddleSimulator(Simulator):
@@ -90,6 +97,7 @@ class PaddleSimulator(Simulator):
         )
         billing = Billing(self.world)
         self.contracts = Contracts(self.world, billing)
+        self.changes = Changes(self.world, self.contracts)
         self.people = People(self.world)
         self.catalog = Catalog(self.world)
         self.notices = Notices(self.world, self.outbox)
@@ -99,7 +107,7 @@ class PaddleSimulator(Simulator):
             *self.catalog.routes(),
             *self.people.routes(),
             *Charges(self.world, billing, self.contracts).routes(),
-            *Subscriptions(self.world, self.contracts).routes(),
+            *Subscriptions(self.world, self.contracts, self.changes).routes(),
             *Transactions(self.world, billing).routes(),
             *self.adjustments_desk.routes(),
             *self.notices.routes(),
@@ -264,25 +272,176 @@ class PaddleSimulator(Simulator):
             subscription = self._known(self.subscriptions, subscription_id)
             if effective_from == "immediately":
                 self.contracts.cancel(subscription, effective_from=effective_from)
-                return
-            end = subscription["current_billing_period"]["ends_at"]
-            change = {"action": "cancel", "effective_at": end, "resume_at": None}
-            self.contracts.schedule(subscription, change, source="dashboard", actor={"type": "user", "id": None})
+            else:
+                self._schedule(subscription, "cancel")
 
     @control
-    def pause(self, subscription_id: str) -> None:
-        """The seller or the customer pauses at once."""
+    def pause(self, subscription_id: str, *, effective_from: str = "immediately", resume_at: str | None = None) -> None:
+        """The seller or the customer pauses, for good or until a moment."""
         with self.lock:
             subscription = self._known(self.subscriptions, subscription_id)
-            self.contracts.pause(subscription, effective_from="immediately")
+            if effective_from == "immediately":
+                self.contracts.pause(subscription, effective_from=effective_from, resume_at=resume_at)
+            else:
+                self._schedule(subscription, "pause", resume_at=resume_at)
+
+    def _schedule(self, subscription: Json, action: str, *, resume_at: str | None = None) -> None:
+        period = subscription["current_billing_period"]
+        if period is None or subscription["scheduled_change"] is not None:
+            raise ControlError("Nothing can be scheduled: it has no period, or a change is scheduled already.")
+        change = {"action": action, "effective_at": period["ends_at"], "resume_at": resume_at}
+        self.contracts.schedule(subscription, change, source="dashboard", actor=SELLER)
+
+    @control
+    def call_off_change(self, subscription_id: str) -> None:
+        """The scheduled cancel, pause or resume does not happen."""
+        self._change(subscription_id, scheduled_change=None)
 
     @control
     def resume(self, subscription_id: str) -> str:
         """A paused subscription goes on; its transaction's id."""
         with self.lock:
             subscription = self._known(self.subscriptions, subscription_id)
-            transaction = self.contracts.resume(subscription, source="dashboard", actor={"type": "user", "id": None})
+            transaction = self.contracts.resume(subscription, source="dashboard", actor=SELLER)
             return str(transaction["id"])
+
+    @control
+    def end_trial(self, subscription_id: str) -> str:
+        """A trial ends now and its first period is billed; the transaction's id."""
+        with self.lock:
+            subscription = self._known(self.subscriptions, subscription_id)
+            if subscription["status"] != "trialing":
+                raise ControlError(f"The subscription is {subscription['status']}, not trialing.")
+            return str(self.contracts.activate(subscription)["id"])
+
+    @control
+    def change_items(self, subscription_id: str, items: Sequence[Json]) -> None:
+        """The subscription has these items from now on, and no others: added, removed or swapped."""
+        self._change(subscription_id, items=list(items))
+
+    @control
+    def change_quantity(self, subscription_id: str, quantity: int, *, price_id: str | None = None) -> None:
+        """One item has another quantity from now on; without a price the first one."""
+        with self.lock:
+            items = [
+                {"price_id": item["price"]["id"], "quantity": item["quantity"]}
+                for item in self._known(self.subscriptions, subscription_id)["items"]
+            ]
+            wanted = items[0]["price_id"] if price_id is None else price_id
+            if all(item["price_id"] != wanted for item in items):
+                raise ControlError(f"The subscription has no item of {wanted}.")
+            changed = [{**item, "quantity": quantity} if item["price_id"] == wanted else item for item in items]
+            self._change(subscription_id, items=changed)
+
+    @control
+    def change_currency(self, subscription_id: str, currency: str) -> None:
+        """Every item is priced in another currency from now on: same product, same name, same cycle."""
+        with self.lock:
+            subscription = self._known(self.subscriptions, subscription_id)
+            items = [
+                {"price_id": self._same_price(item["price"], currency)["id"], "quantity": item["quantity"]}
+                for item in subscription["items"]
+            ]
+            self._change(subscription_id, items=items, currency_code=currency)
+
+    def _same_price(self, price: Json, currency: str) -> Json:
+        same = ("product_id", "name", "billing_cycle", "trial_period")
+        for other in self.world.memory.prices.values():
+            alike = all(other[name] == price[name] for name in same) and other["status"] == "active"
+            if alike and other["unit_price"]["currency_code"] == currency:
+                return other
+        raise ControlError(f"{price['id']} has no counterpart in {currency}.")
+
+    @control
+    def move_renewal(self, subscription_id: str, moment: str) -> None:
+        """The current period, or the trial, ends at another moment."""
+        self._change(subscription_id, next_billed_at=parse_time(moment).isoformat())
+
+    @control
+    def move_to_customer(
+        self,
+        subscription_id: str,
+        *,
+        email: str,
+        name: str | None = None,
+        business: Json | None = None,
+        country: str = "DE",
+        address: Json | None = None,
+    ) -> Json:
+        """The subscription belongs to somebody else from now on, with an address of theirs; the ids of both."""
+        where = {**(GERMANY if country == "DE" else {}), **(address or {}), "country_code": country}
+        with self.lock, _in_words():
+            self.changes.check_changeable(self._known(self.subscriptions, subscription_id))
+            people = self.people.arrive(email=email, name=name, address=where, business=business)
+            self._change(subscription_id, **people)
+            return people
+
+    def _change(self, subscription_id: str, **fields: Any) -> None:
+        """What the seller changes in the dashboard, checked like a PATCH and billed with the next period."""
+        with self.lock, _in_words():
+            subscription = self._known(self.subscriptions, subscription_id)
+            asked = passed({"proration_billing_mode": "do_not_bill", **fields}, UPDATE)
+            self.changes.apply(subscription, asked, source="dashboard", actor=SELLER)
+
+    @control
+    def update_customer(
+        self,
+        customer_id: str,
+        *,
+        name: str | None = None,
+        email: str | None = None,
+        locale: str | None = None,
+        custom_data: Json | None = None,
+    ) -> None:
+        """A customer changes what is given."""
+        with self.lock:
+            self._rewrite("customer", customer_id, name=name, email=email, locale=locale, custom_data=custom_data)
+
+    @control
+    def update_address(
+        self,
+        address_id: str,
+        *,
+        first_line: str | None = None,
+        second_line: str | None = None,
+        city: str | None = None,
+        postal_code: str | None = None,
+        region: str | None = None,
+        country: str | None = None,
+    ) -> None:
+        """An address changes in what is given."""
+        parts = {"first_line": first_line, "second_line": second_line, "city": city, "postal_code": postal_code}
+        with self.lock:
+            self._rewrite("address", address_id, **parts, region=region, country_code=country)
+
+    @control
+    def update_business(
+        self,
+        business_id: str,
+        *,
+        name: str | None = None,
+        company_number: str | None = None,
+        tax_identifier: str | None = None,
+    ) -> None:
+        """A business changes in what is given."""
+        with self.lock:
+            self._rewrite(
+                "business", business_id, name=name, company_number=company_number, tax_identifier=tax_identifier
+            )
+
+    def _rewrite(self, kind: str, entity_id: str, **fields: Any) -> None:
+        memory = self.world.memory
+        table, shape = {
+            "customer": (memory.customers, CUSTOMER_UPDATE),
+            "address": (memory.addresses, ADDRESS_UPDATE),
+            "business": (memory.businesses, BUSINESS_UPDATE),
+        }[kind]
+        entity = self._known(table, entity_id)
+        with _in_words():
+            given = passed({name: value for name, value in fields.items() if value is not None}, shape)
+            if "email" in given:
+                self.people.refuse_taken(given["email"], of=entity_id)
+        self.people.change(kind, entity, given)
 
     @control
     def pay_transaction(self, transaction_id: str) -> str | None:
@@ -339,6 +498,12 @@ class PaddleSimulator(Simulator):
             return str(self.notices.add_sample_setting(url)["id"])
 
     @control
+    def silence_webhooks(self, silent: bool = True) -> None:
+        """While silent, events are in Paddle's list but are never delivered: a destination that is down."""
+        with self.lock:
+            self.world.memory.silent = silent
+
+    @control
     def rotate_secret(self, setting_id: str = sample.NOTIFICATION_SETTING_ID) -> str:
         """A new webhook secret; until `finish_rotation` both sign."""
         with self.lock:
@@ -355,3 +520,14 @@ class PaddleSimulator(Simulator):
         if entity_id not in table:
             raise ControlError(f"There is no {entity_id}.")
         return table[entity_id]
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn what Paddle would refuse into words for whoever uses the control."""
+    try:
+        yield
+    except Refusal as refusal:
+        error = refusal.answer.body["error"]
+        problems = "; ".join(f"{problem['field']} {problem['message']}" for problem in error.get("errors", ()))
+        raise ControlError(f"{error['code']}: {problems or error['detail']}") from None

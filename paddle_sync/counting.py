@@ -1,0 +1,90 @@
+"""Quantities that m3ter keeps as counts: the adjustments of an account's counters become what is wanted."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, tzinfo
+
+from integration_project.vendors.m3ter.client import M3terClient
+from integration_project.vendors.m3ter.entities import CounterAdjustment, NewCounterAdjustment
+from paddle_sync.models import AccountLink, CounterLink
+from paddle_sync.wanted import WantedCount
+
+Counts = dict[tuple[str, date], int]
+"""Counter and day -> the whole count at the end of that day."""
+
+
+def wanted_counts(
+    counts: Sequence[WantedCount], link: AccountLink | None, *, charged_until: datetime | None, zone: tzinfo
+) -> Counts:
+    """What should be kept; days of a period that was charged or locked stay as they were written down."""
+    wanted = {(each.counter_id, each.day): each.value for each in counts}
+    if charged_until is None or link is None:
+        return wanted
+    first_open = charged_until.astimezone(zone).date()
+    kept = {place: value for place, value in recorded(link).items() if place[1] < first_open}
+    final = {**kept, **{place: value for place, value in wanted.items() if place[1] >= first_open}}
+    for counter in {counter for counter, _ in (*wanted, *kept)}:
+        due, has = _last(wanted, counter, first_open), _last(kept, counter, first_open)
+        if due != has:
+            final.setdefault((counter, first_open), due)
+    return final
+
+
+def recorded(link: AccountLink | None) -> Counts:
+    """What we wrote down."""
+    rows = link.counters.all() if link is not None else ()
+    return {(row.m3ter_counter_id, row.day): row.value for row in rows}
+
+
+def bring_about(
+    link: AccountLink, wanted: Counts, m3ter: M3terClient, *, account_is_new: bool, thorough: bool = False
+) -> list[str]:
+    """Make the account's adjustments what is wanted, write them down, and say what was done."""
+    if recorded(link) == wanted and not (thorough and wanted):
+        return []
+    ours = {row.m3ter_adjustment_id for row in link.counters.all()}
+    words = []
+    for counter in sorted({counter for counter, _ in (*wanted, *recorded(link))}):
+        days = {day: value for (of, day), value in wanted.items() if of == counter}
+        words += _keep(link, counter, days, ours, m3ter, account_is_new=account_is_new)
+    return words
+
+
+def _keep(
+    link: AccountLink, counter: str, days: dict[date, int], ours: set[str], m3ter: M3terClient, *, account_is_new: bool
+) -> list[str]:
+    existing = () if account_is_new else m3ter.list_counter_adjustments(link.m3ter_account_id, counter)
+    by_day = {adjustment.date: adjustment for adjustment in existing}
+    words = []
+    for day, adjustment in by_day.items():
+        if day not in days and adjustment.id in ours:
+            m3ter.delete_counter_adjustment(adjustment)
+            words.append(f"the count of {day} taken back")
+    CounterLink.objects.filter(link=link, m3ter_counter_id=counter).exclude(day__in=list(days)).delete()
+    for day, value in sorted(days.items()):
+        kept = by_day.get(day)
+        if kept is None or kept.value != value:
+            kept = _say(link, counter, day, value, kept, m3ter)
+            words.append(f"the count is {value} from {day} on")
+        CounterLink.objects.update_or_create(
+            link=link,
+            m3ter_counter_id=counter,
+            day=day,
+            defaults={"value": value, "m3ter_adjustment_id": kept.id},
+        )
+    return words
+
+
+def _say(
+    link: AccountLink, counter: str, day: date, value: int, kept: CounterAdjustment | None, m3ter: M3terClient
+) -> CounterAdjustment:
+    if kept is not None:
+        return m3ter.update_counter_adjustment(kept, value=value)
+    return m3ter.create_counter_adjustment(
+        NewCounterAdjustment(account_id=link.m3ter_account_id, counter_id=counter, date=day, value=value)
+    )
+
+
+def _last(counts: Counts, counter: str, day: date) -> int:
+    """What a counter says at the end of a day."""
+    known = [(when, value) for (of, when), value in counts.items() if of == counter and when <= day]
+    return max(known)[1] if known else 0
