@@ -13,7 +13,7 @@ def import_subscription(event: WebhookEvent, vendors: Vendors) -> None:
     subscription_id = event.paddle_subscription_id
     if AccountLink.objects.filter(paddle_subscription_id=subscription_id).exists():
         raise Ignored("It is linked already.")
-    found = reading_ahead.subscription(event, vendors.paddle)
+    found = reading_ahead.subscription(event, vendors)
     if found is None:
         raise Ignored("Paddle does not know this subscription.")
     if found.get("status") == "canceled":
