@@ -28,12 +28,12 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
 
 def subscribe_destination(event: WebhookEvent, vendors: Vendors) -> None:
     """Have Paddle's destination told of every type that the table below names."""
-    destinations.subscribe(event, vendors, needed_of_paddle())
+    destinations.subscribe(event, vendors, needed_of(event.source))
 
 
-def needed_of_paddle() -> tuple[str, ...]:
-    """The types of events that Paddle has to tell us of."""
-    return tuple(sorted(PADDLE_HANDLERS.keys() - OWN_TYPES))
+def needed_of(source: str) -> tuple[str, ...]:
+    """The types of events that a vendor has to tell us of."""
+    return tuple(sorted(HANDLERS[source].keys() - OWN_TYPES))
 
 
 def classic_subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:

@@ -7,9 +7,10 @@ from functools import partial
 from integration_project import circuits, clock, installation, work
 from integration_project.connections import open_vendors
 from integration_project.errors import BudgetSpent, IntegrationError, VendorClosed
-from integration_project.events import HANDLERS, needed_of_paddle
+from integration_project.events import HANDLERS, needed_of
 from integration_project.vendors import M3TER, PADDLE
 from paddle_sync import catalogue, destinations, drift, gaps, parking
+from paddle_sync.models import WebhookEvent
 from paddle_sync.processing import process_event
 from paddle_sync.queues import EVENTS
 
@@ -47,8 +48,10 @@ def fetch_missed_events() -> str:
     said = []
     with open_vendors(PURPOSE) as vendors:
         for source in gaps.SOURCES:
+            if not source.is_on(vendors):
+                continue
             try:
-                said.append(str(gaps.fetch(vendors, source, needed_of_paddle())))
+                said.append(str(gaps.fetch(vendors, source, needed_of(source.source))))
             except (BudgetSpent, VendorClosed):
                 raise
             except IntegrationError as error:
@@ -61,7 +64,10 @@ def check_destination() -> str:
     """See whether Paddle has a destination that leads here and tells us of everything we need."""
     installation.require_match(installation.current())
     with open_vendors(PURPOSE) as vendors:
-        return " ".join(destinations.check(vendors, needed_of_paddle())) or "Paddle tells us everything we need"
+        return (
+            " ".join(destinations.check(vendors, needed_of(WebhookEvent.Source.PADDLE)))
+            or "Paddle tells us everything we need"
+        )
 
 
 def check_drift() -> str:

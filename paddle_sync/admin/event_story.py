@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from integration_project import showing
 from integration_project.showing import Story
-from paddle_sync.models import CatalogueEntry, WebhookEvent
+from paddle_sync.models import CatalogueEntry, WebhookEvent, WebhookPayload
 from paddle_sync.own_events import OWN_TYPES
 from paddle_sync.resolving import PLAN_REFUSED
 
@@ -101,9 +101,13 @@ def _failed(event: WebhookEvent) -> Story:
 
 
 def was_fetched(event: WebhookEvent) -> bool:
-    """Say whether the event was found in Paddle's list before any webhook brought it."""
-    own = event.event_type in OWN_TYPES
-    return event.source == WebhookEvent.Source.PADDLE and not event.notification_id and not own
+    """Say whether the event was found in Paddle's list before any webhook brought it: then nobody signed it."""
+    if event.event_type in OWN_TYPES:
+        return False
+    if event.source == WebhookEvent.Source.PADDLE_CLASSIC:
+        body = WebhookPayload.objects.filter(event=event).values_list("body", flat=True).first()
+        return body is not None and "p_signature=" not in body
+    return event.source == WebhookEvent.Source.PADDLE and not event.notification_id
 
 
 def _undisturbed(event: WebhookEvent) -> Story:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from integration_project import clock
-from integration_project.events import needed_of_paddle
+from integration_project.events import needed_of
 from integration_project.models import Finding, Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
@@ -47,7 +47,7 @@ def event_types(**filters: Any) -> list[str]:
 
 
 def needed_and_listed(paddle: PaddleSimulator) -> list[str]:
-    return [str(event["event_type"]) for event in paddle.events if event["event_type"] in needed_of_paddle()]
+    return [str(event["event_type"]) for event in paddle.events if event["event_type"] in needed_of("paddle")]
 
 
 def end_state(m3ter: M3terSimulator) -> list[tuple[str, str, str, list[tuple[str, str]]]]:
@@ -81,7 +81,7 @@ def test_a_destination_that_was_down_is_made_whole_by_the_gap_detector_alone(
     jobs.fetch_missed_events()
     run_jobs()
 
-    assert event_types(event_type__in=needed_of_paddle()) == needed_and_listed(paddle)
+    assert event_types(event_type__in=needed_of("paddle")) == needed_and_listed(paddle)
     assert set(AccountLink.objects.values_list("paddle_subscription_id", flat=True)) == {*delivered, *lost}
     assert AccountPlanLink.objects.count() == 6
     fetched = [row for row in end_state(m3ter) if row not in as_delivered]
@@ -99,7 +99,7 @@ def test_a_run_without_a_gap_stores_nothing_and_costs_one_call(
     deliver()
     before = WebhookEvent.objects.count()
 
-    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert (looked.fetched, looked.at_end) == (0, True)
     assert WebhookEvent.objects.count() == before
@@ -111,9 +111,9 @@ def test_what_was_fetched_is_told_until_a_run_finds_nothing_missing(paddle: Padd
     buy(paddle)
     destination_is_down(paddle)
 
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
     told = Finding.objects.get()
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     count = len(needed_and_listed(paddle))
     assert (told.kind, told.subject) == ("webhooks missing", "Paddle's events")
@@ -126,7 +126,7 @@ def test_a_fetched_event_shows_that_no_webhook_brought_it(paddle: PaddleSimulato
     buy(paddle)
     destination_is_down(paddle)
 
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert set(WebhookEvent.objects.values_list("notification_id", flat=True)) == {""}
     assert created().payload.entity()["status"] == "active"
@@ -137,13 +137,13 @@ def test_a_webhook_that_comes_after_all_adds_nothing(
 ) -> None:
     make_mapping()
     buy(paddle)
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
     run_jobs()
 
     deliver()
     run_jobs()
 
-    needed = [name for name in event_types() if name in needed_of_paddle()]
+    needed = [name for name in event_types() if name in needed_of("paddle")]
     assert needed == needed_and_listed(paddle)
     assert AccountLink.objects.count() == 1
 
@@ -152,7 +152,7 @@ def test_what_happened_just_now_is_left_to_its_webhook(paddle: PaddleSimulator, 
     paddle.clock.move(dt.timedelta(days=1))
     buy(paddle)
 
-    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert looked.listed > 0
     assert WebhookEvent.objects.count() == 0
@@ -162,7 +162,7 @@ def test_what_is_a_few_minutes_old_is_fetched_without_an_alarm(paddle: PaddleSim
     paddle.clock.move(dt.timedelta(days=1, minutes=-5))
     buy(paddle)
 
-    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert (looked.fetched, looked.late) == (len(needed_and_listed(paddle)), 0)
     assert open_findings() == []
@@ -172,13 +172,13 @@ def test_an_event_that_the_list_shows_late_is_found_by_the_overlap(paddle: Paddl
     paddle.clock.move(dt.timedelta(days=1, minutes=-9))
     buy(paddle)
     hidden = paddle.events.pop()
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
     paddle.clock.move(dt.timedelta(minutes=5))
     buy(paddle, 2)
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
     paddle.events.append(hidden)
 
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert WebhookEvent.objects.filter(event_id=hidden["event_id"]).count() == 1
 
@@ -190,7 +190,7 @@ def test_nothing_from_before_this_database_existed_is_fetched(paddle: PaddleSimu
     later = buy(paddle, 2)
     destination_is_down(paddle)
 
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert created().paddle_subscription_id == later
 
@@ -199,10 +199,10 @@ def test_only_types_that_something_is_done_for_are_asked_for(paddle: PaddleSimul
     buy(paddle)
     paddle.world.publish("discount.created", {"id": "dsc_01hv6scyf7qdnzcdq01t2y8dx4"})
 
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
-    assert set(event_types()) <= set(needed_of_paddle())
-    assert not [name for name in needed_of_paddle() if "sync" in name or "repair" in name or "found" in name]
+    assert set(event_types()) <= set(needed_of("paddle"))
+    assert not [name for name in needed_of("paddle") if "sync" in name or "repair" in name or "found" in name]
 
 
 def test_a_run_reads_so_many_pages_and_the_next_one_goes_on(
@@ -214,9 +214,9 @@ def test_a_run_reads_so_many_pages_and_the_next_one_goes_on(
     listed = needed_and_listed(paddle)
     assert len(listed) > 40
 
-    first = gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle(), most_pages=2)
-    second = gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle(), most_pages=2)
-    rest = gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    first = gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"), most_pages=2)
+    second = gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"), most_pages=2)
+    rest = gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert (first.listed, first.at_end, second.listed) == (20, False, 20)
     assert rest.at_end
@@ -228,7 +228,7 @@ def test_a_run_reads_so_many_pages_and_the_next_one_goes_on(
 def test_a_dry_run_counts_and_stores_nothing(paddle: PaddleSimulator, vendors: Vendors) -> None:
     buy(paddle)
 
-    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle(), dry_run=True)
+    looked = gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"), dry_run=True)
 
     assert looked.fetched == looked.late == len(needed_and_listed(paddle))
     assert (WebhookEvent.objects.count(), ListPosition.objects.count(), Finding.objects.count()) == (0, 0, 0)
@@ -239,7 +239,7 @@ def test_an_entry_that_cannot_be_read_is_told_and_stops_no_other(paddle: PaddleS
     broken = next(event for event in paddle.events if event["event_type"] == "transaction.ready")
     broken["data"] = {"status": "ready"}
 
-    gaps.fetch(vendors, gaps.PADDLE, needed_of_paddle())
+    gaps.fetch(vendors, gaps.PADDLE, needed_of("paddle"))
 
     assert WebhookEvent.objects.count() == len(needed_and_listed(paddle)) - 1
     told = Finding.objects.get(kind="event unreadable")

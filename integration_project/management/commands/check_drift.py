@@ -12,11 +12,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from integration_project import fixes, installation
 from integration_project.connections import open_vendors
 from integration_project.errors import BudgetSpent, IntegrationError, NotPossible
-from integration_project.events import needed_of_paddle
+from integration_project.events import needed_of
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from paddle_sync import destinations, drift, gaps
-from paddle_sync.models import AccountLink
+from paddle_sync.models import AccountLink, WebhookEvent
 
 EXAMPLES = """\
 examples:
@@ -75,8 +75,10 @@ class Command(BaseCommand):
         """Look through every list of events to its end; say how many were missing."""
         found = 0
         for source in gaps.SOURCES:
-            while True:
-                looked = gaps.fetch(vendors, source, needed_of_paddle(), dry_run=dry_run, progress=self._events_so_far)
+            while source.is_on(vendors):
+                looked = gaps.fetch(
+                    vendors, source, needed_of(source.source), dry_run=dry_run, progress=self._events_so_far
+                )
                 self._say(str(looked))
                 found += looked.fetched
                 if looked.at_end or dry_run:
@@ -84,7 +86,7 @@ class Command(BaseCommand):
         return found
 
     def _destination(self, vendors: Vendors, *, dry_run: bool) -> int:
-        wrong = destinations.check(vendors, needed_of_paddle(), dry_run=dry_run)
+        wrong = destinations.check(vendors, needed_of(WebhookEvent.Source.PADDLE), dry_run=dry_run)
         for sentence in wrong:
             self._say(sentence)
         return len(wrong)
