@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration_project import clock, fixes
+from integration_project import clock, finding, fixes
 from integration_project.errors import NotPossible, Temporary
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
@@ -436,6 +436,19 @@ def test_what_a_person_acknowledged_stays_closed_as_long_as_it_says_the_same(wor
 
     assert same == []
     assert comparing.MAPPING_MISSING in other
+
+
+def test_a_finding_that_the_subscriptions_own_events_opened_keeps_their_words(world: World, operator: Any) -> None:
+    unheard_of = buy(world.paddle, 2)
+    world.paddle.outbox.clear()
+    finding.report(comparing.NOT_LINKED, unheard_of, detail="An event came, but none says how it began.")
+
+    check(world)
+    words = Finding.objects.get().detail
+    Finding.objects.update(state="closed", closed_by=operator, closed_at=clock.now())
+
+    assert words == "An event came, but none says how it began."
+    assert check(world) == []
 
 
 def test_findings_of_a_link_that_ended_are_closed(world: World) -> None:
