@@ -40,6 +40,7 @@ def test_whoever_dies_at_any_call_or_commit_neither_loses_nor_doubles_an_event(
     killer = Killer()
     commits_can_kill(monkeypatch, killer)
     settings.VENDOR_TRANSPORTS = {name: DeadlyAdapter(adapter, killer) for name, adapter in adapters.items()}
+    settings.PADDLE_CALLS_PER_MINUTE = 100_000  # so that no run waits for its share, and each passes the same points
     monkeypatch.setattr(gaps, "PAGE", 8)
     make_mapping()
     subscription_id = buy(paddle)
@@ -62,8 +63,8 @@ def test_whoever_dies_at_any_call_or_commit_neither_loses_nor_doubles_an_event(
         assert open_findings() in ([MISSING], [])
         dies_at += 1
 
-    assert any("GET /events" in name for name in deaths)
-    assert sum("commit" in name for name in deaths) >= 4
+    assert {name.split()[1] for name in deaths} >= {"GET", "commit"}
+    assert deaths.count("before commit") >= 2
     run_jobs()
     assert AccountLink.objects.get().paddle_subscription_id == subscription_id
     assert len(list(m3ter.memory.accounts)) == 1
