@@ -8,10 +8,10 @@ from types import MappingProxyType
 from billing_bridge import importing, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
-from paddle_sync import classic
+from paddle_sync import classic, destinations, repairing
 from paddle_sync.handlers import people, subscriptions
 from paddle_sync.models import WebhookEvent
-from paddle_sync.own_events import FOUND, SYNC
+from paddle_sync.own_events import FOUND, IMPORT, OWN_TYPES, SUBSCRIBE, SYNC
 from paddle_sync.processing import Handlers
 
 
@@ -24,6 +24,16 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
     except Ignored:
         if not settled:
             raise
+
+
+def subscribe_destination(event: WebhookEvent, vendors: Vendors) -> None:
+    """Have Paddle's destination told of every type that the table below names."""
+    destinations.subscribe(event, vendors, needed_of(event.source))
+
+
+def needed_of(source: str) -> tuple[str, ...]:
+    """The types of events that a vendor has to tell us of."""
+    return tuple(sorted(HANDLERS[source].keys() - OWN_TYPES))
 
 
 def classic_subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
@@ -45,6 +55,8 @@ PADDLE_HANDLERS = MappingProxyType(
         "subscription.canceled": subscription_changed,
         SYNC: subscription_changed,
         FOUND: subscription_changed,
+        IMPORT: repairing.import_subscription,
+        SUBSCRIBE: subscribe_destination,
         "customer.created": people.changed,
         "customer.updated": people.changed,
         "customer.imported": people.changed,

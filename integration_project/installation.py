@@ -7,7 +7,7 @@ from django.conf import settings
 
 from integration_project import clock, finding
 from integration_project.errors import VendorClosed
-from integration_project.models import Installation
+from integration_project.models import Finding, Installation
 from integration_project.vendors.m3ter.client import M3terClient
 
 PINNED = {
@@ -18,6 +18,9 @@ PINNED = {
 }
 """Column -> the setting it is pinned from."""
 ZONE_FINDING = "unknown time zone"
+OVERLAPPING = "overlapping plans allowed"
+KINDS = (ZONE_FINDING, OVERLAPPING)
+"""The kinds of findings opened here, and closed here when they no longer hold."""
 
 
 def current() -> Installation:
@@ -63,7 +66,9 @@ def named_zone(name: str) -> dt.tzinfo | None:
 
 def read_organization(row: Installation, m3ter: M3terClient) -> Installation:
     """Read the organisation's time zone; a name we do not know leaves the last one in force, visibly."""
-    name = m3ter.get_organization_config().timezone
+    config = m3ter.get_organization_config()
+    _tell_of_overlaps(row, allowed=config.allow_overlapping_plans)
+    name = config.timezone
     if named_zone(name) is None:
         finding.report(
             ZONE_FINDING,
@@ -83,3 +88,19 @@ def read_organization(row: Installation, m3ter: M3terClient) -> Installation:
 def with_organization(row: Installation, m3ter: M3terClient) -> Installation:
     """Read the organisation once, unless that was done; a daily job reads it again."""
     return row if row.organization_read_at else read_organization(row, m3ter)
+
+
+def _tell_of_overlaps(row: Installation, *, allowed: bool) -> None:
+    """Say where m3ter would bill two plans of one product beside each other, since nothing there refuses them then."""
+    if not allowed:
+        finding.settle(OVERLAPPING, row.m3ter_org_id, reason="m3ter refuses overlapping plans.")
+        return
+    finding.report(
+        OVERLAPPING,
+        row.m3ter_org_id,
+        detail="m3ter's organisation allows overlapping plans (allowOverlappingPlans), so an account may have two plans"
+        " of one product at a time, and a customer may be billed twice for the same usage. Plans made here never"
+        " overlap; m3ter no longer refuses those that people make beside them.",
+        next_step="Switch it off in m3ter's organisation configuration, unless you need it; this then closes itself.",
+        severity=Finding.Severity.NOTICE,
+    )

@@ -21,6 +21,9 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("refresh catalogue", timedelta(hours=1), "paddle_sync.jobs.refresh_catalogue"),
     Schedule("resume overtaken", timedelta(minutes=1), "paddle_sync.jobs.resume_overtaken"),
     Schedule("forget dry runs", timedelta(hours=1), "paddle_sync.jobs.forget_rehearsals"),
+    Schedule("fetch missed events", timedelta(minutes=5), "paddle_sync.jobs.fetch_missed_events"),
+    Schedule("check destination", timedelta(hours=1), "paddle_sync.jobs.check_destination"),
+    Schedule("check drift", timedelta(minutes=10), "paddle_sync.jobs.check_drift"),
     Schedule("import new bills", timedelta(minutes=1), "billing_bridge.jobs.import_new_bills"),
     Schedule("sweep bills", timedelta(days=1), "billing_bridge.jobs.sweep_bills"),
 )

@@ -14,7 +14,7 @@ from integration_project import clock, work
 from integration_project.errors import NotPossible
 from paddle_sync import parking
 from paddle_sync.models import WebhookEvent, WebhookPayload
-from paddle_sync.own_events import FOUND, SYNC
+from paddle_sync.own_events import FOUND, IMPORT, SUBSCRIBE, SYNC
 from paddle_sync.queues import EVENTS
 
 State = WebhookEvent.State
@@ -76,9 +76,22 @@ def find(source: str, data: Mapping[str, Any], *, by: str, reason: str) -> Webho
     return _own_event(source, FOUND, data, by=by, reason=reason)
 
 
+def ask_to_import(
+    subscription_id: str, *, by: str, reason: str, source: str = WebhookEvent.Source.PADDLE
+) -> WebhookEvent:
+    """Have one subscription read from Paddle and taken in as one that existed before; who asked and why is kept."""
+    return _own_event(source, IMPORT, {"id": subscription_id}, by=by, reason=reason)
+
+
+def ask_to_subscribe(setting_id: str, *, by: str, reason: str) -> WebhookEvent:
+    """Have a webhook destination at Paddle told of every type of event that is needed here."""
+    return _own_event(WebhookEvent.Source.PADDLE, SUBSCRIBE, {"id": setting_id}, by=by, reason=reason)
+
+
 def _own_event(source: str, event_type: str, data: Mapping[str, Any], *, by: str, reason: str) -> WebhookEvent:
     """Put an event of our own on the queue, beside the vendor's."""
-    now, subscription_id = clock.now(), str(data["id"])
+    now, subject_id = clock.now(), str(data["id"])
+    subscription_id = "" if event_type == SUBSCRIBE else subject_id
     event = WebhookEvent(
         source=source,
         event_id=f"own_{uuid.uuid4().hex}",
@@ -88,8 +101,8 @@ def _own_event(source: str, event_type: str, data: Mapping[str, Any], *, by: str
         due_at=now,
         paddle_subscription_id=subscription_id,
         paddle_customer_id=str(data.get("customer_id") or ""),
-        subject_id=subscription_id,
-        serial_key=subscription_id,
+        subject_id=subject_id,
+        serial_key=subject_id,
     )
     with transaction.atomic():
         event.save(force_insert=True)

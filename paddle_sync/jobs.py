@@ -1,20 +1,28 @@
 """What django-q2 and the schedule run: each opens the vendors and calls one function per claimed row."""
 
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
-from integration_project import circuits, work
+from integration_project import circuits, clock, installation, work
 from integration_project.connections import open_rehearsal, open_vendors
-from integration_project.errors import BudgetSpent
-from integration_project.events import HANDLERS
+from integration_project.errors import BudgetSpent, IntegrationError, VendorClosed
+from integration_project.events import HANDLERS, needed_of
 from integration_project.vendors import M3TER, PADDLE
-from paddle_sync import catalogue, parking, rehearsing
-from paddle_sync.models import EventRehearsal
+from paddle_sync import catalogue, destinations, drift, gaps, parking, rehearsing
+from paddle_sync.models import EventRehearsal, WebhookEvent
 from paddle_sync.processing import process_event
 from paddle_sync.queues import EVENTS, REHEARSALS
 from paddle_sync.rehearsing import DryRun
 
 PURPOSE = "import"
+ROUND = timedelta(days=1)
+"""How often everything is compared."""
+MOST_STEPS = 300
+"""Links compared, or pages of subscriptions read, in one run of the comparison; the next run goes on."""
+LONGEST_RUN = 120.0
+"""Seconds after which a run of the comparison stops, well before its task would be ended."""
 
 
 def drain_events() -> int:
@@ -59,3 +67,46 @@ def refresh_catalogue() -> str:
 def resume_overtaken() -> int:
     """Run again what was parked in the very moment its mapping was saved."""
     return parking.resume_overtaken()
+
+
+def fetch_missed_events() -> str:
+    """Fetch what Paddle lists and no webhook brought."""
+    installation.require_match(installation.current())
+    said = []
+    with open_vendors(PURPOSE) as vendors:
+        for source in gaps.SOURCES:
+            if not source.is_on(vendors):
+                continue
+            try:
+                said.append(str(gaps.fetch(vendors, source, needed_of(source.source))))
+            except (BudgetSpent, VendorClosed):
+                raise
+            except IntegrationError as error:
+                gaps.not_read(source, str(error))
+                raise
+    return "; ".join(said)
+
+
+def check_destination() -> str:
+    """See whether Paddle has a destination that leads here and tells us of everything we need."""
+    installation.require_match(installation.current())
+    with open_vendors(PURPOSE) as vendors:
+        return (
+            " ".join(destinations.check(vendors, needed_of(WebhookEvent.Source.PADDLE)))
+            or "Paddle tells us everything we need"
+        )
+
+
+def check_drift() -> str:
+    """Go on with comparing Paddle, our links and m3ter; begin anew when the last round is a day old."""
+    installation.require_match(installation.current())
+    end = time.monotonic() + LONGEST_RUN
+    with open_vendors(PURPOSE) as vendors:
+        again = drift.look_again(vendors)
+        if not drift.is_due(clock.now() - ROUND):
+            return f"{again} looked at again; the last round is young enough"
+        try:
+            compared = drift.check(vendors, most_steps=MOST_STEPS, stop=lambda: time.monotonic() > end)
+        except BudgetSpent as error:
+            return f"goes on later: {error}"
+    return str(compared)

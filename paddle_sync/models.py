@@ -475,6 +475,24 @@ class PlanMove(models.Model):
         return f"{self.paddle_price_id} of {self.paddle_subscription_id} moves at {self.moves_at:%Y-%m-%d %H:%M}"
 
 
+class ListPosition(models.Model):
+    """How far something that goes through a vendor's lists, run by run, has come."""
+
+    name = models.CharField(max_length=40, unique=True)
+    position = models.CharField(
+        max_length=120, blank=True, default="", help_text="The next run goes on after this; empty = from the beginning."
+    )
+    began_at = models.DateTimeField(help_text="When the round that is under way, or the last one, began.")
+    finished_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the lists were read to their end; empty while a round is under way."
+    )
+    looked_at = models.PositiveBigIntegerField(default=0, help_text="Entries in this round.")
+    found = models.PositiveBigIntegerField(default=0, help_text="Differences in this round.")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.looked_at} looked at, {self.found} differences"
+
+
 def history_note(instance: Any, reason: str) -> None:
     """Say why a person changed a row; History shows it beside who and when."""
     instance._change_reason = reason

@@ -118,6 +118,7 @@ def make_event(event_type: str, data: Mapping[str, Any], **changes: Any) -> Webh
         "source": WebhookEvent.Source.PADDLE,
         "event_id": envelope["event_id"],
         "event_type": event_type,
+        "notification_id": envelope["notification_id"],
         "occurred_at": now,
         "received_at": now,
         "due_at": now,

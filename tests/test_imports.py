@@ -32,7 +32,7 @@ COMMON_GROUND = (
 BRIDGE_MAY_TAKE_FROM_SYNC = ("paddle_sync.models", "paddle_sync.intake")
 # From the request down to the row: each may import what stands after it in this list, never what stands before.
 LAYERS = (
-    ("urls", "views", "admin", "management", "serializers", "authentication", "apps", "checks"),
+    ("urls", "views", "admin", "management", "authentication", "apps", "checks"),
     ("intake", "review"),
     ("jobs",),
     ("processing", "importing", "pushing"),

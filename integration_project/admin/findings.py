@@ -1,6 +1,7 @@
 """The console's page of findings: what a person must look at, and who closed it, and why."""
 
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -9,12 +10,12 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from billing_bridge.models import Push, PushedBill
-from integration_project import clock, showing
+from integration_project import clock, fixes, showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, LedgerAdmin
 from integration_project.models import Finding
 from integration_project.showing import Link, Story, Tone
-from paddle_sync.models import AccountLink, WebhookEvent
+from paddle_sync.models import AccountLink, PlanMapping, WebhookEvent
 
 SEVERITY_TONES: dict[str, Tone] = {
     Finding.Severity.ALARM: "bad",
@@ -33,9 +34,35 @@ def close(finding_id: int, *, by: str, reason: str) -> None:
         raise NotPossible("It is closed already.")
 
 
+def is_open(finding: Finding) -> bool:
+    """Say whether anything is left to decide."""
+    return finding.state == Finding.State.OPEN
+
+
+def is_only_acknowledged(finding: Finding) -> bool:
+    """Say whether nothing here puts it right, so that a person can only say that they know."""
+    return is_open(finding) and bool(fixes.acknowledgement_of(finding.kind))
+
+
 def one_line(finding: Finding) -> str:
     """Name a finding for a list of what a decision is about."""
     return f"{finding.kind}, {finding.subject}: {finding.detail}"
+
+
+def fix_decision(fix: fixes.Fix) -> Decision:
+    """Offer a fix for the findings whose kind it puts right."""
+    return Decision(
+        name=fix.name,
+        label=fix.label,
+        permission=fix.permission,
+        effect=fix.effect,
+        done=fix.done,
+        decide=partial(fixes.apply, fix),
+        offered=lambda finding: is_open(finding) and fixes.fix_of(finding.kind) is fix,
+        bulk=True,
+        strong=True,
+        preview=one_line,
+    )
 
 
 @admin.register(Finding)
@@ -50,6 +77,7 @@ class FindingAdmin(LedgerAdmin):
     ordering = ("-id",)
     nothing_yet = "Nothing was found that a person would have to look at."
     decisions = (
+        *(fix_decision(fix) for fix in fixes.FIXES),
         Decision(
             name="close",
             label="Close",
@@ -57,9 +85,22 @@ class FindingAdmin(LedgerAdmin):
             effect="The finding counts as dealt with. If what it says is found again, a new one opens.",
             done="closed",
             decide=close,
-            offered=lambda finding: finding.state == Finding.State.OPEN,
+            offered=lambda finding: is_open(finding) and not is_only_acknowledged(finding),
             bulk=True,
             preview=one_line,
+        ),
+        Decision(
+            name="acknowledge",
+            label="Acknowledge",
+            permission="integration_project.close_finding",
+            effect="The finding counts as known, and is closed; nothing else happens, here or at the vendors. If what"
+            " it says is found again, a new one may open.",
+            done="acknowledged",
+            decide=close,
+            offered=is_only_acknowledged,
+            bulk=True,
+            strong=True,
+            preview=lambda finding: f"{one_line(finding)} {fixes.acknowledgement_of(finding.kind)}",
         ),
     )
 
@@ -100,7 +141,8 @@ class FindingAdmin(LedgerAdmin):
     def story(self, request: HttpRequest, row: Finding) -> Story:
         """Say what was found, or who closed it and why."""
         if row.state == Finding.State.OPEN:
-            return Story(SEVERITY_TONES.get(row.severity, "calm"), row.detail, next_step=row.next_step)
+            tone, known = SEVERITY_TONES.get(row.severity, "calm"), fixes.acknowledgement_of(row.kind)
+            return Story(tone, row.detail, effect=known, next_step=row.next_step)
         who = row.closed_by.get_username() if row.closed_by else "the application"
         when = showing.relative(row.closed_at) if row.closed_at else ""
         return Story("calm", row.detail, f"Closed by {who} {when}: {row.close_reason or 'no reason given'}")
@@ -115,6 +157,10 @@ class FindingAdmin(LedgerAdmin):
             found.append(Link("The bill", showing.page_of(push.bill), strong=True))
         if link := AccountLink.objects.filter(paddle_subscription_id=subject).first():
             found.append(Link("The account", showing.page_of(link), strong=True))
+        if fixes.fix_of(row.kind) is fixes.RUN_AGAIN:
+            waiting = urlencode({"paddle_subscription_id": subject, "state__exact": WebhookEvent.State.PARKED})
+            found.append(Link("Plan mappings", showing.list_of(PlanMapping, ""), strong=True))
+            found.append(Link("Events that wait", showing.list_of(WebhookEvent, waiting)))
         if subject.startswith("sub_"):
             query = urlencode({"paddle_subscription_id": subject})
             found.append(Link("Events of the subscription", showing.list_of(WebhookEvent, query)))

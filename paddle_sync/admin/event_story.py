@@ -1,15 +1,18 @@
 """An event in words: cause, effect, next step."""
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
 from integration_project import showing
 from integration_project.showing import Story
-from paddle_sync.models import CatalogueEntry, WebhookEvent
+from paddle_sync.models import CatalogueEntry, WebhookEvent, WebhookPayload
+from paddle_sync.own_events import OWN_TYPES
 from paddle_sync.resolving import PLAN_REFUSED
 
 State = WebhookEvent.State
+FETCHED = "It was fetched from Paddle's list of events; no webhook had brought it."
 MAPPED_KINDS = {
     "price": (CatalogueEntry.Kind.PADDLE_PRICE, "paddle_price_id"),
     "product": (CatalogueEntry.Kind.PADDLE_PRODUCT, "paddle_product_id"),
@@ -39,12 +42,10 @@ def mapping_form(event: WebhookEvent) -> str:
 
 
 def story(event: WebhookEvent) -> Story:
-    """Say what happened, what that means, and what to do."""
-    if event.state == State.PARKED:
-        return _parked(event)
-    if event.state == State.FAILED:
-        return _failed(event)
-    return _undisturbed(event)
+    """Say what happened, what that means, and what to do; and where no webhook brought it, that too."""
+    tell = {State.PARKED: _parked, State.FAILED: _failed}.get(State(event.state), _undisturbed)
+    told = tell(event)
+    return replace(told, effect=f"{told.effect} {FETCHED}".strip()) if was_fetched(event) else told
 
 
 def _parked(event: WebhookEvent) -> Story:
@@ -97,6 +98,16 @@ def _failed(event: WebhookEvent) -> Story:
         f"It was given up after {attempts}. What it asks for has not, or not wholly, been done in m3ter.",
         AFTER_FAILURE.get(WebhookEvent.FailureKind(event.failure_kind), "Replay it, or ignore it with a reason."),
     )
+
+
+def was_fetched(event: WebhookEvent) -> bool:
+    """Say whether the event was found in Paddle's list before any webhook brought it: then nobody signed it."""
+    if event.event_type in OWN_TYPES:
+        return False
+    if event.source == WebhookEvent.Source.PADDLE_CLASSIC:
+        body = WebhookPayload.objects.filter(event=event).values_list("body", flat=True).first()
+        return body is not None and "p_signature=" not in body
+    return event.source == WebhookEvent.Source.PADDLE and not event.notification_id
 
 
 def _undisturbed(event: WebhookEvent) -> Story:

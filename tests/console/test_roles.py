@@ -12,10 +12,11 @@ from django.test import Client
 from django.urls import reverse
 
 from billing_bridge.models import PushAttempt, PushedBill, PushPolicy
-from integration_project import roles
+from integration_project import clock, fixes, roles
 from integration_project.ledger_admin import LedgerAdmin
 from integration_project.models import Finding, Installation
 from paddle_sync.models import AccountLink, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
+from tests.builders import make_link
 from tests.console.rows import Everything, confirm
 
 OPERATORS = {"Operator", "Administrator"}
@@ -34,6 +35,13 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (PushedBill, "not_made"): FINANCIERS,
     (PushPolicy, "drop"): FINANCIERS,
     (Finding, "close"): {*OPERATORS, *FINANCIERS},
+    (Finding, "acknowledge"): {*OPERATORS, *FINANCIERS},
+    (Finding, "sync"): OPERATORS,
+    (Finding, "import"): OPERATORS,
+    (Finding, "subscribe"): OPERATORS,
+    (Finding, "move"): OPERATORS,
+    (Finding, "run_again"): OPERATORS,
+    (Finding, "make_again"): OPERATORS,
     (Installation, "go_live"): FINANCIERS,
     (Installation, "lead_days"): FINANCIERS,
     (Installation, "trust_codes"): {"Administrator"},
@@ -57,6 +65,8 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         Finding: everything.finding,
         Installation: everything.installation,
     }
+    if model is Finding:
+        return finding_for(everything, decision)
     if model is PushedBill:
         return {
             "made": everything.unconfirmed,
@@ -64,6 +74,17 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
             "resend": everything.failed_bill,
         }.get(decision, everything.held)
     return fitting[model]
+
+
+def finding_for(everything: Everything, decision: str) -> Finding:
+    """An open finding of a kind that the decision is for, about something that it can be carried out on."""
+    kinds = {entry.name: kind for kind, entry in fixes.TABLE.items() if isinstance(entry, fixes.Fix)}
+    kinds |= {"close": "plan missing", "acknowledge": "charge lost"}
+    subject = everything.parked.paddle_subscription_id
+    if decision == "make_again":
+        subject = make_link().paddle_subscription_id
+    values = {"severity": Finding.Severity.PROBLEM, "opened_at": clock.now(), "seen_at": clock.now()}
+    return Finding.objects.create(kind=kinds[decision], subject=subject, key="pri_1", detail="It differs.", **values)
 
 
 def decide_url(row: Model, decision: str) -> str:

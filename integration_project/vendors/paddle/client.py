@@ -35,6 +35,8 @@ PAGE = 200
 TRANSACTIONS_PAGE = 30
 LOOK_BACK = timedelta(minutes=5)
 """How much further back a look-up reads than it was asked to: Paddle's clock and ours need not agree."""
+SUBSCRIBE_DESTINATION = "update notification setting"
+"""The operation that needs the permission notification_setting.write."""
 CHARGE_ORIGINS = ("subscription_charge", "subscription_recurring")
 """What Paddle calls transactions made by a charge at once, and by the renewal that collects a pending one."""
 
@@ -50,9 +52,11 @@ class PaddleClient:
         path = f"/subscriptions/{_segment(subscription_id)}"
         return self._get("get subscription", path, Subscription.from_paddle, include=include)
 
-    def list_subscriptions(self, *, ids: Sequence[str] = (), status: Sequence[str] = ()) -> Iterator[Subscription]:
-        """Read subscriptions, oldest first; all of them, or those with these ids or statuses."""
-        params = _params(id=ids, status=status, order_by="id[ASC]", per_page=PAGE)
+    def list_subscriptions(
+        self, *, ids: Sequence[str] = (), status: Sequence[str] = (), after: str | None = None
+    ) -> Iterator[Subscription]:
+        """Read subscriptions, oldest first; all, or those with these ids or statuses, or after the one with that id."""
+        params = _params(id=ids, status=status, after=after, order_by="id[ASC]", per_page=PAGE)
         return self._pages("list subscriptions", "/subscriptions", Subscription.from_paddle, params)
 
     def get_transaction(self, transaction_id: str, *, include: Sequence[str] = ()) -> Transaction:
@@ -185,6 +189,16 @@ class PaddleClient:
         params = _params(per_page=PAGE)
         path = "/notification-settings"
         return self._pages("list notification settings", path, NotificationSetting.from_paddle, params)
+
+    def subscribe_destination(self, setting_id: str, event_types: Sequence[str]) -> NotificationSetting:
+        """Have a webhook destination told of exactly these types of events; the rest of it stays as it is."""
+        return self._http.call(
+            SUBSCRIBE_DESTINATION,
+            "PATCH",
+            f"/notification-settings/{_segment(setting_id)}",
+            read=_entity(NotificationSetting.from_paddle),
+            json={"subscribed_events": list(event_types)},
+        )
 
     def _get(self, operation: str, path: str, read: Callable[[Json], T], *, include: Sequence[str] = ()) -> T:
         return self._http.call(operation, "GET", path, read=_entity(read), params=_params(include=include))

@@ -19,6 +19,7 @@ class OrganizationConfig:
     week_epoch: date | None
     month_epoch: date | None
     year_epoch: date | None
+    allow_overlapping_plans: bool
     raw: Json = field(repr=False)
 
     @classmethod
@@ -32,6 +33,7 @@ class OrganizationConfig:
             week_epoch=reading.optional_day(data, "weekEpoch"),
             month_epoch=reading.optional_day(data, "monthEpoch"),
             year_epoch=reading.optional_day(data, "yearEpoch"),
+            allow_overlapping_plans=reading.flag(data, "allowOverlappingPlans", default=False),
             raw=data,
         )
 
