@@ -108,7 +108,10 @@ def _of_m3ter(m3ter: M3terClient) -> list[CatalogueEntry]:
             group.name,
             code=group.code or "",
             currency=group.currency or "",
-            data={"product_ids": sorted(members[group.id] - {""})},
+            data={
+                "product_ids": sorted(members[group.id] - {""}),
+                **({"account_id": group.account_id} if group.account_id else {}),
+            },
         )
         for group in m3ter.list_plan_groups()
     ]
