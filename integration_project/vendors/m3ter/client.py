@@ -4,7 +4,7 @@ All calls count as repeatable. m3ter has no idempotency keys either, but whoever
 before a repeat (accounts by code, plans by listing them, mappings by their external id), and a measurement has its uid.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
@@ -18,12 +18,16 @@ from integration_project.vendors.m3ter.entities import (
     AccountAddress,
     AccountPlan,
     Bill,
+    Counter,
+    CounterAdjustment,
     CustomFields,
+    EndedEntities,
     ExternalMapping,
     IntegrationConfig,
     Measurement,
     NewAccount,
     NewAccountPlan,
+    NewCounterAdjustment,
     OrganizationConfig,
     Plan,
     PlanGroup,
@@ -42,6 +46,8 @@ T = TypeVar("T")
 PAGE = 100
 MOST_MEASUREMENTS = 1000
 LARGEST_BODY = 512_000
+ACCOUNT_PLANS = "ACCOUNTPLAN"
+"""What m3ter calls account plans, and the groups among them, where a whole account gets an end."""
 ANSWER_ONLY = frozenset({"id", "dtCreated", "dtLastModified", "createdBy", "lastModifiedBy", "productId"})
 """Fields of accounts and account plans that m3ter sets; they are not sent back."""
 
@@ -87,6 +93,14 @@ class M3terClient:
         accounts = self._list("find account", "/accounts", Account.from_m3ter, {"codes": code})
         return next((account for account in accounts if account.code == code), None)
 
+    def list_accounts(self, *, codes: Sequence[str] = (), ids: Sequence[str] = ()) -> Iterator[Account]:
+        """Read the accounts with these codes or ids, a hundred a call; without either all accounts, page by page."""
+        if codes and ids:
+            raise ValueError("accounts are listed by their codes or by their ids")
+        asked = [("codes", batch) for batch in _batches(codes)] + [("ids", batch) for batch in _batches(ids)]
+        for params in [{name: ",".join(batch)} for name, batch in asked] or [{}]:
+            yield from self._list("list accounts", "/accounts", Account.from_m3ter, params)
+
     def get_account(self, account_id: str) -> Account:
         """Read one account."""
         return self._call("get account", "GET", f"/accounts/{_segment(account_id)}", Account.from_m3ter)
@@ -130,6 +144,18 @@ class M3terClient:
         except Conflict:
             return put(self.get_account(account.id))
 
+    def end_billing_entities(
+        self, account_id: str, end_date: datetime, *, entities: Sequence[str] = (ACCOUNT_PLANS,)
+    ) -> EndedEntities:
+        """Give everything of these kinds that an account has open an end; their versions rise."""
+        return self._call(
+            "end account billing entities",
+            "PUT",
+            f"/accounts/{_segment(account_id)}/enddatebillingentities",
+            EndedEntities.from_m3ter,
+            json={"endDate": moment(end_date), "billingEntities": list(entities), "applyToChildren": False},
+        )
+
     # Account plans
 
     def create_account_plan(self, plan: NewAccountPlan) -> AccountPlan:
@@ -154,8 +180,15 @@ class M3terClient:
         end_date: datetime | None = None,
         bill_epoch: date | None = None,
         custom_fields: CustomFields | None = None,
+        reopen: bool = False,
     ) -> AccountPlan:
-        """Change what is given and leave the rest; read again and tried once more on a conflict."""
+        """Change what is given and leave the rest; read again and tried once more on a conflict.
+
+        `reopen` takes the end away: m3ter deletes what a PUT leaves out.
+        """
+        if reopen and end_date is not None:
+            raise ValueError("a plan that is reopened has no end")
+        without = {"endDate"} if reopen else frozenset[str]()
         changes = given(
             endDate=moment(end_date) if end_date else None,
             billEpoch=bill_epoch.isoformat() if bill_epoch else None,
@@ -167,7 +200,7 @@ class M3terClient:
                 "PUT",
                 f"/accountplans/{_segment(current.id)}",
                 AccountPlan.from_m3ter,
-                json=_rewritten(current.raw, changes, custom_fields),
+                json=_rewritten(current.raw, changes, custom_fields, without=without),
             )
 
         try:
@@ -179,10 +212,85 @@ class M3terClient:
         """Give a plan its end."""
         return self.update_account_plan(plan, end_date=end_date)
 
+    def delete_account_plan(self, plan: AccountPlan) -> None:
+        """Take a plan off an account as if it had never been there; one that is gone already is what was wanted.
+
+        m3ter may refuse it once the plan was billed: then it can only be ended.
+        """
+        try:
+            path = f"/accountplans/{_segment(plan.id)}"
+            self._call("delete account plan", "DELETE", path, AccountPlan.from_m3ter)
+        except NotFound:
+            return
+
     def replace_account_plan(self, account_plan_id: str, plan: NewAccountPlan) -> ReplacedAccountPlan:
         """Swap a plan for another of the same product; the old one ends where the new one starts."""
         path = f"/accountplans/{_segment(account_plan_id)}/replace"
         return self._call("replace account plan", "POST", path, ReplacedAccountPlan.from_m3ter, json=plan.to_m3ter())
+
+    # Counters
+
+    def list_counters(self) -> Iterator[Counter]:
+        """Read all counters."""
+        return self._list("list counters", "/counters", Counter.from_m3ter)
+
+    def list_counter_adjustments(self, account_id: str, counter_id: str | None = None) -> tuple[CounterAdjustment, ...]:
+        """Read the counts of an account, oldest day first.
+
+        m3ter answers for one counter at a time: without one, each counter there is costs a call.
+        """
+        counters = [counter.id for counter in self.list_counters()] if counter_id is None else [counter_id]
+        found = [
+            adjustment
+            for counter in counters
+            for adjustment in self._list(
+                "list counter adjustments",
+                "/counteradjustments",
+                CounterAdjustment.from_m3ter,
+                {"counterId": counter, "accountId": account_id},
+            )
+        ]
+        return tuple(sorted(found, key=lambda adjustment: (adjustment.date, adjustment.counter_id)))
+
+    def create_counter_adjustment(self, adjustment: NewCounterAdjustment) -> CounterAdjustment:
+        """Say how many an account has from a day on; Conflict when that day has a count already."""
+        return self._call(
+            "create counter adjustment",
+            "POST",
+            "/counteradjustments",
+            CounterAdjustment.from_m3ter,
+            json=adjustment.to_m3ter(),
+        )
+
+    def get_counter_adjustment(self, adjustment_id: str) -> CounterAdjustment:
+        """Read one count."""
+        path = f"/counteradjustments/{_segment(adjustment_id)}"
+        return self._call("get counter adjustment", "GET", path, CounterAdjustment.from_m3ter)
+
+    def update_counter_adjustment(self, adjustment: CounterAdjustment, *, value: int) -> CounterAdjustment:
+        """Change a count and leave the rest; read again and tried once more on a conflict."""
+
+        def put(current: CounterAdjustment) -> CounterAdjustment:
+            return self._call(
+                "update counter adjustment",
+                "PUT",
+                f"/counteradjustments/{_segment(current.id)}",
+                CounterAdjustment.from_m3ter,
+                json=_rewritten(current.raw, {"value": value}),
+            )
+
+        try:
+            return put(adjustment)
+        except Conflict:
+            return put(self.get_counter_adjustment(adjustment.id))
+
+    def delete_counter_adjustment(self, adjustment: CounterAdjustment) -> None:
+        """Take a count away; one that is gone already is what was wanted."""
+        try:
+            path = f"/counteradjustments/{_segment(adjustment.id)}"
+            self._call("delete counter adjustment", "DELETE", path, CounterAdjustment.from_m3ter)
+        except NotFound:
+            return
 
     # External mappings
 
@@ -386,11 +494,23 @@ def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
     return Temporary(f"{refusal}; but m3ter lists no such thing yet")
 
 
-def _rewritten(raw: Json, changes: Mapping[str, Any], custom_fields: CustomFields | None) -> dict[str, Any]:
+def _rewritten(
+    raw: Json,
+    changes: Mapping[str, Any],
+    custom_fields: CustomFields | None = None,
+    *,
+    without: Collection[str] = (),
+) -> dict[str, Any]:
     """A whole entity with changes, as a PUT wants it; what it left out, custom fields too, would be deleted."""
-    kept = {name: value for name, value in raw.items() if name not in ANSWER_ONLY and value is not None}
+    left_out = ANSWER_ONLY.union(without)
+    kept = {name: value for name, value in raw.items() if name not in left_out and value is not None}
     fields = {**(raw.get("customFields") or {}), **(custom_fields or {})}
     return {**kept, **changes, **({"customFields": fields} if fields else {})}
+
+
+def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), PAGE):
+        yield values[start : start + PAGE]
 
 
 def _segment(identifier: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from integration_project import errors
 from integration_project.vendors.http import CallRecord
-from integration_project.vendors.m3ter.entities import Bill, Measurement, NewAccountPlan
+from integration_project.vendors.m3ter.entities import Account, Bill, Measurement, NewAccountPlan, NewCounterAdjustment
 from integration_project.vendors.m3ter.simulator import sample
 from tests.vendors.m3ter.client_stage import (
     CODE,
@@ -193,6 +193,136 @@ def test_a_plan_group_is_put_on_an_account(stage: ClientStage) -> None:
 def test_an_account_plan_names_a_plan_or_a_group(which: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either a plan or a plan group"):
         NewAccountPlan(account_id="a", start_date=START, **which)
+
+
+def test_a_plan_is_reopened_and_keeps_the_rest(stage: ClientStage) -> None:
+    plan = stage.client.create_account_plan(new_plan(stage.account(), code="sub:gauge:1"))
+    ended = stage.client.update_account_plan(plan, end_date=START, custom_fields={"quantity": 3})
+
+    reopened = stage.client.update_account_plan(ended, reopen=True)
+
+    assert (reopened.version, reopened.end_date, reopened.code) == (3, None, "sub:gauge:1")
+    assert reopened.custom_fields == {"quantity": 3}
+
+
+def test_a_plan_that_changed_meanwhile_is_read_again_and_reopened(stage: ClientStage) -> None:
+    plan = stage.client.create_account_plan(new_plan(stage.account()))
+    stale = stage.client.end_account_plan(plan, end_date=START)
+    stage.client.update_account_plan(stale, custom_fields={"somebody": "else"})
+
+    reopened = stage.client.update_account_plan(stale, reopen=True)
+
+    assert (reopened.version, reopened.end_date, reopened.custom_fields) == (4, None, {"somebody": "else"})
+
+
+def test_a_plan_is_not_reopened_and_ended_at_once(stage: ClientStage) -> None:
+    plan = stage.client.create_account_plan(new_plan(stage.account()))
+
+    with pytest.raises(ValueError, match="has no end"):
+        stage.client.update_account_plan(plan, end_date=START, reopen=True)
+
+
+def test_deleting_a_plan_that_is_gone_already_is_fine(stage: ClientStage) -> None:
+    account = stage.account()
+    plan = stage.client.create_account_plan(new_plan(account))
+
+    stage.client.delete_account_plan(plan)
+    stage.client.delete_account_plan(plan)
+
+    assert stage.client.list_account_plans(account.id) == ()
+
+
+def test_a_plan_that_was_billed_is_not_deleted(stage: ClientStage) -> None:
+    billed(stage)
+    account = stage.client.find_account(CODE)
+    assert account is not None
+    (plan,) = stage.client.list_account_plans(account.id)
+
+    with pytest.raises(errors.VendorRejected, match="billed"):
+        stage.client.delete_account_plan(plan)
+
+
+def test_a_whole_account_gets_an_end(stage: ClientStage) -> None:
+    account = stage.account()
+    plan = stage.client.create_account_plan(new_plan(account))
+    end = START + timedelta(days=3)
+
+    answer = stage.client.end_billing_entities(account.id, end, entities=("ACCOUNTPLAN", "PRICINGS"))
+
+    assert dict(answer.updated) == {"ACCOUNTPLAN": (plan.id,), "PRICINGS": ()}
+    assert dict(answer.failed) == {}
+    assert stage.client.get_account_plan(plan.id).end_date == end
+
+
+# Many accounts at once
+
+
+@pytest.mark.parametrize("by", ["codes", "ids"])
+def test_many_accounts_are_read_a_page_at_a_time(stage: ClientStage, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    monkeypatch.setattr("integration_project.vendors.m3ter.client.PAGE", 2)
+    made = [stage.account(f"{CODE}{number}") for number in range(5)]
+    asked = [account.code or "" if by == "codes" else account.id for account in made]
+
+    found = list(stage.client.list_accounts(**{by: [*asked, sample.PLAN_SCALE]}))
+
+    assert {account.id for account in found} == {account.id for account in made}
+    assert stage.operations.count("list accounts") == 3
+
+
+def test_all_accounts_are_read_page_by_page(stage: ClientStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("integration_project.vendors.m3ter.client.PAGE", 2)
+    made = [stage.account(f"{CODE}{number}").id for number in range(3)]
+
+    assert [account.id for account in stage.client.list_accounts()] == made[::-1]
+
+
+def test_accounts_are_not_read_by_code_and_id_together(stage: ClientStage) -> None:
+    with pytest.raises(ValueError, match="codes or by their ids"):
+        list(stage.client.list_accounts(codes=["a"], ids=["b"]))
+
+
+# Counters
+
+
+def seats(account: Account, value: int = 7, *, days: int = 0) -> NewCounterAdjustment:
+    return NewCounterAdjustment(account.id, sample.COUNTER_SEATS, START.date() + timedelta(days=days), value)
+
+
+def test_counters_are_read(stage: ClientStage) -> None:
+    (counter,) = stage.client.list_counters()
+
+    assert (counter.id, counter.code, counter.name) == (sample.COUNTER_SEATS, "seats", "Seats")
+    assert (counter.unit, counter.product_id) == ("seats", sample.PRODUCT_SEATS)
+
+
+def test_counts_are_made_listed_by_day_and_deleted(stage: ClientStage) -> None:
+    account = stage.account()
+    later = stage.client.create_counter_adjustment(seats(account, 9, days=3))
+    first = stage.client.create_counter_adjustment(seats(account))
+
+    assert (first.account_id, first.counter_id, first.value) == (account.id, sample.COUNTER_SEATS, 7)
+    assert stage.client.list_counter_adjustments(account.id) == (first, later)
+    assert stage.client.list_counter_adjustments(account.id, sample.COUNTER_SEATS) == (first, later)
+    stage.client.delete_counter_adjustment(first)
+    stage.client.delete_counter_adjustment(first)
+    assert stage.client.list_counter_adjustments(account.id, sample.COUNTER_SEATS) == (later,)
+
+
+def test_a_second_count_of_a_day_is_a_conflict(stage: ClientStage) -> None:
+    account = stage.account()
+    stage.client.create_counter_adjustment(seats(account))
+
+    with pytest.raises(errors.Conflict):
+        stage.client.create_counter_adjustment(seats(account, 8))
+
+
+def test_a_stale_count_is_read_again_and_changed(stage: ClientStage) -> None:
+    stale = stage.client.create_counter_adjustment(seats(stage.account()))
+    stage.client.update_counter_adjustment(stale, value=8)
+
+    changed = stage.client.update_counter_adjustment(stale, value=9)
+
+    assert (changed.version, changed.value, changed.date) == (3, 9, START.date())
 
 
 # External mappings

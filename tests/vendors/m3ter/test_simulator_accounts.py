@@ -60,6 +60,7 @@ def test_a_version_is_not_sent_when_creating(organisation: Organisation) -> None
         f"/pricings/{sample.PRICING_SCALE}",
         f"/meters/{sample.METER}",
         f"/aggregations/{sample.AGGREGATION}",
+        f"/counters/{sample.COUNTER_SEATS}",
         f"/picklists/currency/{sample.EUR}",
         "/organizationconfig",
         "/customfields",
@@ -71,7 +72,7 @@ def test_every_put_checks_the_version(organisation: Organisation, path: str) -> 
     answered_only = {"id", "dtCreated", "dtLastModified", "createdBy", "lastModifiedBy", "productId"}
     derived = {"aggregationType", "segmentString"}
     body = {name: value for name, value in whole.items() if name not in answered_only | derived}
-    if path.startswith(("/plantemplates", "/meters")):
+    if path.startswith(("/plantemplates", "/meters", "/counters")):
         body["productId"] = whole["productId"]
 
     def plain(value: Any) -> Any:
@@ -495,3 +496,99 @@ def test_end_dating_ends_every_plan_and_raises_its_version(organisation: Organis
     ended = organisation.get("/accountplans", account=account["id"], includeall="true")["data"]
     assert set(answer["updatedEntities"]["ACCOUNTPLAN"]) == plans
     assert {(plan["endDate"], plan["version"]) for plan in ended} == {("2026-03-01T00:00:00.000Z", 2)}
+
+
+def end_dated(organisation: Organisation, account: Any, when: str, *entities: str) -> Any:
+    body = {"endDate": when, "billingEntities": list(entities or ("ACCOUNTPLAN",))}
+    return organisation.put(f"/accounts/{account['id']}/enddatebillingentities", body)
+
+
+def test_end_dating_leaves_alone_what_is_not_open_at_that_moment(organisation: Organisation) -> None:
+    account, other = organisation.account(), organisation.account(code="other")
+    over = organisation.plan_on(account, endDate="2026-02-20T00:00:00Z")
+    until_april = organisation.plan_on(account, startDate="2026-02-20T00:00:00Z", endDate="2026-04-01T00:00:00Z")
+    coming = organisation.plan_on(account, startDate="2026-04-01T00:00:00Z")
+    elsewhere = organisation.plan_on(other)
+
+    answer = end_dated(organisation, account, MARCH)
+    again = end_dated(organisation, account, MARCH)
+
+    assert answer["updatedEntities"] == {"ACCOUNTPLAN": [until_april["id"]]}
+    assert again["updatedEntities"] == {"ACCOUNTPLAN": []}
+    for untouched in (over, coming, elsewhere):
+        assert organisation.get(f"/accountplans/{untouched['id']}") == untouched
+    assert organisation.get(f"/accountplans/{until_april['id']}")["version"] == 2
+
+
+def test_end_dating_reaches_children_when_asked_to(organisation: Organisation) -> None:
+    parent = organisation.account()
+    child = organisation.account(code="child", parentAccountId=parent["id"])
+    plan = organisation.plan_on(child)
+
+    assert end_dated(organisation, parent, MARCH)["updatedEntities"] == {"ACCOUNTPLAN": []}
+    body = {"endDate": MARCH, "billingEntities": ["ACCOUNTPLAN"], "applyToChildren": True}
+    answer = organisation.put(f"/accounts/{parent['id']}/enddatebillingentities", body)
+
+    assert answer["updatedEntities"] == {"ACCOUNTPLAN": [plan["id"]]}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"billingEntities": []}, {"billingEntities": ["BILLS"]}, {"endDate": "2026-03-01"}, {"endDate": None}]
+)
+def test_a_wrong_end_for_an_account_is_refused(organisation: Organisation, wrong: dict[str, Any]) -> None:
+    account = organisation.account()
+    body = {"endDate": MARCH, "billingEntities": ["ACCOUNTPLAN"], **wrong}
+
+    organisation.refusal("PUT", f"/accounts/{account['id']}/enddatebillingentities", body)
+
+
+def whole(plan: Any) -> dict[str, Any]:
+    return {name: plan[name] for name in ("accountId", "planId", "startDate", "version")}
+
+
+def test_a_put_without_an_end_reopens_a_plan(organisation: Organisation) -> None:
+    plan = organisation.plan_on(organisation.account(), endDate=MARCH)
+
+    reopened = organisation.put(f"/accountplans/{plan['id']}", whole(plan))
+
+    assert (reopened["version"], "endDate" in reopened) == (2, False)
+
+
+def test_a_plan_is_not_reopened_over_the_one_that_followed_it(organisation: Organisation) -> None:
+    account = organisation.account()
+    plan = organisation.plan_on(account, endDate=MARCH)
+    organisation.plan_on(account, sample.PLAN_BULK, startDate=MARCH)
+
+    message = organisation.refusal("PUT", f"/accountplans/{plan['id']}", whole(plan))
+
+    assert message == "Account already has an active AccountPlan for this Product in the period"
+    assert organisation.get(f"/accountplans/{plan['id']}") == plan
+
+
+def test_an_account_plan_that_no_bill_has_lines_of_is_deleted(organisation: Organisation, subscribed: Any) -> None:
+    organisation.bill()
+    seats = organisation.plan_on(subscribed, sample.PLAN_SEATS, startDate="2026-03-05T00:00:00Z")
+
+    assert organisation.call("DELETE", f"/accountplans/{seats['id']}") == seats
+    organisation.refusal("GET", f"/accountplans/{seats['id']}", status=404)
+
+
+@pytest.mark.parametrize("sold", [{}, {"planId": None, "planGroupId": sample.GROUP_BUNDLE}])
+def test_an_account_plan_that_was_billed_stays(organisation: Organisation, sold: dict[str, Any]) -> None:
+    plan = organisation.plan_on(organisation.account(), **sold)
+    organisation.bill()
+
+    message = organisation.refusal("DELETE", f"/accountplans/{plan['id']}")
+
+    assert message == "AccountPlan has been billed and cannot be deleted"
+    assert organisation.get(f"/accountplans/{plan['id']}") == plan
+
+
+def test_the_same_plan_again_may_go_though_its_first_time_was_billed(organisation: Organisation) -> None:
+    account = organisation.account()
+    first = organisation.plan_on(account, endDate=MARCH)
+    again = organisation.plan_on(account, startDate=MARCH)
+    organisation.bill()
+
+    organisation.refusal("DELETE", f"/accountplans/{first['id']}")
+    assert organisation.call("DELETE", f"/accountplans/{again['id']}") == again
