@@ -11,7 +11,13 @@ def warnings(mapping: PlanMapping, names: Names | None = None) -> list[str]:
     goal = names.entry(mapping.m3ter_plan_id or mapping.m3ter_plan_group_id)
     counter = names.entry(mapping.m3ter_counter_id)
     sold = price or names.entry(mapping.paddle_product_id)
-    return [*_gone("Paddle", sold), *_gone("m3ter", goal), *_gone("m3ter", counter), *_bespoke(goal), *_unlike(price, goal)]
+    return [
+        *_gone("Paddle", sold),
+        *_gone("m3ter", goal),
+        *_gone("m3ter", counter),
+        *_bespoke(goal),
+        *_unlike(price, goal),
+    ]
 
 
 def _gone(vendor: str, entry: CatalogueEntry | None) -> list[str]:

@@ -1,12 +1,14 @@
 """What django-q2 and the schedule run: each opens the vendors and calls one function per claimed row."""
 
+from datetime import datetime
 from functools import partial
 
 from integration_project import circuits, work
 from integration_project.connections import open_vendors
 from integration_project.events import HANDLERS
 from integration_project.vendors import M3TER, PADDLE
-from paddle_sync import catalogue, parking
+from paddle_sync import catalogue, moving, parking
+from paddle_sync.models import PlanMapping
 from paddle_sync.processing import process_event
 from paddle_sync.queues import EVENTS
 
@@ -25,6 +27,15 @@ def refresh_catalogue() -> str:
     """Read both vendors' catalogues for the mapping pages."""
     with open_vendors(PURPOSE) as vendors:
         return str(catalogue.refresh(vendors))
+
+
+def move_subscriptions(mapping_id: int, moves_at: str, by: str, reason: str) -> str:
+    """Move what a mapping's page showed; begun again after a kill it goes on with those that are left."""
+    mapping = PlanMapping.objects.filter(pk=mapping_id).first()
+    if mapping is None:
+        return "The mapping is gone; nothing was moved."
+    moves = moving.moves_of(mapping, datetime.fromisoformat(moves_at) if moves_at else None)
+    return f"{moving.move_all(moves, by=by, reason=reason)} items moved to {mapping}."
 
 
 def resume_overtaken() -> int:

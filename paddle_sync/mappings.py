@@ -20,9 +20,7 @@ def saved_together(mappings: Sequence[PlanMapping], *, by: str, reason: str) -> 
     return parking.resume(parking.waiting_for_mappings(mappings), by=by, reason=reason) if mappings else 0
 
 
-def deciding(
-    candidates: Iterable[PlanMapping], price_id: str, product_id: str, day: date
-) -> PlanMapping | None:
+def deciding(candidates: Iterable[PlanMapping], price_id: str, product_id: str, day: date) -> PlanMapping | None:
     """The mapping in force on a day: the price's latest one, or else its product's. Pure."""
     in_force = [mapping for mapping in candidates if mapping.effective_from <= day]
     by_price = [mapping for mapping in in_force if mapping.paddle_price_id == price_id]

@@ -89,13 +89,12 @@ def move(subscription_id: str, price_id: str, moves_at: datetime, *, by: str, re
 
 def move_all(moves: Sequence[Move], *, by: str, reason: str) -> int:
     """Carry out every move that is possible, some at a time; say how many were new. Repeating it adds nothing."""
-    possible = [each for each in moves if not each.refused and each.moves_at]
+    possible = [(each, each.moves_at) for each in moves if each.moves_at is not None and not each.refused]
     done = 0
     for start in range(0, len(possible), AT_ONCE):
         with transaction.atomic():
-            for each in possible[start : start + AT_ONCE]:
-                assert each.moves_at is not None
-                done += move(each.subscription_id, each.price_id, each.moves_at, by=by, reason=reason)
+            for each, moves_at in possible[start : start + AT_ONCE]:
+                done += move(each.subscription_id, each.price_id, moves_at, by=by, reason=reason)
     return done
 
 

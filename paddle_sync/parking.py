@@ -75,7 +75,9 @@ def resume_subscription(subscription_id: str, *, by: str, reason: str) -> int:
 
 def resume_overtaken() -> int:
     """Run again what was parked while the mapping it waits for was just being saved; say how many events that were."""
-    if not WebhookEvent.objects.filter(state=State.PARKED, waiting_for_kind__in=(PRICE, PRODUCT, *ABOUT_PLANS)).exists():
+    if not WebhookEvent.objects.filter(
+        state=State.PARKED, waiting_for_kind__in=(PRICE, PRODUCT, *ABOUT_PLANS)
+    ).exists():
         return 0
     recent = PlanMapping.objects.filter(updated_at__gte=clock.now() - LOOK_BACK)
     return sum(_resume_overtaken(mapping) for mapping in recent)
