@@ -61,14 +61,14 @@ def foresee(candidate: PlanMapping, others: Iterable[PlanMapping], seen: Seen, z
 
 def conflicts(outcomes: Sequence[Foreseen]) -> tuple[tuple[Foreseen, Foreseen], ...]:
     """Pairs of items that ask for two plans of one m3ter product, which m3ter does not allow."""
-    first: dict[str, Foreseen] = {}
+    first: dict[str, tuple[Foreseen, str]] = {}
     found = []
     for each in outcomes:
-        product = each.mapping.m3ter_product_id if each.mapping is not None else ""
-        if not product or each.mapping is None:
+        if each.mapping is None or not each.mapping.m3ter_product_id:
             continue
-        other = first.setdefault(product, each)
-        if other.mapping is not None and target_of(other.mapping) != target_of(each.mapping):
+        target = target_of(each.mapping)
+        other, its_target = first.setdefault(each.mapping.m3ter_product_id, (each, target))
+        if its_target != target:
             found.append((other, each))
     return tuple(found)
 

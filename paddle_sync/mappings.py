@@ -64,7 +64,8 @@ def users_of(mapping: PlanMapping, *, now: datetime, zone: tzinfo) -> Users:
     prices = {price for plan in plans for price in plan.paddle_price_ids}
     products = products_of(prices)
     candidates = about(prices, products.values())
-    running, ended = [], []
+    running: list[int] = []
+    ended: list[int] = []
     for plan in plans:
         chosen = (
             deciding(candidates, price, products.get(price, ""), decided_on(plan, price, zone))

@@ -53,6 +53,14 @@ class Difference:
     left_alone: int
 
     @property
+    def counts(self) -> str:
+        """How many mappings each part is about, in words."""
+        return (
+            f"{len(self.added)} to add, {len(self.changed)} to change, {len(self.unchanged)} the same, "
+            f"{self.left_alone} here and not in the file: left alone."
+        )
+
+    @property
     def fingerprint(self) -> str:
         """The same for the same difference, so that what is confirmed is what was shown."""
         shown = [

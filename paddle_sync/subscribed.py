@@ -1,7 +1,7 @@
 """What subscriptions are for now: the items of every live link's latest snapshot, and what nobody has decided yet."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -77,10 +77,10 @@ def undecided(most: int) -> tuple[list[Undecided], int]:
     return shown, len(pressing) + sold.count() - len(shown)
 
 
-def _waiting() -> "QuerySet[WebhookEvent, dict[str, Any]]":
+def _waiting() -> Iterable[dict[str, Any]]:
     parked = WebhookEvent.objects.filter(state=WebhookEvent.State.PARKED, waiting_for_kind=PRICE)
-    counted = parked.values("waiting_for_key", "waiting_for_product")
-    return counted.annotate(events=Count("pk"), since=Min("received_at")).order_by()
+    counted = parked.values("waiting_for_key", "waiting_for_product").order_by()
+    return [{**row} for row in counted.annotate(events=Count("pk"), since=Min("received_at"))]
 
 
 def _waiting_subscriptions() -> "QuerySet[WebhookEvent, tuple[str, str]]":

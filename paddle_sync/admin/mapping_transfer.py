@@ -86,7 +86,7 @@ def _confirmed(page: LedgerAdmin, request: HttpRequest) -> HttpResponse:
         return _preview(page, request, content, name, ReasonForm(initial={"reason": reason}))
     for rows, flag, did in ((applied.added, ADDITION, "Added"), (applied.changed, CHANGE, "Changed")):
         LogEntry.objects.log_actions(
-            user_id=request.user.pk,
+            user_id=int(request.user.pk or 0),
             queryset=rows,
             action_flag=flag,
             change_message=f"{did} from the file {name}. Reason: {reason}",
@@ -101,12 +101,8 @@ def _preview(page: LedgerAdmin, request: HttpRequest, content: bytes, name: str,
         difference = promoting.compare(content)
     except FileRefused as refused:
         return _refused(page, request, name, refused)
-    counts = (
-        f"{len(difference.added)} to add, {len(difference.changed)} to change, {len(difference.unchanged)} the same, "
-        f"{difference.left_alone} here and not in the file: left alone."
-    )
     if not difference.added and not difference.changed:
-        story = Story("good", f"{name} changes nothing.", counts)
+        story = Story("good", f"{name} changes nothing.", difference.counts)
         return ask(page, request, title=TITLE, back=_list(), story=story, panels=_panels(difference))
     token = signing.dumps([content.decode("utf-8-sig"), name, difference.fingerprint], salt=SALT, compress=True)
     count = len(difference.added) + len(difference.changed)
@@ -117,7 +113,7 @@ def _preview(page: LedgerAdmin, request: HttpRequest, content: bytes, name: str,
     care = f"Look at the {warned} with a warning first. " if warned else ""
     story = Story(
         "wait",
-        f"{name}: {counts}",
+        f"{name}: {difference.counts}",
         "Nothing has been changed yet.",
         f"{care}All of it is written together, then what waited for these prices runs by itself.",
     )

@@ -4,18 +4,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('paddle_sync', '0002_subscription_lifecycle'),
+        ("paddle_sync", "0002_subscription_lifecycle"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='catalogueentry',
-            index=models.Index(fields=['kind', 'name'], name='catalogue_by_name'),
+            model_name="catalogueentry",
+            index=models.Index(fields=["kind", "name"], name="catalogue_by_name"),
         ),
         migrations.AddIndex(
-            model_name='catalogueentry',
-            index=models.Index(fields=['kind', 'code'], name='catalogue_by_code'),
+            model_name="catalogueentry",
+            index=models.Index(fields=["kind", "code"], name="catalogue_by_code"),
         ),
     ]
