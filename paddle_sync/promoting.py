@@ -271,7 +271,7 @@ class _Reader:
         text = self.row[column] or default
         if text in choices.values:
             return text
-        self._wrong(column, f"{text!r} is none of {', '.join(choices.values)}.")
+        self._wrong(column, f"{text!r} is none of {', '.join(choices.values)}. Write one of these.")
         return ""
 
     def _short(self, column: str) -> str:

@@ -32,16 +32,18 @@ def ask(
     title: str,
     back: str,
     story: Story | None = None,
+    before: Sequence[Question] = (),
     panels: Sequence[Panel | Text] = (),
     questions: Sequence[Question] = (),
     status: int = 200,
 ) -> TemplateResponse:
-    """Show the page."""
+    """Show the page: what it is, what decides about what is shown, that, and what may be done then."""
     context: dict[str, Any] = {
         **page.admin_site.each_context(request),
         "title": title,
         "opts": page.opts,
         "story": story,
+        "before": before,
         "panels": panels,
         "questions": questions,
         "back": back,

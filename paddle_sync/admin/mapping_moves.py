@@ -53,7 +53,7 @@ def show(page: LedgerAdmin, request: HttpRequest, mapping: PlanMapping) -> HttpR
     title = "Move subscriptions to this mapping"
     when = WhenForm(request.POST if request.method == "POST" else request.GET or {"when": NOW})
     if not when.is_valid():
-        return ask(page, request, title=title, back=back, questions=[_when(when)])
+        return ask(page, request, title=title, back=back, before=[_when(when)])
     moment = _moment(when.cleaned_data)
     moves = moving.moves_of(mapping, moment)
     possible = [move for move in moves if not move.refused]
@@ -64,26 +64,18 @@ def show(page: LedgerAdmin, request: HttpRequest, mapping: PlanMapping) -> HttpR
         text = "What would move has changed since this page was shown. Look again; nothing was moved."
         page.message_user(request, text, messages.WARNING)
         why = ReasonForm()
-    questions = [_when(when)]
+    questions = []
     if possible:
-        questions.append(
-            Question(
-                why,
-                f"Move {_subscriptions(possible)}",
-                strong=True,
-                hidden=(
-                    ("when", when.cleaned_data["when"]),
-                    ("day", str(when.cleaned_data["day"] or "")),
-                    ("count", str(len(possible))),
-                ),
-            )
-        )
+        seen = {"when": when.cleaned_data["when"], "day": when.cleaned_data["day"] or "", "count": len(possible)}
+        hidden = [(name, str(value)) for name, value in seen.items()]
+        questions.append(Question(why, f"Move {_subscriptions(possible)}", strong=True, hidden=hidden))
     return ask(
         page,
         request,
         title=title,
         back=back,
         story=_story(mapping, moves, possible),
+        before=[_when(when)],
         panels=_panels(moves, possible),
         questions=questions,
     )

@@ -14,7 +14,9 @@ from integration_project.ledger_admin import LedgerAdmin, ReasonForm
 from integration_project.showing import Panel, Story
 from paddle_sync import mapping_files, promoting
 from paddle_sync.admin.asking import Question, ask
+from paddle_sync.choosing import Names
 from paddle_sync.mapping_files import FileRefused
+from paddle_sync.mappings import target_of
 from paddle_sync.models import PlanMapping
 from paddle_sync.promoting import Change, Difference
 
@@ -151,21 +153,31 @@ def _panels(difference: Difference) -> list[Panel]:
 
 
 def _panel(title: str, changes: tuple[Change, ...]) -> Panel:
+    names = Names.for_mappings(change.mapping for change in changes[:SHOWN])
     return Panel(
         f"{title}: {len(changes)}",
         ("Row", "Mapping", "Found", "Change", "Warning"),
-        [_row(change) for change in changes[:SHOWN]],
+        [_row(change, names) for change in changes[:SHOWN]],
         empty="",
         note=f"The first {SHOWN} of {len(changes)}." if len(changes) > SHOWN else "",
     )
 
 
-def _row(change: Change) -> tuple[Any, ...]:
+def _row(change: Change, names: Names) -> tuple[Any, ...]:
+    mapping = change.mapping
+    sold = names.quoted(mapping.paddle_price_id or mapping.paddle_product_id)
+    goal = names.quoted(target_of(mapping)) if target_of(mapping) else "not metered"
     words = "; ".join(
         f"{column.replace('_', ' ')}: {old or 'nothing'} → {new or 'nothing'}"
         for column, old, new in change.differences
     )
-    return change.row, str(change.mapping), change.matched, words or "-", " ".join(change.warnings) or "-"
+    return (
+        change.row,
+        f"{sold} → {goal} from {mapping.effective_from}",
+        change.matched,
+        words or "-",
+        " ".join(change.warnings) or "-",
+    )
 
 
 def _list() -> str:

@@ -24,9 +24,10 @@
         list.hidden = true;
         note.setAttribute("role", "status");
         note.id = `${box.id}-note`;
+        note.textContent = picker.dataset.text ? "Type to choose another." : "Type a part of the name, a code or an id.";
         for (const [name, value] of Object.entries({
             role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id,
-            "aria-describedby": note.id, autocomplete: "off", spellcheck: "false",
+            "aria-describedby": `${sent.getAttribute("aria-describedby") || ""} ${note.id}`.trim(), autocomplete: "off", spellcheck: "false",
         })) {
             box.setAttribute(name, value);
         }
@@ -57,7 +58,7 @@
             const choice = choices[index];
             sent.value = choice.value;
             text = box.value = choice.detail ? `${choice.name} (${choice.detail})` : choice.name;
-            note.textContent = `Chosen: ${text}`;
+            note.textContent = "Chosen.";
             picker.querySelectorAll("input[type=radio]").forEach((radio) => { radio.checked = false; });
             sent.dispatchEvent(new Event("change", { bubbles: true }));
             close();
