@@ -51,7 +51,7 @@ class Foreseen:
 
 def foresee(candidate: PlanMapping, others: Iterable[PlanMapping], seen: Seen, zone: tzinfo) -> tuple[Foreseen, ...]:
     """Say which mapping would decide each item if the candidate stood beside the others. Pure."""
-    beside = [mapping for mapping in others if candidate.pk is None or mapping.pk != candidate.pk]
+    beside = [mapping for mapping in others if mapping.pk != candidate.pk]
     found = []
     for item in seen.items:
         chosen = deciding([candidate, *beside], item.price_id, item.product_id, item.began.astimezone(zone).date())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 
 from django.db import transaction
+from django.db.models import Q
 
 from integration_project import clock, installation
 from paddle_sync import intake, mappings, subscribed
@@ -12,6 +13,15 @@ from paddle_sync.mappings import decided_on, deciding, target_of
 from paddle_sync.models import AccountLink, AccountPlanLink, PlanMapping, PlanMove
 from paddle_sync.subscribed import HeldItem
 
+COLUMNS = (
+    "paddle_subscription_id",
+    "name",
+    "m3ter_account_code",
+    "next_billed_at",
+    "charged_until",
+    "created_at",
+)
+PLAN_COLUMNS = ("link", "m3ter_plan_id", "m3ter_plan_group_id", "starts_at", "paddle_price_ids", "decided_at")
 AT_ONCE = 200
 """How many subscriptions are moved in one transaction."""
 
@@ -42,7 +52,7 @@ def moves_of(mapping: PlanMapping, moves_at: datetime | None) -> list[Move]:
     if not held:
         return []
     zone = installation.zone(installation.current())
-    links = AccountLink.objects.in_bulk({item.link_id for item in held})
+    links = AccountLink.objects.only(*COLUMNS).in_bulk({item.link_id for item in held})
     plans = _plans_by_item(links)
     candidates = mappings.about({item.price_id for item in held}, {item.product_id for item in held})
     asked = _moves_asked(links.values())
@@ -107,10 +117,11 @@ def _concerns(mapping: PlanMapping, item: HeldItem) -> bool:
 def _plans_by_item(links: Iterable[int]) -> dict[tuple[int, str], AccountPlanLink]:
     """The newest plan of each price that has not ended."""
     plans: dict[tuple[int, str], AccountPlanLink] = {}
-    now = clock.now()
-    for plan in AccountPlanLink.objects.filter(link__in=list(links)).order_by("starts_at", "pk"):
-        if plan.ends_at is None or plan.ends_at > now:
-            plans.update({(plan.link_id, price): plan for price in plan.paddle_price_ids})
+    running = Q(ends_at__isnull=True) | Q(ends_at__gt=clock.now())
+    for plan in (
+        AccountPlanLink.objects.filter(running, link__in=list(links)).order_by("starts_at", "pk").only(*PLAN_COLUMNS)
+    ):
+        plans.update({(plan.link_id, price): plan for price in plan.paddle_price_ids})
     return plans
 
 

@@ -40,12 +40,12 @@ class Undecided:
 def live_items() -> Iterator[HeldItem]:
     """Give every item of every live link, by one query."""
     snapshots = SubscriptionSnapshot.objects.filter(paddle_subscription_id=OuterRef("paddle_subscription_id"))
-    latest = snapshots.order_by("-occurred_at", "-event_id").values("data")[:1]
+    latest = snapshots.order_by("-occurred_at", "-event_id").values("data__items")[:1]
     links = AccountLink.objects.filter(state=AccountLink.State.LIVE).exclude(paddle_status=CANCELED)
-    for link_id, subscription_id, data in links.annotate(latest=Subquery(latest)).values_list(
-        "pk", "paddle_subscription_id", "latest"
+    for link_id, subscription_id, items in links.annotate(items=Subquery(latest)).values_list(
+        "pk", "paddle_subscription_id", "items"
     ):
-        for price_id, product_id in _prices(data):
+        for price_id, product_id in _prices(items):
             yield HeldItem(link_id, subscription_id, price_id, product_id)
 
 
@@ -106,10 +106,9 @@ def _sold_and_unmapped() -> QuerySet[CatalogueEntry]:
     return prices.filter(~Q(Exists(by_price)) & ~Q(Exists(by_product)))
 
 
-def _prices(data: Any) -> Iterator[tuple[str, str]]:
+def _prices(items: Any) -> Iterator[tuple[str, str]]:
     """Price and product of each item of a snapshot; nothing where there is none."""
-    items = data.get("items", ()) if isinstance(data, dict) and data.get("status") != CANCELED else ()
-    for item in items:
+    for item in items or ():
         price = item.get("price") or {}
         if price.get("id"):
             yield price["id"], price.get("product_id") or ""

@@ -73,7 +73,7 @@ def apply(content: bytes, reason: str = "promoted") -> promoting.Applied:
 
 # --- Round trip -------------------------------------------------------------------------------------------------------
 
-cells = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=20) | st.sampled_from(
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20) | st.sampled_from(
     ["=1+1", "+1", "-1", "@a", "\ta", "\ra", "\na", "'=1", "''@", "'", '"', "a,b", "a\r\nb", "\ufeff", " a "]
 )
 
@@ -99,7 +99,7 @@ def test_no_cell_of_a_table_begins_like_a_formula(rows: list[dict[str, str]]) ->
     assert len(written) == len(rows) + 1
 
 
-kept = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), min_size=1, max_size=30)
+kept = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=30)
 stored = st.fixed_dictionaries(
     {
         "paddle_price_id": kept,
