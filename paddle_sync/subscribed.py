@@ -1,4 +1,4 @@
-"""What subscriptions are for now: the items of every live link's latest snapshot, and what nobody has decided yet."""
+"""What live subscriptions hold: the items of each one's latest snapshot, and which prices nobody has decided yet."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
