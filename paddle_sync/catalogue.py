@@ -20,7 +20,7 @@ from paddle_sync.resolving import PLAN_GROUP
 
 Kind = CatalogueEntry.Kind
 PADDLE_KINDS = (Kind.PADDLE_PRODUCT, Kind.PADDLE_PRICE)
-M3TER_KINDS = (Kind.M3TER_PRODUCT, Kind.M3TER_PLAN, Kind.M3TER_PLAN_GROUP)
+M3TER_KINDS = (Kind.M3TER_PRODUCT, Kind.M3TER_PLAN, Kind.M3TER_PLAN_GROUP, Kind.M3TER_COUNTER)
 UNITS = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "ANNUALLY": "year"}
 VALUES = ("name", "code", "parent_id", "currency", "interval", "active", "data", "seen_at")
 
@@ -34,7 +34,7 @@ class Refreshed:
     gone: int
 
     def __str__(self) -> str:
-        listed = f"Paddle lists {self.paddle} products and prices, m3ter {self.m3ter} products and plans"
+        listed = f"Paddle lists {self.paddle} products and prices, m3ter {self.m3ter} products, plans and counters"
         return f"{listed}; {self.gone} are gone."
 
 
@@ -127,11 +127,28 @@ def _of_m3ter(m3ter: M3terClient) -> list[CatalogueEntry]:
             group.name,
             code=group.code or "",
             currency=group.currency or "",
-            data={"product_ids": sorted(members[group.id] - {""})},
+            data={
+                "product_ids": sorted(members[group.id] - {""}),
+                **({"account_id": group.account_id} if group.account_id else {}),
+            },
         )
         for group in m3ter.list_plan_groups()
     ]
-    return products + plans + groups
+    return products + plans + groups + _counters(m3ter)
+
+
+def _counters(m3ter: M3terClient) -> list[CatalogueEntry]:
+    return [
+        _entry(
+            Kind.M3TER_COUNTER,
+            counter.id,
+            counter.name,
+            code=counter.code or "",
+            parent_id=counter.product_id or "",
+            data={"unit": counter.unit} if counter.unit else {},
+        )
+        for counter in m3ter.list_counters()
+    ]
 
 
 def _entry(kind: CatalogueEntry.Kind, vendor_id: str, name: str, **values: object) -> CatalogueEntry:

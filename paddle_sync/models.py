@@ -313,6 +313,10 @@ class CatalogueEntry(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("kind", "vendor_id"), name="catalogue_once"),)
+        indexes = (
+            models.Index(fields=("kind", "name"), name="catalogue_by_name"),
+            models.Index(fields=("kind", "code"), name="catalogue_by_code"),
+        )
         permissions = (("refresh_catalogueentry", "Can ask for the vendors' catalogues to be read again"),)
         verbose_name_plural = "catalogue entries"
 

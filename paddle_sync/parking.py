@@ -1,5 +1,6 @@
 """Events that wait for a decision of a person: which they are, and how they run again once it was made."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import transaction
@@ -27,21 +28,28 @@ FRESH_START = {
 }
 
 
-def waiting_for(kind: str, key: str) -> QuerySet[WebhookEvent]:
-    """Parked events that wait for this very thing; for a product, those too that wait for one of its prices."""
-    waiting = Q(waiting_for_kind=kind, waiting_for_key=key)
+def waiting_for(kind: str, *keys: str) -> QuerySet[WebhookEvent]:
+    """Parked events that wait for one of these very things; for products, those too that wait for a price of theirs."""
+    waiting = Q(waiting_for_kind=kind, waiting_for_key__in=keys)
     if kind == PRODUCT:
-        waiting |= Q(waiting_for_kind=PRICE, waiting_for_product=key)
+        waiting |= Q(waiting_for_kind=PRICE, waiting_for_product__in=keys)
     return WebhookEvent.objects.filter(waiting, state=State.PARKED)
 
 
 def waiting_for_mapping(mapping: PlanMapping) -> QuerySet[WebhookEvent]:
     """Parked events that this mapping may let go on: by its price, its product, or as its plans are the matter."""
-    price, product = mapping.paddle_price_id, mapping.paddle_product_id
-    direct = waiting_for(PRICE, price) if price else waiting_for(PRODUCT, product)
+    return waiting_for_mappings([mapping])
+
+
+def waiting_for_mappings(mappings: Iterable[PlanMapping]) -> QuerySet[WebhookEvent]:
+    """Parked events that any of these mappings may let go on."""
+    decided_about = list(mappings)
+    prices = {mapping.paddle_price_id for mapping in decided_about} - {""}
+    products = {mapping.paddle_product_id for mapping in decided_about} - {""}
+    direct = waiting_for(PRICE, *prices) | waiting_for(PRODUCT, *products)
     conflicts = WebhookEvent.objects.filter(state=State.PARKED, waiting_for_kind__in=ABOUT_PLANS)
     subscriptions = dict(conflicts.values_list("pk", "paddle_subscription_id"))
-    concerned = _subscriptions_with(price, product, set(subscriptions.values()))
+    concerned = _subscriptions_with(prices, products, set(subscriptions.values()))
     return direct | conflicts.filter(
         pk__in=[pk for pk, subscription in subscriptions.items() if subscription in concerned]
     )
@@ -67,6 +75,10 @@ def resume_subscription(subscription_id: str, *, by: str, reason: str) -> int:
 
 def resume_overtaken() -> int:
     """Run again what was parked while the mapping it waits for was just being saved; say how many events that were."""
+    if not WebhookEvent.objects.filter(
+        state=State.PARKED, waiting_for_kind__in=(PRICE, PRODUCT, *ABOUT_PLANS)
+    ).exists():
+        return 0
     recent = PlanMapping.objects.filter(updated_at__gte=clock.now() - LOOK_BACK)
     return sum(_resume_overtaken(mapping) for mapping in recent)
 
@@ -92,12 +104,12 @@ def _resume_overtaken(mapping: PlanMapping) -> int:
     return resume(WebhookEvent.objects.filter(pk__in=list(overtaken)), by=SCHEDULE, reason=reason)
 
 
-def _subscriptions_with(price: str, product: str, subscriptions: set[str]) -> set[str]:
-    """Say which of these subscriptions ever had this price, or a price of this product."""
+def _subscriptions_with(prices: set[str], products: set[str], subscriptions: set[str]) -> set[str]:
+    """Say which of these subscriptions ever had one of these prices, or a price of one of these products."""
     snapshots = SubscriptionSnapshot.objects.filter(paddle_subscription_id__in=subscriptions)
     return {
         snapshot.paddle_subscription_id
         for snapshot in snapshots
         for item in snapshot.data.get("items", ())
-        if (price and item["price"]["id"] == price) or (product and item["price"]["product_id"] == product)
+        if item["price"]["id"] in prices or item["price"]["product_id"] in products
     }

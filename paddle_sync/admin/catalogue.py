@@ -30,7 +30,8 @@ def shown_id(entry: CatalogueEntry) -> SafeString:
     """Show an entry's id, linked to its vendor's own page."""
     if entry.kind in PADDLE_KINDS:
         return showing.paddle_id(entry.vendor_id)
-    return showing.m3ter_id(entry.vendor_id, M3TER_PAGE[CatalogueEntry.Kind(entry.kind)])
+    page = M3TER_PAGE.get(CatalogueEntry.Kind(entry.kind))
+    return showing.m3ter_id(entry.vendor_id, page) if page else showing.copyable(entry.vendor_id)
 
 
 @admin.register(CatalogueEntry)
@@ -41,7 +42,7 @@ class CatalogueEntryAdmin(LedgerAdmin):
     list_filter = ("kind", "active", "currency")
     search_fields = ("name", "vendor_id", "code")
     ordering = ("kind", "name")
-    nothing_yet = "Press Read both catalogues again: products, prices, plans and plan groups then appear here."
+    nothing_yet = "Press Read both catalogues again: all that can be chosen in a mapping then appears here."
 
     @admin.display(description="Id")
     def the_id(self, entry: CatalogueEntry) -> SafeString:
@@ -78,7 +79,8 @@ class CatalogueEntryAdmin(LedgerAdmin):
             **self.admin_site.each_context(request),
             "title": "Read both catalogues again",
             "opts": self.opts,
-            "effect": "A worker reads products and prices from Paddle, and products, plans and plan groups from m3ter. "
+            "effect": "A worker reads products and prices from Paddle, and products, plans, plan groups and "
+            "counters from m3ter. "
             "Nothing changes at the vendors; mappings stay as they are.",
             "back": back,
         }

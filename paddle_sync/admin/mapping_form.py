@@ -1,41 +1,74 @@
-"""The form of a plan mapping: two pickers fed by both catalogues, and every reason to think twice before saving."""
+"""The form of a plan mapping: pickers fed by both catalogues, and every reason to think twice before saving."""
 
-from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
 from django import forms
 
 from integration_project.ledger_admin import ReasonedModelForm
+from paddle_sync import choosing, disagreeing
+from paddle_sync.admin.picker import PickerField
+from paddle_sync.choosing import Side
 from paddle_sync.models import CatalogueEntry, PlanMapping, WebhookEvent
 
 Kind = CatalogueEntry.Kind
 Target = PlanMapping.Target
-Choices = list[tuple[str, list[tuple[str, str]]]]
+QuantityUse = PlanMapping.QuantityUse
 PADDLE_COLUMN = {Kind.PADDLE_PRICE: "paddle_price_id", Kind.PADDLE_PRODUCT: "paddle_product_id"}
-M3TER_COLUMN = {Target.PLAN: "m3ter_plan_id", Target.PLAN_GROUP: "m3ter_plan_group_id"}
-KIND_OF_TARGET = {Target.PLAN: Kind.M3TER_PLAN, Target.PLAN_GROUP: Kind.M3TER_PLAN_GROUP}
-NOT_METERED = f"{Target.NOT_METERED}:"
+PICKERS = {"paddle_side": Side.PADDLE, "m3ter_side": Side.M3TER, "counter": Side.COUNTER}
+NEEDED_BY = {QuantityUse.CUSTOM_FIELD: "quantity_field", QuantityUse.COUNTER: "counter"}
+"""For each use of the quantity, the answer that it cannot do without; the others must be empty."""
+MISSING = {
+    "quantity_field": "Name the custom field of the account plan that takes the quantity, or choose another use of it.",
+    "counter": "Choose the counter that keeps the quantity, or choose another use of it.",
+}
 
 
 class PlanMappingForm(ReasonedModelForm):
     """What a Paddle price or product means in m3ter."""
 
-    paddle_side = forms.ChoiceField(
+    paddle_side = PickerField(
+        Side.PADDLE,
         label="In Paddle",
-        widget=forms.Select(attrs={"class": "c-input"}),
         help_text="A price; or a product, which then holds for each of its prices that has no mapping of its own.",
     )
-    m3ter_side = forms.ChoiceField(
+    m3ter_side = PickerField(
+        Side.M3TER,
         label="In m3ter",
-        widget=forms.Select(attrs={"class": "c-input"}),
-        help_text="The plan, or group of plans, that subscriptions with it get. Not metered: nothing happens in m3ter.",
+        help_text="The plan, or group of plans, that subscriptions with it get. Or type: not metered. Nothing happens "
+        "in m3ter then.",
     )
     effective_from = forms.DateField(
         label="From which day on",
         widget=forms.DateInput(attrs={"type": "date", "class": "c-input"}, format="%Y-%m-%d"),
-        help_text="Items of subscriptions that begin on or after this day follow it. For the first mapping of a price "
-        "choose a day before its first subscription.",
+        help_text="Items of subscriptions that begin on or after this day follow it; older ones keep the plan they "
+        "have until somebody moves them. For the first mapping of a price choose a day before its first subscription.",
+    )
+    metering_starts = forms.ChoiceField(
+        label="Metering starts",
+        required=False,
+        choices=PlanMapping.MeteringStarts.choices,
+        widget=forms.Select(attrs={"class": "c-input"}),
+        help_text="Matters only for subscriptions with a trial.",
+    )
+    quantity_use = forms.ChoiceField(
+        label="The quantity bought in Paddle is",
+        required=False,
+        choices=QuantityUse.choices,
+        widget=forms.Select(attrs={"class": "c-input"}),
+    )
+    quantity_field = forms.CharField(
+        label="Custom field",
+        required=False,
+        max_length=80,
+        widget=forms.TextInput(attrs={"class": "c-input"}),
+        help_text="Only for a quantity that is written to a custom field: its name in m3ter.",
+    )
+    counter = PickerField(
+        Side.COUNTER,
+        label="Counter",
+        required=False,
+        help_text="Only for a quantity that is kept as a counter.",
     )
     disagreement_seen = forms.BooleanField(
         label="Save although the two sides disagree",
@@ -46,28 +79,33 @@ class PlanMappingForm(ReasonedModelForm):
 
     class Meta:
         model = PlanMapping
-        fields = ("effective_from", "note")
+        fields = ("effective_from", "metering_starts", "quantity_use", "quantity_field", "note")
         labels = {"note": "Note"}
         help_texts = {"note": "For your colleagues; customers never see it."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        entries = list(CatalogueEntry.objects.order_by("name"))
-        paddle, m3ter = _current(self.instance), _target(self.instance)
-        paddle = paddle or _asked_for(kwargs.get("initial") or {})
-        posted = self.data.get("paddle_side", "") if self.is_bound else ""
-        paddle = posted if _is_known(posted) else paddle
-        self.fields["paddle_side"].choices = _paddle_choices(entries, paddle)  # type: ignore[attr-defined]
-        self.fields["m3ter_side"].choices = _m3ter_choices(entries, m3ter)  # type: ignore[attr-defined]
-        self.initial.setdefault("paddle_side", paddle)
-        self.initial.setdefault("m3ter_side", m3ter)
+        answers = dict(zip(PICKERS, choosing.answer_of(self.instance), strict=True))
+        answers["paddle_side"] = answers["paddle_side"] or _asked_for(kwargs.get("initial") or {})
+        for name, answer in answers.items():
+            self.initial.setdefault(name, answer)
+            self.fields[name].chosen_before = answer  # type: ignore[attr-defined]
         if self.instance.pk is None and not self.initial.get("effective_from"):
-            self.initial["effective_from"] = earliest_day(paddle.partition(":")[2])
+            self.initial["effective_from"] = earliest_day(answers["paddle_side"].partition(":")[2])
+
+    def clean_metering_starts(self) -> str:
+        """Take the first choice where none was made."""
+        return self.cleaned_data["metering_starts"] or PlanMapping.MeteringStarts.CREATION
+
+    def clean_quantity_use(self) -> str:
+        """Take the first choice where none was made."""
+        return self.cleaned_data["quantity_use"] or QuantityUse.IGNORED
 
     def clean(self) -> dict[str, Any]:
-        """Refuse a second mapping of the same day, and a disagreement that nobody has seen."""
+        """Refuse what cannot be, a second mapping of the same day, and a disagreement that nobody has seen."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if self.errors:
+        self._clean_quantity(cleaned)
+        if any(name in self.errors for name in (*PICKERS, "effective_from", "quantity_field", "note")):
             return cleaned
         _apply(self.instance, cleaned)
         same_day = PlanMapping.objects.filter(
@@ -79,14 +117,31 @@ class PlanMappingForm(ReasonedModelForm):
             raise forms.ValidationError(
                 f"There is a mapping of this from that day on: {existing}. Change that one, or choose another day."
             )
-        warnings = disagreements(self.instance)
+        warnings = disagreeing.warnings(self.instance)
         if warnings and not cleaned["disagreement_seen"]:
             self.add_error("disagreement_seen", [*warnings, "Tick this if it is meant so."])
         return cleaned
 
+    def _clean_quantity(self, cleaned: dict[str, Any]) -> None:
+        """Ask for what the chosen use of the quantity needs, and refuse what another use would have needed."""
+        use = cleaned.get("quantity_use")
+        if use is None:
+            return
+        metered = cleaned.get("m3ter_side") != choosing.NOT_METERED
+        if not metered and use != QuantityUse.IGNORED:
+            text = "What is not metered has no quantity in m3ter. Choose Ignored, or a plan."
+            self.add_error("quantity_use", text)
+            return
+        for needed_by, name in NEEDED_BY.items():
+            if needed_by == use and not cleaned.get(name) and name not in self.errors:
+                self.add_error(name, MISSING[name])
+            if needed_by != use and cleaned.get(name):
+                label = str(needed_by.label)
+                self.add_error(name, f"Leave this empty, or choose for the quantity: {label}.")
+
 
 def _apply(mapping: PlanMapping, cleaned: dict[str, Any]) -> None:
-    """Write both pickers' answers into the mapping's columns."""
+    """Write the pickers' answers into the mapping's columns."""
     kind, _, paddle_id = cleaned["paddle_side"].partition(":")
     target, _, m3ter_id = cleaned["m3ter_side"].partition(":")
     mapping.paddle_price_id = paddle_id if kind == Kind.PADDLE_PRICE else ""
@@ -94,46 +149,10 @@ def _apply(mapping: PlanMapping, cleaned: dict[str, Any]) -> None:
     mapping.target = target
     mapping.m3ter_plan_id = m3ter_id if target == Target.PLAN else ""
     mapping.m3ter_plan_group_id = m3ter_id if target == Target.PLAN_GROUP else ""
-    plan = _entry(Kind.M3TER_PLAN, mapping.m3ter_plan_id)
+    mapping.m3ter_counter_id = (cleaned.get("counter") or "").partition(":")[2]
+    mapping.effective_from = cleaned["effective_from"]
+    plan = choosing.entry_of(Kind.M3TER_PLAN, mapping.m3ter_plan_id)
     mapping.m3ter_product_id = plan.parent_id if plan else ""
-
-
-def disagreements(mapping: PlanMapping) -> list[str]:
-    """Say where the catalogues of the two sides do not fit each other."""
-    price = _entry(Kind.PADDLE_PRICE, mapping.paddle_price_id)
-    target = Target(mapping.target)
-    goal = (
-        _entry(KIND_OF_TARGET[target], mapping.m3ter_plan_id or mapping.m3ter_plan_group_id)
-        if target in KIND_OF_TARGET
-        else None
-    )
-    found = []
-    for side, entry in (("Paddle", price or _entry(Kind.PADDLE_PRODUCT, mapping.paddle_product_id)), ("m3ter", goal)):
-        if entry is not None and not entry.active:
-            found.append(f"{side} does not offer {entry.name} any more.")
-    if price is None or goal is None:
-        return found
-    if price.currency and goal.currency and price.currency != goal.currency:
-        found.append(f"The price is in {price.currency}, the plan in {goal.currency}: its bills could not be charged.")
-    if price.interval and goal.interval and price.interval != goal.interval:
-        found.append(f"The price renews {price.interval}, the plan is billed {goal.interval}.")
-    return found
-
-
-def _entry(kind: str, vendor_id: str) -> CatalogueEntry | None:
-    return CatalogueEntry.objects.filter(kind=kind, vendor_id=vendor_id).first() if vendor_id else None
-
-
-def _current(mapping: PlanMapping) -> str:
-    if mapping.paddle_price_id:
-        return f"{Kind.PADDLE_PRICE}:{mapping.paddle_price_id}"
-    return f"{Kind.PADDLE_PRODUCT}:{mapping.paddle_product_id}" if mapping.paddle_product_id else ""
-
-
-def _target(mapping: PlanMapping) -> str:
-    if mapping.target == Target.NOT_METERED:
-        return NOT_METERED
-    return f"{mapping.target}:{mapping.m3ter_plan_id or mapping.m3ter_plan_group_id}" if mapping.target else ""
 
 
 def _asked_for(initial: dict[str, Any]) -> str:
@@ -142,69 +161,6 @@ def _asked_for(initial: dict[str, Any]) -> str:
         if initial.get(column):
             return f"{kind}:{str(initial[column])[:64]}"
     return ""
-
-
-def _is_known(choice: str) -> bool:
-    """Say whether a posted price or product exists, as far as we were told: listed once, or waited for by an event."""
-    kind, _, vendor_id = choice.partition(":")
-    if kind not in PADDLE_COLUMN or not vendor_id:
-        return False
-    if _entry(kind, vendor_id) is not None:
-        return True
-    column = "waiting_for_key" if kind == Kind.PADDLE_PRICE else "waiting_for_product"
-    return WebhookEvent.objects.filter(state=WebhookEvent.State.PARKED, **{column: vendor_id}).exists()
-
-
-def _paddle_choices(entries: Iterable[CatalogueEntry], chosen: str) -> Choices:
-    groups: Choices = [
-        (
-            "Prices",
-            [_choice(entry) for entry in entries if entry.kind == Kind.PADDLE_PRICE and _offered(entry, chosen)],
-        ),
-        (
-            "Products: every price of theirs without a mapping of its own",
-            [_choice(entry) for entry in entries if entry.kind == Kind.PADDLE_PRODUCT and _offered(entry, chosen)],
-        ),
-    ]
-    return _with(groups, chosen)
-
-
-def _m3ter_choices(entries: Iterable[CatalogueEntry], chosen: str) -> Choices:
-    offered: dict[str, list[tuple[str, str]]] = {Target.PLAN: [], Target.PLAN_GROUP: []}
-    for target, kind in KIND_OF_TARGET.items():
-        for entry in entries:
-            # A plan made for one account is no choice for everybody.
-            if entry.kind == kind and entry.active and not entry.data.get("account_id"):
-                offered[target].append((f"{target}:{entry.vendor_id}", _described(entry)))
-    groups: Choices = [
-        ("Plans", offered[Target.PLAN]),
-        ("Groups of plans", offered[Target.PLAN_GROUP]),
-        ("No m3ter", [(NOT_METERED, str(Target.NOT_METERED.label))]),
-    ]
-    return _with(groups, chosen)
-
-
-def _offered(entry: CatalogueEntry, chosen: str) -> bool:
-    return entry.active or f"{entry.kind}:{entry.vendor_id}" == chosen
-
-
-def _choice(entry: CatalogueEntry) -> tuple[str, str]:
-    return f"{entry.kind}:{entry.vendor_id}", _described(entry)
-
-
-def _described(entry: CatalogueEntry) -> str:
-    """Name an entry so that two of the same name can be told apart."""
-    details = ", ".join(part for part in (entry.currency, entry.interval, entry.code) if part)
-    return f"{entry.name}{f', {details}' if details else ''} ({entry.vendor_id})"
-
-
-def _with(groups: Choices, chosen: str) -> Choices:
-    """Put an empty choice first, and keep a chosen id that no catalogue lists."""
-    known = {value for _, choices in groups for value, _ in choices}
-    if chosen and chosen not in known:
-        name = f"{chosen.partition(':')[2]} (not in the catalogue as last read)"
-        groups.insert(0, ("Not in the catalogue", [(chosen, name)]))
-    return [("Choose one", [("", "-")]), *(group for group in groups if group[1])]
 
 
 def earliest_day(price_or_product: str) -> date | None:

@@ -60,7 +60,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
 
 
 def _resolved(story: SubscriptionStory, terms: Terms, link: AccountLink | None) -> resolving.Resolved:
-    spans = plans.desired_spans(story, terms, moving.moves_of(story.subscription_id))
+    spans = plans.desired_spans(story, terms, moving.moments_of(story.subscription_id))
     return resolving.resolve(spans, resolving.decisions_of(link), terms.zone)
 
 

@@ -20,6 +20,8 @@ ANSWERS = {
     "paddle_side": "paddle_price:pri_unmapped",
     "m3ter_side": "plan:plan-eur",
     "effective_from": "2025-01-01",
+    "metering_starts": "creation",
+    "quantity_use": "ignored",
     "note": "",
     "reason": "Agreed with product management.",
 }
@@ -200,8 +202,8 @@ def test_unmapped_prices_stand_on_top_with_how_many_wait(operators_browser: Clie
 
     assert [row[0] for row in panel.rows][1] == "pri_other"
     assert ">3</a>" in panel.rows[0][2]
-    assert "paddle_price_id=pri_unmapped" in panel.rows[0][4]
-    assert "paddle_product_id=pro_unmapped" in panel.rows[0][4]
+    assert "paddle_price_id=pri_unmapped" in panel.rows[0][5]
+    assert "paddle_product_id=pro_unmapped" in panel.rows[0][5]
 
 
 def test_a_mapping_says_who_uses_it(browser: Browser, everything: Everything) -> None:

@@ -38,6 +38,14 @@ def test_plans_say_what_their_product_currency_and_frequency_are(vendors: Vendor
     assert entry("m3ter_product", m3ter_sample.PRODUCT_CLOUD).code == "gauge-cloud"
 
 
+def test_counters_say_what_they_count(vendors: Vendors) -> None:
+    catalogue.refresh(vendors)
+
+    counter = entry("m3ter_counter", m3ter_sample.COUNTER_SEATS)
+    assert (counter.name, counter.code, counter.parent_id) == ("Seats", "seats", m3ter_sample.PRODUCT_SEATS)
+    assert (counter.data, counter.active) == ({"unit": "seats"}, True)
+
+
 def test_what_is_no_longer_listed_stays_and_is_marked(vendors: Vendors) -> None:
     first = catalogue.refresh(vendors)
     CatalogueEntry.objects.create(kind="paddle_price", vendor_id="pri_gone", name="Gone", seen_at=clock.now())
