@@ -27,6 +27,8 @@ PADDLE_HANDLERS = MappingProxyType(
     {
         "subscription.created": subscription_changed,
         "subscription.imported": subscription_changed,
+        "subscription.found": subscription_changed,
+        "subscription.sync": subscription_changed,
         "subscription.activated": subscription_changed,
         "subscription.trialing": subscription_changed,
         "subscription.updated": subscription_changed,

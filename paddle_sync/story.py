@@ -16,7 +16,9 @@ from paddle_sync import reading_ahead
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
 from paddle_sync.reading_ahead import FRESH
 
-FOUNDING = ("subscription.created", "subscription.imported")
+FOUND_EXISTING = ("subscription.imported", "subscription.found")
+"""The events that tell of a subscription which existed before anybody here knew it."""
+FOUNDING = ("subscription.created", *FOUND_EXISTING)
 """The events that say a subscription exists from now on."""
 READ = "read"
 LONGEST_ID = 64
@@ -84,8 +86,8 @@ class Snapshot:
 
     @property
     def is_imported(self) -> bool:
-        """True for a subscription that existed before this Paddle account knew it."""
-        return self.event_type == "subscription.imported"
+        """True for a subscription that existed before this Paddle account, or this application, knew it."""
+        return self.event_type in FOUND_EXISTING
 
 
 @dataclass(frozen=True)
