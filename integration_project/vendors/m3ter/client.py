@@ -87,6 +87,14 @@ class M3terClient:
         accounts = self._list("find account", "/accounts", Account.from_m3ter, {"codes": code})
         return next((account for account in accounts if account.code == code), None)
 
+    def list_accounts(self, *, codes: Sequence[str] = (), ids: Sequence[str] = ()) -> Iterator[Account]:
+        """Read the accounts with these codes or ids, a hundred a call; without either all accounts, page by page."""
+        if codes and ids:
+            raise ValueError("accounts are listed by their codes or by their ids")
+        asked = [("codes", batch) for batch in _batches(codes)] + [("ids", batch) for batch in _batches(ids)]
+        for params in [{name: ",".join(batch)} for name, batch in asked] or [{}]:
+            yield from self._list("list accounts", "/accounts", Account.from_m3ter, params)
+
     def get_account(self, account_id: str) -> Account:
         """Read one account."""
         return self._call("get account", "GET", f"/accounts/{_segment(account_id)}", Account.from_m3ter)
@@ -391,6 +399,11 @@ def _rewritten(raw: Json, changes: Mapping[str, Any], custom_fields: CustomField
     kept = {name: value for name, value in raw.items() if name not in ANSWER_ONLY and value is not None}
     fields = {**(raw.get("customFields") or {}), **(custom_fields or {})}
     return {**kept, **changes, **({"customFields": fields} if fields else {})}
+
+
+def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), PAGE):
+        yield values[start : start + PAGE]
 
 
 def _segment(identifier: str) -> str:
