@@ -13,6 +13,7 @@ from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import Account, AccountAddress, NewAccount
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle.entities import Address, Business, Customer
+from paddle_sync import buyers
 from paddle_sync.models import AccountLink
 from paddle_sync.plans import Terms, bill_epoch
 from paddle_sync.story import Snapshot, SubscriptionStory
@@ -121,20 +122,21 @@ def _began_after(subscription_id: str, founding: Snapshot) -> bool:
 def read_buyer(founding: Snapshot, paddle: PaddleClient) -> Buyer:
     """Read customer, address and business: in one call where the checkout's transaction is known, else one by one.
 
+    In a backlog they are read together with those of the other events of the claim.
+
     What Paddle does not know is left out; the account is named after its code then.
     """
     subscription = founding.subscription
     if subscription.transaction_id:
-        include = ("customer", "address", "business")
-        transaction = paddle.find_transaction(subscription.transaction_id, include=include)
+        transaction = buyers.find_transaction(subscription.transaction_id, paddle)
         if transaction is not None:
             return Buyer(transaction.customer, transaction.address, transaction.business)
-    customer_id = subscription.customer_id
-    customer = paddle.find_customer(customer_id)
+    customer_id, address_id, business_id = (subscription.customer_id, subscription.address_id, subscription.business_id)
+    customer = buyers.find_customer(customer_id, paddle)
     if customer is None:
         return Buyer(None, None, None)
-    address = paddle.find_address(customer_id, subscription.address_id) if subscription.address_id else None
-    business = paddle.find_business(customer_id, subscription.business_id) if subscription.business_id else None
+    address = buyers.find_address(subscription.id, customer_id, address_id, paddle) if address_id else None
+    business = buyers.find_business(subscription.id, customer_id, business_id, paddle) if business_id else None
     return Buyer(customer, address, business)
 
 
