@@ -17,6 +17,7 @@ from django.db.models import Count, Q
 
 from integration_project import clock
 from integration_project.errors import IntegrationError, Permanent
+from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.reading import Json
 from paddle_sync import bulk, foreseeing
@@ -121,6 +122,9 @@ def prepare(
     except IntegrationError as problem:
         _put_off(run, problem)
         raise
+    except KeyboardInterrupt:  # whoever runs the command again does not wait for the claim to end
+        BulkRun.objects.filter(pk=run.pk, lease=run.lease).update(lease=None, lease_until=None)
+        raise
     return is_through
 
 
@@ -143,6 +147,13 @@ def foreseen(run: BulkRun, *, sample: int = 3) -> list[Foreseen]:
 def to_begin(run: BulkRun) -> int:
     """Say how many items the run would begin."""
     return run.items.filter(outcome=BulkItem.Outcome.WAITING).exclude(verdict__in=bulk.NOTHING_TO_DO).count()
+
+
+def about_go_live(row: Installation) -> str:
+    """Say from when on plans are made, and plainly so where nobody has set a go-live date."""
+    if row.charge_from is None:
+        return "No go-live date is set: every plan begins with the subscription's current billing period."
+    return f"Plans begin with the current billing period, and not before the go-live date, {row.charge_from}."
 
 
 def kept(data: Mapping[str, Any]) -> dict[str, Any]:
