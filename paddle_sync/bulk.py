@@ -36,6 +36,8 @@ MOST_AT_ONCE = 400
 """Items of a run that may be begun and unfinished: enough to keep every worker busy, few enough to pause soon."""
 TURN = 10.0
 """Seconds after which a feeder ends, so that no run keeps other work from the worker."""
+MOST_IN_A_RUN = 50_000
+"""Events that are chosen at once; a request has to write them down while somebody waits."""
 BATCH = 500
 UNFINISHED = (State.PREPARING, State.PREVIEWED, State.RUNNING, State.PAUSED)
 OPEN = (Outcome.WAITING, Outcome.BEGUN)
@@ -102,6 +104,27 @@ def prepared(run: BulkRun) -> None:
     BulkRun.objects.filter(pk=run.pk, state=State.PREPARING).update(
         state=State.PREVIEWED, listed_at=clock.now(), lease=None, lease_until=None
     )
+
+
+def replay(events: QuerySet[WebhookEvent], *, by: str, reason: str = "") -> BulkRun:
+    """Make a run that replays these events, as far as they can be; it waits for a person's decision."""
+    chosen = events.filter(state__in=intake.REPLAYABLE).order_by("pk")
+    words = chosen.values_list("pk", "event_type", "event_id", "state")[: MOST_IN_A_RUN + 1]
+    with transaction.atomic():
+        run = create(Kind.REPLAY, "Replay of events", by=by, reason=reason)
+        items = [
+            BulkItem(run=run, position=place, subject=str(pk), event_id=pk, note=f"{kind} {event_id}, {state}")
+            for place, (pk, kind, event_id, state) in enumerate(words.iterator(chunk_size=2_000), start=1)
+        ]
+        if not items:
+            raise NotPossible("None of these events can be replayed in the state it is in.")
+        if len(items) > MOST_IN_A_RUN:
+            raise NotPossible(f"More than {MOST_IN_A_RUN} events are chosen. Narrow the choice; nothing was done.")
+        BulkItem.objects.bulk_create(items, batch_size=BATCH)
+        BulkRun.objects.filter(pk=run.pk).update(title=f"Replay of {len(items)} events")
+        prepared(run)
+    run.refresh_from_db()
+    return run
 
 
 def start(run_id: int, *, by: str, reason: str) -> None:

@@ -15,7 +15,7 @@ from integration_project import clock, showing
 from integration_project.ledger_admin import Decision, LedgerAdmin
 from integration_project.models import WebhookRefusal
 from integration_project.showing import Link, Panel, Story, Text, Tone
-from paddle_sync import intake, personal
+from paddle_sync import bulk, intake, personal
 from paddle_sync.admin import event_story
 from paddle_sync.models import AccountLink, EventAttempt, WebhookEvent, WebhookPayload
 
@@ -150,6 +150,7 @@ class WebhookEventAdmin(LedgerAdmin):
             offered=lambda event: event.state in intake.REPLAYABLE,
             bulk=True,
             preview=event_story.one_line,
+            as_run=lambda events, by: bulk.replay(events, by=by),
         ),
         Decision(
             name="ignore",

@@ -3,7 +3,8 @@
 import argparse
 import datetime as dt
 import getpass
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,7 +13,8 @@ from django.utils.dateparse import parse_datetime
 
 from integration_project import clock
 from integration_project.errors import NotPossible
-from paddle_sync import intake
+from paddle_sync import bulk, intake
+from paddle_sync.management import following
 from paddle_sync.models import WebhookEvent
 
 EXAMPLES = """
@@ -27,8 +29,11 @@ examples:
       every checkout since the first of March
   manage.py replay_events --state parked --since 24h
       what was parked in the last day
+  manage.py replay_events --state failed --wait
+      every failed event, a few hundred at a time, with a bar until all are through
 
-exit status: 0 all were queued (or there were none), 1 some could not be, 2 wrong arguments
+exit status: 0 all were queued, with --wait all are done (or there were none), 1 some could not be or failed,
+2 wrong arguments
 """
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -38,6 +43,7 @@ class Command(BaseCommand):
 
     help = "Runs stored events again, by the same function as the first time. Doing so twice changes nothing more."
     requires_migrations_checks = True
+    pause: Callable[[float], object] = staticmethod(time.sleep)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Show the examples as they are written."""
@@ -55,6 +61,7 @@ class Command(BaseCommand):
         parser.add_argument("--subscription", help="only events of this Paddle subscription")
         parser.add_argument("--limit", type=int, help="stop after so many, oldest first")
         parser.add_argument("--reason", default="replayed by command", help="kept with each event")
+        parser.add_argument("--wait", action="store_true", help="show how far it is, until every event is through")
         parser.add_argument("--dry-run", action="store_true", help="list what would be replayed and change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -65,6 +72,9 @@ class Command(BaseCommand):
             return
         if not _is_narrowed(options):
             raise CommandError("Name events, or say which with a filter; see --help.", returncode=2)
+        if options["wait"]:
+            self._replay_and_wait(chosen, reason=options["reason"])
+            return
         self._replay(chosen, wanted=options["event_ids"], reason=options["reason"])
 
     def _list(self, chosen: QuerySet[WebhookEvent]) -> None:
@@ -98,6 +108,16 @@ class Command(BaseCommand):
         self.stdout.write(f"{queued} of {len(ids)} events queued; a worker runs them.")
         if failed:
             raise CommandError(f"{failed} events could not be replayed.", returncode=1)
+
+    def _replay_and_wait(self, chosen: QuerySet[WebhookEvent], *, reason: str) -> None:
+        """Make a bulk run of them, which the worker carries out a few hundred at a time, and follow it."""
+        by = f"command, {getpass.getuser()}"
+        try:
+            run = bulk.replay(WebhookEvent.objects.filter(pk__in=chosen.values("pk")), by=by, reason=reason)
+        except NotPossible as problem:
+            raise CommandError(str(problem), returncode=1) from problem
+        bulk.start(run.pk, by=by, reason=reason)
+        following.follow(run, self.stdout, pause=self.pause)
 
     def _progress(self, number: int, total: int) -> None:
         """A bar on a terminal, a plain line every hundred otherwise."""
