@@ -13,7 +13,7 @@ from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import Account, AccountAddress, NewAccount
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle.entities import Address, Business, Customer
-from paddle_sync import buyers
+from paddle_sync import buyers_ahead
 from paddle_sync.models import AccountLink
 from paddle_sync.plans import Terms, bill_epoch
 from paddle_sync.story import Snapshot, SubscriptionStory
@@ -128,15 +128,15 @@ def read_buyer(founding: Snapshot, paddle: PaddleClient) -> Buyer:
     """
     subscription = founding.subscription
     if subscription.transaction_id:
-        transaction = buyers.find_transaction(subscription.transaction_id, paddle)
+        transaction = buyers_ahead.find_transaction(subscription.transaction_id, paddle)
         if transaction is not None:
             return Buyer(transaction.customer, transaction.address, transaction.business)
     customer_id, address_id, business_id = (subscription.customer_id, subscription.address_id, subscription.business_id)
-    customer = buyers.find_customer(customer_id, paddle)
+    customer = buyers_ahead.find_customer(customer_id, paddle)
     if customer is None:
         return Buyer(None, None, None)
-    address = buyers.find_address(subscription.id, customer_id, address_id, paddle) if address_id else None
-    business = buyers.find_business(subscription.id, customer_id, business_id, paddle) if business_id else None
+    address = buyers_ahead.find_address(subscription.id, customer_id, address_id, paddle) if address_id else None
+    business = buyers_ahead.find_business(subscription.id, customer_id, business_id, paddle) if business_id else None
     return Buyer(customer, address, business)
 
 

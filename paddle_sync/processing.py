@@ -27,7 +27,7 @@ from integration_project.errors import (
 )
 from integration_project.vendors import Vendors
 from integration_project.vendors.http import CallRecord
-from paddle_sync import buyers
+from paddle_sync import buyers_ahead
 from paddle_sync.models import EventAttempt, WebhookEvent
 from paddle_sync.queues import EVENTS
 
@@ -72,7 +72,7 @@ def process_event(event: WebhookEvent, *, vendors: Vendors, handlers: Handlers) 
     try:
         with (
             vendors.listening(before=lambda operation: work.renew(EVENTS, event), after=attempt.calls.append),
-            buyers.working_on(event),
+            buyers_ahead.working_on(event),
         ):
             outcome = _run(event, vendors, handlers)
     except work.LeaseLost as lost:

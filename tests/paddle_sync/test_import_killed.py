@@ -85,15 +85,15 @@ def killed(fate: Fate, job: Callable[[], object], monkeypatch: pytest.MonkeyPatc
 
 
 def subscribed(paddle: PaddleSimulator, count: int, chance: random.Random) -> None:
-    """Subscriptions of half a year, whose billing periods began at any time in the last month."""
+    """Subscriptions whose billing periods began at any time in the last month."""
     for number in range(count):
-        renews_at = clock.now() + dt.timedelta(days=chance.randint(2, 27), seconds=number)
+        began_at = clock.now() - dt.timedelta(days=chance.randint(2, 27), seconds=number)
         paddle.import_subscription(
             email=f"buyer{number}@harbour.example",
             items=[CLOUD],
             imported_from="elsewhere",
-            started_at=(clock.now() - dt.timedelta(days=180)).isoformat(),
-            next_billed_at=renews_at.isoformat(),
+            started_at=began_at.isoformat(),
+            next_billed_at=(began_at + dt.timedelta(days=30)).isoformat(),
         )
 
 

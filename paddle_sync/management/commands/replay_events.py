@@ -73,7 +73,7 @@ class Command(BaseCommand):
         if not _is_narrowed(options):
             raise CommandError("Name events, or say which with a filter; see --help.", returncode=2)
         if options["wait"]:
-            self._replay_and_wait(chosen, reason=options["reason"])
+            self._replay_and_wait(chosen, wanted=options["event_ids"], reason=options["reason"])
             return
         self._replay(chosen, wanted=options["event_ids"], reason=options["reason"])
 
@@ -109,15 +109,18 @@ class Command(BaseCommand):
         if failed:
             raise CommandError(f"{failed} events could not be replayed.", returncode=1)
 
-    def _replay_and_wait(self, chosen: QuerySet[WebhookEvent], *, reason: str) -> None:
+    def _replay_and_wait(self, chosen: QuerySet[WebhookEvent], *, wanted: Sequence[str], reason: str) -> None:
         """Make a bulk run of them, which the worker carries out a few hundred at a time, and follow it."""
         by = f"command, {getpass.getuser()}"
+        missing = self._unknown(wanted, set(chosen.values_list("event_id", flat=True))) if wanted else 0
         try:
             run = bulk.replay(WebhookEvent.objects.filter(pk__in=chosen.values("pk")), by=by, reason=reason)
         except NotPossible as problem:
             raise CommandError(str(problem), returncode=1) from problem
         bulk.start(run.pk, by=by, reason=reason)
         following.follow(run, self.stdout, pause=self.pause)
+        if missing:
+            raise CommandError(f"{missing} events could not be replayed.", returncode=1)
 
     def _progress(self, number: int, total: int) -> None:
         """A bar on a terminal, a plain line every hundred otherwise."""
