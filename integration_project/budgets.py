@@ -63,6 +63,7 @@ def limit_of(vendor: str) -> Limit:
     """Read a vendor's limit from the settings."""
     limits = {
         "paddle": Limit(settings.PADDLE_CALLS_PER_MINUTE, 60.0),
+        "paddle_classic": Limit(settings.PADDLE_CLASSIC_CALLS_PER_MINUTE, 60.0),
         "m3ter": Limit(settings.M3TER_CALLS_PER_SECOND, 1.0),
     }
     return limits[vendor]

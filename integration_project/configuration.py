@@ -10,12 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.core.exceptions import ImproperlyConfigured
 
 MODES = ("service", "demo", "test")
 LIVE_KEY_PREFIX = "pdl_live_"
 SANDBOX_KEY_PREFIX = "pdl_sdbx_"
 PADDLE_ADDRESSES = {"live": "https://api.paddle.com", "sandbox": "https://sandbox-api.paddle.com"}
+CLASSIC_ADDRESSES = {"live": "https://vendors.paddle.com", "sandbox": "https://sandbox-vendors.paddle.com"}
 SHORTEST_WEBHOOK_TOKEN = 32
 WEBHOOK_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 """What stands in a path as it is, so that it can be found and masked in a log however the path was written."""
@@ -176,6 +179,44 @@ def check_paddle_environment(*, environment: str, api_url: str, api_key: str) ->
         raise ImproperlyConfigured(f"PADDLE_API_KEY is a {other} key, but PADDLE_ENVIRONMENT is {environment}.")
     if environment == "live" and is_loopback(api_url):
         raise ImproperlyConfigured("PADDLE_ENVIRONMENT is live, but PADDLE_API_URL is this machine.")
+
+
+def public_key(name: str, text: str) -> str:
+    """Read a public RSA key in PEM form, whose line breaks may be written as \\n; empty where none is given."""
+    pem = text.replace("\\r", "").replace("\\n", "\n").strip()
+    if not pem:
+        return ""
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, RSAPublicKey):
+        raise ImproperlyConfigured(
+            f"{name} must be the public key as Paddle shows it, from -----BEGIN PUBLIC KEY----- to"
+            " -----END PUBLIC KEY-----, its line breaks kept or written as \\n."
+        )
+    return pem + "\n"
+
+
+def check_paddle_classic(*, environment: str, api_url: str, keys: Mapping[str, str]) -> None:
+    """Refuse to start with half of Paddle Classic: all of its keys, or none, and the address of the environment."""
+    missing = [name for name, value in keys.items() if not value]
+    if len(missing) == len(keys):
+        return
+    if missing:
+        given = next(name for name in keys if name not in missing)
+        raise ImproperlyConfigured(
+            f"{' and '.join(missing)} must be set because {given} is; without any of them Paddle Classic is off."
+        )
+    if not keys["PADDLE_CLASSIC_VENDOR_ID"].isdecimal():
+        raise ImproperlyConfigured("PADDLE_CLASSIC_VENDOR_ID must be the number that Paddle shows as vendor id.")
+    other = "live" if environment == "sandbox" else "sandbox"
+    if urlsplit(api_url).hostname == urlsplit(CLASSIC_ADDRESSES[other]).hostname:
+        raise ImproperlyConfigured(
+            f"PADDLE_CLASSIC_API_URL is Paddle's {other} address, but PADDLE_ENVIRONMENT is {environment}."
+        )
+    if environment == "live" and is_loopback(api_url):
+        raise ImproperlyConfigured("PADDLE_ENVIRONMENT is live, but PADDLE_CLASSIC_API_URL is this machine.")
 
 
 def check_webhook_tokens(tokens: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from integration_project.vendors.http import Gate
 
 @contextmanager
 def open_vendors(purpose: str = "import") -> Iterator[Vendors]:
-    """Give clients of both vendors whose calls come out of the share of `purpose`: push, look or import."""
+    """Give clients of the vendors whose calls come out of the share of `purpose`: push, look or import."""
 
     def gate_for(vendor: str) -> Gate:
         return gate(vendor, purpose)
@@ -32,6 +32,9 @@ def _configuration() -> VendorConfig:
         m3ter_access_key_id=settings.M3TER_ACCESS_KEY_ID,
         m3ter_api_secret=settings.M3TER_API_SECRET,
         m3ter_external_system=settings.M3TER_EXTERNAL_SYSTEM,
+        paddle_classic_api_url=settings.PADDLE_CLASSIC_API_URL,
+        paddle_classic_vendor_id=settings.PADDLE_CLASSIC_VENDOR_ID,
+        paddle_classic_auth_code=settings.PADDLE_CLASSIC_VENDOR_AUTH_CODE,
     )
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from billing_bridge import importing, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
+from paddle_sync import classic
 from paddle_sync.handlers import subscriptions
 from paddle_sync.models import WebhookEvent
 from paddle_sync.processing import Handlers
@@ -47,6 +48,18 @@ PADDLE_HANDLERS = MappingProxyType(
         "transaction.canceled": settlement.transaction_changed,
     }
 )
+CLASSIC_HANDLERS = MappingProxyType(
+    {
+        "subscription.found": subscriptions.changed,
+        "subscription.sync": subscriptions.changed,
+        classic.CREATED: subscriptions.changed,
+        classic.UPDATED: subscriptions.changed,
+        classic.CANCELLED: subscriptions.changed,
+        classic.PAYMENT_SUCCEEDED: subscriptions.changed,
+        classic.PAYMENT_FAILED: subscriptions.changed,
+        classic.PAYMENT_REFUNDED: subscriptions.changed,
+    }
+)
 M3TER_HANDLERS = MappingProxyType(
     {
         "billing.bill.created": importing.bill_noticed,
@@ -57,5 +70,9 @@ M3TER_HANDLERS = MappingProxyType(
     }
 )
 HANDLERS: Handlers = MappingProxyType(
-    {WebhookEvent.Source.PADDLE: PADDLE_HANDLERS, WebhookEvent.Source.M3TER: M3TER_HANDLERS}
+    {
+        WebhookEvent.Source.PADDLE: PADDLE_HANDLERS,
+        WebhookEvent.Source.PADDLE_CLASSIC: CLASSIC_HANDLERS,
+        WebhookEvent.Source.M3TER: M3TER_HANDLERS,
+    }
 )

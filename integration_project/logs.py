@@ -16,6 +16,7 @@ SECRET_SETTINGS = (
     "M3TER_WEBHOOK_TOKENS",
     "PADDLE_WEBHOOK_SECRETS",
     "PADDLE_API_KEY",
+    "PADDLE_CLASSIC_VENDOR_AUTH_CODE",
     "M3TER_API_SECRET",
     "M3TER_ACCESS_KEY_ID",
     "METRICS_TOKEN",
@@ -24,7 +25,7 @@ SECRET_SETTINGS = (
 )
 SHORTEST_SECRET = 8
 """What is shorter protects nothing, and would be found inside ordinary words."""
-SECRETS = re.compile(r"(pdl_(?:live|sdbx)_apikey_|pdl_ntf(?:set)?_|Bearer |Basic )[^\s\"',;]+")
+SECRETS = re.compile(r"(pdl_(?:live|sdbx)_apikey_|pdl_ntf(?:set)?_|vendor_auth_code=|Bearer |Basic )[^\s\"',;]+")
 
 
 def mask(text: str) -> str:

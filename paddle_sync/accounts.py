@@ -11,9 +11,9 @@ from integration_project.models import Installation
 from integration_project.vendors import M3TER, Vendors
 from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import Account, AccountAddress, NewAccount
-from integration_project.vendors.paddle.client import PaddleClient
-from integration_project.vendors.paddle.entities import Address, Business, Customer
-from paddle_sync import buyers_ahead
+from integration_project.vendors.paddle.entities import Address
+from paddle_sync import buyers_ahead, classic
+from paddle_sync.buyers import Buyer
 from paddle_sync.models import AccountLink
 from paddle_sync.plans import Terms, bill_epoch
 from paddle_sync.story import Snapshot, SubscriptionStory
@@ -53,15 +53,6 @@ class Ensured:
     """False when Paddle knew neither the checkout's transaction nor its customer."""
 
 
-@dataclass(frozen=True)
-class Buyer:
-    """Who buys, as far as Paddle knows; personal data, never stored here."""
-
-    customer: Customer | None
-    address: Address | None
-    business: Business | None
-
-
 def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Installation, vendors: Vendors) -> Ensured:
     """Make the subscription's account, or find the one that is provably its own; AccountConflict otherwise."""
     code = account_code(founding, row)
@@ -69,7 +60,7 @@ def ensure(story: SubscriptionStory, founding: Snapshot, terms: Terms, row: Inst
     if before is not None:
         return _take_over(before, story.subscription_id, founding, vendors.m3ter)
     require_m3ter()
-    buyer = read_buyer(founding, vendors.paddle)
+    buyer = read_buyer(founding, vendors)
     wanted = _new_account(code, story.subscription_id, founding, buyer, bill_epoch(founding, terms))
     account, made_now = vendors.m3ter.ensure_account(wanted)
     if made_now:
@@ -119,14 +110,16 @@ def _began_after(subscription_id: str, founding: Snapshot) -> bool:
     return other is not None and (other.occurred_at, other.event_id) > (founding.occurred_at, founding.event_id)
 
 
-def read_buyer(founding: Snapshot, paddle: PaddleClient) -> Buyer:
+def read_buyer(founding: Snapshot, vendors: Vendors) -> Buyer:
     """Read customer, address and business: in one call where the checkout's transaction is known, else one by one.
 
     In a backlog they are read together with those of the other events of the claim.
 
     What Paddle does not know is left out; the account is named after its code then.
     """
-    subscription = founding.subscription
+    subscription, paddle = founding.subscription, vendors.paddle
+    if classic.is_classic(subscription.id):
+        return classic.buyer(subscription.id, vendors)
     if subscription.transaction_id:
         transaction = buyers_ahead.find_transaction(subscription.transaction_id, paddle)
         if transaction is not None:

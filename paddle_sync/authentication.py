@@ -1,4 +1,4 @@
-"""Who is calling is decided before a view's body runs: by Paddle's signature over the raw bytes."""
+"""Who is calling is decided before a view's body runs: by Paddle's signature."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from rest_framework.request import Request
 
 from integration_project import clock, webhooks
 from integration_project.vendors.paddle import signature
+from integration_project.vendors.paddle_classic import signature as classic_signature
 from paddle_sync.models import WebhookEvent
 
 
@@ -44,3 +45,25 @@ class PaddleSignatureAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Name the header we expect; DRF answers 401 instead of 403 because of it."""
         return "Paddle-Signature"
+
+
+class ClassicSignatureAuthentication(BaseAuthentication):
+    """Believes Paddle Classic by its public key; without it nobody is believed. The form is the proof."""
+
+    def authenticate(self, request: Request) -> tuple[WebhookSender, dict[str, str]]:
+        """Read the form, 400 where it is none, and verify what it says; 401 with a short reason otherwise."""
+        if not settings.PADDLE_CLASSIC_PUBLIC_KEY:
+            raise webhooks.NotConfigured
+        try:
+            fields = classic_signature.decoded(webhooks.raw_body(request))
+            classic_signature.verify(fields, public_key=settings.PADDLE_CLASSIC_PUBLIC_KEY)
+        except classic_signature.NotAForm as problem:
+            webhooks.refuse("body", str(problem))
+        except classic_signature.InvalidSignature as refusal:
+            webhooks.count_refusal(WebhookEvent.Source.PADDLE_CLASSIC, refusal.reason.value)
+            raise AuthenticationFailed(refusal.reason.value) from None
+        return WebhookSender(WebhookEvent.Source.PADDLE_CLASSIC), fields
+
+    def authenticate_header(self, request: Request) -> str:
+        """Name the field we expect; DRF answers 401 instead of 403 because of it."""
+        return classic_signature.FIELD

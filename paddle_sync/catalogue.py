@@ -12,6 +12,8 @@ from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import PlanTemplate
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle.entities import Price
+from integration_project.vendors.paddle_classic.client import ClassicClient
+from integration_project.vendors.paddle_classic.entities import ClassicPlan
 from paddle_sync import parking
 from paddle_sync.models import CatalogueEntry, WebhookEvent
 from paddle_sync.resolving import PLAN_GROUP
@@ -38,7 +40,7 @@ class Refreshed:
 
 def refresh(vendors: Vendors) -> Refreshed:
     """Read both catalogues whole and store them; what is no longer listed stays, marked inactive."""
-    paddle = _of_paddle(vendors.paddle)
+    paddle = _of_paddle(vendors.paddle) + _of_classic(vendors.classic)
     m3ter = _of_m3ter(vendors.m3ter)
     gone = _store(paddle, PADDLE_KINDS) + _store(m3ter, M3TER_KINDS)
     _resume_groups(m3ter)
@@ -75,6 +77,23 @@ def _of_price(price: Price, product: str) -> CatalogueEntry:
         interval=_in_words(cycle.frequency, cycle.interval) if cycle else "once",
         active=price.status == "active",
         data={"amount": str(money.amount), "description": price.description[:300]},
+    )
+
+
+def _of_classic(classic: ClassicClient | None) -> list[CatalogueEntry]:
+    """List the plans of Paddle Classic as prices, which is what they are to a mapping; none where Classic is off."""
+    return [_of_classic_plan(plan) for plan in classic.list_plans()] if classic else []
+
+
+def _of_classic_plan(plan: ClassicPlan) -> CatalogueEntry:
+    prices = {currency: str(price) for currency, price in plan.recurring_prices.items()}
+    return _entry(
+        Kind.PADDLE_PRICE,
+        plan.id,
+        plan.name,
+        currency=next(iter(prices)) if len(prices) == 1 else "",
+        interval=_in_words(plan.billing_period, plan.billing_type),
+        data={"classic": True, "prices": prices},
     )
 
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from django.db import transaction
@@ -20,7 +20,7 @@ from integration_project.errors import IntegrationError, Permanent
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.reading import Json
-from paddle_sync import bulk, foreseeing
+from paddle_sync import bulk, classic, foreseeing
 from paddle_sync.models import BulkItem, BulkRun, WebhookEvent
 from paddle_sync.story import CODE_IN_CUSTOM_DATA
 
@@ -62,8 +62,26 @@ def _of_billing(vendors: Vendors, after: str, only: Sequence[str]) -> Iterator[P
         yield Page(page, str(page[-1]["id"]))
 
 
+def _of_classic(vendors: Vendors, after: str, only: Sequence[str]) -> Iterator[Page]:
+    """Classic's pages have numbers; one that moved on meanwhile is told twice, and stands in the run once."""
+    client = classic.client(vendors)
+    if only:
+        found = [user for subscription_id in only if (user := client.find_user(subscription_id)) is not None]
+        yield Page(
+            tuple(classic.of_user(user, read_at=clock.now()) for user in found if user.state != "deleted"), after
+        )
+        return
+    for number in count(int(after or 1)):
+        read_at = clock.now()
+        users = client.page_of_users(number)
+        if not users:
+            return
+        yield Page(tuple(classic.of_user(user, read_at=read_at) for user in users), str(number + 1))
+
+
 SOURCES: Mapping[str, Source] = {
     WebhookEvent.Source.PADDLE: Source("Paddle Billing", _of_billing),
+    WebhookEvent.Source.PADDLE_CLASSIC: Source("Paddle Classic", _of_classic),
 }
 """Every list of existing subscriptions there is; a further one is one more row."""
 
@@ -207,18 +225,18 @@ def _list(run: BulkRun, vendors: Vendors, end: float, told: Callable[[], object]
     """Store page after page; True once the list was read to its end, or as far as it was to be."""
     if run.listed_at is not None:
         return True
-    count = run.items.count()
+    so_far = run.items.count()
     limit = run.params.get("limit")
     pages = SOURCES[run.params["source"]].pages(vendors, run.cursor, run.params.get("only") or ())
-    while limit is None or count < limit:
+    while limit is None or so_far < limit:
         read_at = clock.now()
         page = next(pages, None)
         if page is None:
             break
-        wanted = page.subscriptions if limit is None else page.subscriptions[: limit - count]
+        wanted = page.subscriptions if limit is None else page.subscriptions[: limit - so_far]
         entries = [(str(data["id"]), _params(run, data, read_at)) for data in wanted]
         with transaction.atomic():
-            count = bulk.add(run, entries, after=count)
+            so_far = bulk.add(run, entries, after=so_far)
             _hold(run, cursor=page.cursor)
         told()
         if time.monotonic() >= end:

@@ -9,6 +9,7 @@ from integration_project import clock
 from integration_project.errors import AccountConflict
 from integration_project.vendors.m3ter.entities import Account
 from integration_project.vendors.paddle.entities import Subscription
+from paddle_sync import classic
 from paddle_sync.accounts import ACCOUNT_CONFLICT, Ensured
 from paddle_sync.attaching import Attached
 from paddle_sync.models import AccountLink, AccountPlanLink
@@ -31,6 +32,7 @@ def record(account: Ensured, founding: Snapshot, mapping_id: str) -> AccountLink
     """Write down whose account it is; the link before it, if any, ends in the same moment."""
     subscription, now = founding.subscription, clock.now()
     values = {
+        "source": "paddle_classic" if classic.is_classic(subscription.id) else "paddle",
         "paddle_customer_id": subscription.customer_id,
         "m3ter_account_id": account.id,
         "m3ter_account_code": account.code,

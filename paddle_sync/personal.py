@@ -82,6 +82,8 @@ def _field(key: str, value: Any, *, inside: str, root: str) -> Any:
     word = key.lower()
     if word == "custom_data" and isinstance(value, dict):
         return {name: item if name in OUR_CUSTOM_DATA else _hidden(item) for name, item in value.items()}
+    if word == "custom_data":
+        return _hidden(value)  # Paddle Classic writes it as a text of JSON
     if word in PEOPLE and isinstance(value, dict | list):
         return _masked(value, inside=word)
     if word in ALWAYS or (inside in PEOPLE and word in PEOPLES_WORDS):

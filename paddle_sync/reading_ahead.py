@@ -18,7 +18,9 @@ from django.db.models import Q
 
 from integration_project import clock
 from integration_project.errors import BudgetSpent, Permanent, Temporary
+from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.client import PaddleClient
+from paddle_sync import classic
 from paddle_sync.models import WebhookEvent
 
 logger = logging.getLogger(__name__)
@@ -57,12 +59,14 @@ class _Last(threading.local):
 _last = _Last()
 
 
-def subscription(event: WebhookEvent, paddle: PaddleClient) -> Mapping[str, Any] | None:
-    """What the event's subscription is now, as Paddle writes it; None when Paddle does not know it."""
+def subscription(event: WebhookEvent, vendors: Vendors) -> Mapping[str, Any] | None:
+    """What the event's subscription is now, as Paddle Billing writes it; None when Paddle does not know it."""
+    if event.source == WebhookEvent.Source.PADDLE_CLASSIC:
+        return classic.read(event.paddle_subscription_id, vendors)
     last = _last.read
     if last is None or not last.knows(event):
         others = () if last is not None and last.was_alone(event) else _others(event)
-        last = _last.read = _read(event, paddle, others)
+        last = _last.read = _read(event, vendors.paddle, others)
     return last.found.get(event.paddle_subscription_id)
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 from integration_project import clock
 from integration_project.errors import Permanent
-from integration_project.vendors import reading
-from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors import Vendors, reading
 from integration_project.vendors.paddle.entities import Subscription
 from integration_project.vendors.reading import Unreadable
-from paddle_sync import reading_ahead
+from paddle_sync import classic, reading_ahead
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
 from paddle_sync.reading_ahead import FRESH
 
 FOUND_EXISTING = ("subscription.imported", "subscription.found")
 """The events that tell of a subscription which existed before anybody here knew it."""
-FOUNDING = ("subscription.created", *FOUND_EXISTING)
+FOUNDING = ("subscription.created", *FOUND_EXISTING, classic.CREATED)
 """The events that say a subscription exists from now on."""
 READ = "read"
 LONGEST_ID = 64
@@ -103,16 +102,18 @@ class SubscriptionStory:
 
     @classmethod
     def of(cls, event: WebhookEvent, *, codes_trusted: bool) -> "SubscriptionStory":
-        """Keep what this event says of its subscription, and give the whole story."""
-        data = event.payload.entity()
-        keep(
-            event.paddle_subscription_id,
-            data,
-            occurred_at=event.occurred_at,
-            event_id=event.event_id,
-            event_type=event.event_type,
-            codes_trusted=codes_trusted,
-        )
+        """Keep what this event says of its subscription, if it says it all, and give the whole story."""
+        is_classic = event.source == WebhookEvent.Source.PADDLE_CLASSIC
+        data = classic.subscription_of(event) if is_classic else event.payload.entity()
+        if data is not None:
+            keep(
+                event.paddle_subscription_id,
+                data,
+                occurred_at=event.occurred_at,
+                event_id=event.event_id,
+                event_type=event.event_type,
+                codes_trusted=codes_trusted,
+            )
         return replace(cls.stored(event.paddle_subscription_id), codes_trusted=codes_trusted)
 
     @classmethod
@@ -134,11 +135,12 @@ class SubscriptionStory:
     def is_fresh(self, event: WebhookEvent) -> bool:
         """Say whether the event itself is as good as a read: first attempt, under a minute old, nothing newer known."""
         first_time = event.attempts <= 1 and event.replays == 0
-        return first_time and clock.now() - event.occurred_at < FRESH and self.latest.event_id == event.event_id
+        is_recent = clock.now() - event.occurred_at < FRESH
+        return first_time and is_recent and bool(self.snapshots) and self.latest.event_id == event.event_id
 
-    def with_read(self, event: WebhookEvent, paddle: PaddleClient) -> "SubscriptionStory":
+    def with_read(self, event: WebhookEvent, vendors: Vendors) -> "SubscriptionStory":
         """Read the subscription again and take that into the story; one that Paddle does not know adds nothing."""
-        found = reading_ahead.subscription(event, paddle)
+        found = reading_ahead.subscription(event, vendors)
         if found is None:
             return replace(self, known_to_paddle=False)
         self._keep_read(found)
@@ -150,7 +152,7 @@ class SubscriptionStory:
         data = reduced(raw, codes_trusted=self.codes_trusted)
         updated_at = reading.optional_moment(raw, "updated_at") or clock.now()
         name = f"{READ}:{updated_at.isoformat()}"
-        occurred_at = max(updated_at, self.latest.occurred_at)
+        occurred_at = max([updated_at, *(snapshot.occurred_at for snapshot in self.snapshots[-1:])])
         SubscriptionSnapshot.objects.update_or_create(
             paddle_subscription_id=self.subscription_id,
             event_id=name,

@@ -2,6 +2,9 @@
 
 from django.urls import path
 
-from paddle_sync.views import PaddleWebhookView
+from paddle_sync.views import ClassicWebhookView, PaddleWebhookView
 
-urlpatterns = [path("webhooks/paddle/", PaddleWebhookView.as_view(), name="paddle-webhook")]
+urlpatterns = [
+    path("webhooks/paddle/", PaddleWebhookView.as_view(), name="paddle-webhook"),
+    path("webhooks/paddle-classic/", ClassicWebhookView.as_view(), name="paddle-classic-webhook"),
+]

@@ -25,6 +25,9 @@ from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
+from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
+from integration_project.vendors.paddle_classic.simulator import sample as classic_sample
+from integration_project.vendors.simulation import Simulator
 from integration_project.vendors.wsgi import WsgiAdapter
 
 # Two cores shared by several workers make any deadline a lottery.
@@ -52,8 +55,20 @@ def m3ter(client: Client) -> M3terSimulator:
 
 
 @pytest.fixture
-def adapters(paddle: PaddleSimulator, m3ter: M3terSimulator, settings: Settings) -> dict[str, WsgiAdapter]:
-    """Both simulators mounted under the real clients, also for jobs that open the vendors themselves."""
+def classic(client: Client, settings: Settings) -> ClassicSimulator:
+    """A fresh simulated Paddle Classic whose alerts reach this application; Classic is off in tests without it."""
+    simulator = ClassicSimulator(post=post_to(client), webhook_url=f"{ADDRESS}/webhooks/paddle-classic/")
+    settings.PADDLE_CLASSIC_VENDOR_ID = classic_sample.VENDOR_ID
+    settings.PADDLE_CLASSIC_VENDOR_AUTH_CODE = classic_sample.AUTH_CODE
+    settings.PADDLE_CLASSIC_PUBLIC_KEY = simulator.public_key()
+    return simulator
+
+
+@pytest.fixture
+def adapters(
+    request: pytest.FixtureRequest, paddle: PaddleSimulator, m3ter: M3terSimulator, settings: Settings
+) -> dict[str, WsgiAdapter]:
+    """The simulators mounted under the real clients, also for jobs that open the vendors themselves."""
     settings.PADDLE_API_KEY = paddle_sample.API_KEY
     settings.PADDLE_WEBHOOK_SECRETS = [paddle_sample.WEBHOOK_SECRET]
     settings.M3TER_ORG_ID = m3ter_sample.ORG_ID
@@ -61,13 +76,15 @@ def adapters(paddle: PaddleSimulator, m3ter: M3terSimulator, settings: Settings)
     settings.M3TER_API_SECRET = m3ter_sample.API_SECRET
     settings.M3TER_WEBHOOK_TOKENS = [M3TER_WEBHOOK_TOKEN]
     mounted = {"paddle": WsgiAdapter(paddle), "m3ter": WsgiAdapter(m3ter)}
+    if "classic" in request.fixturenames:
+        mounted["paddle_classic"] = WsgiAdapter(request.getfixturevalue("classic"))
     settings.VENDOR_TRANSPORTS = dict(mounted)
     return mounted
 
 
 @pytest.fixture
 def vendors(adapters: dict[str, WsgiAdapter], settings: Settings) -> Vendors:
-    """Clients of both simulators, with no budget and no circuit in the way."""
+    """Clients of the simulators, with no budget and no circuit in the way."""
     config = VendorConfig(
         paddle_api_url=settings.PADDLE_API_URL,
         paddle_api_key=settings.PADDLE_API_KEY,
@@ -77,6 +94,9 @@ def vendors(adapters: dict[str, WsgiAdapter], settings: Settings) -> Vendors:
         m3ter_access_key_id=settings.M3TER_ACCESS_KEY_ID,
         m3ter_api_secret=settings.M3TER_API_SECRET,
         m3ter_external_system=settings.M3TER_EXTERNAL_SYSTEM,
+        paddle_classic_api_url=settings.PADDLE_CLASSIC_API_URL,
+        paddle_classic_vendor_id=settings.PADDLE_CLASSIC_VENDOR_ID,
+        paddle_classic_auth_code=settings.PADDLE_CLASSIC_VENDOR_AUTH_CODE,
     )
     return connect(config, gate_for=lambda vendor: OpenGate(), transports=dict(adapters))
 
@@ -91,13 +111,12 @@ def installation(db: None, adapters: dict[str, WsgiAdapter]) -> Installation:
 
 
 @pytest.fixture
-def deliver(
-    db: None, adapters: dict[str, WsgiAdapter], paddle: PaddleSimulator, m3ter: M3terSimulator
-) -> Callable[[], int]:
+def deliver(db: None, adapters: dict[str, WsgiAdapter]) -> Callable[[], int]:
     """Push every webhook that is due to the application, signed afresh; gives how many were answered 200."""
 
     def push() -> int:
-        return sum(int(simulator.deliver_webhooks()["delivered"]) for simulator in (paddle, m3ter))
+        simulators = [adapter.app for adapter in adapters.values() if isinstance(adapter.app, Simulator)]
+        return sum(int(simulator.deliver_webhooks()["delivered"]) for simulator in simulators)
 
     return push
 

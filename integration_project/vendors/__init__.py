@@ -1,4 +1,4 @@
-"""The vendors as the rest of the project sees them: typed clients behind one frozen pair.
+"""The vendors as the rest of the project sees them: typed clients behind one frozen set.
 
 Nothing in this package knows Django, settings or tables; budget, circuit and transport are handed in.
 """
@@ -19,15 +19,18 @@ from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.token import TokenRequest, TokenStore, basic
 from integration_project.vendors.paddle import errors as paddle_errors
 from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors.paddle_classic import errors as classic_errors
+from integration_project.vendors.paddle_classic.client import ClassicClient
 from integration_project.vendors.transport import Sessions
 
 PADDLE = "paddle"
+CLASSIC = "paddle_classic"
 M3TER = "m3ter"
 
 
 @dataclass(frozen=True)
 class VendorConfig:
-    """Addresses and keys of both vendors. Secrets never show in a repr."""
+    """Addresses and keys of the vendors. Secrets never show in a repr. Paddle Classic is off without a vendor id."""
 
     paddle_api_url: str
     paddle_api_key: str = field(repr=False)
@@ -37,14 +40,18 @@ class VendorConfig:
     m3ter_access_key_id: str = field(repr=False)
     m3ter_api_secret: str = field(repr=False)
     m3ter_external_system: str
+    paddle_classic_api_url: str = ""
+    paddle_classic_vendor_id: str = ""
+    paddle_classic_auth_code: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class Vendors:
-    """Both clients, ready to be called."""
+    """The clients, ready to be called; None for Paddle Classic where it is off."""
 
     paddle: PaddleClient
     m3ter: M3terClient
+    classic: ClassicClient | None = None
     listeners: Listeners = field(default_factory=Listeners, repr=False)
 
     @contextmanager
@@ -98,6 +105,7 @@ def connect(
     return Vendors(
         paddle=_paddle(config, gate_for(PADDLE), listeners, transports.get(PADDLE)),
         m3ter=_m3ter(config, gate_for(M3TER), listeners, transports.get(M3TER)),
+        classic=_classic(config, gate_for(CLASSIC), listeners, transports.get(CLASSIC)),
         listeners=listeners,
     )
 
@@ -116,6 +124,32 @@ def _paddle(config: VendorConfig, gate: Gate, listeners: Listeners, adapter: Bas
             judge=paddle_errors.judge,
             listeners=listeners,
             headers={"Paddle-Version": "1"},
+        )
+    )
+
+
+def _classic(
+    config: VendorConfig, gate: Gate, listeners: Listeners, adapter: BaseAdapter | None
+) -> ClassicClient | None:
+    if not config.paddle_classic_vendor_id:
+        return None
+
+    def credentials() -> Mapping[str, str]:
+        return {
+            "vendor_id": config.paddle_classic_vendor_id,
+            "vendor_auth_code": _usable(CLASSIC, "PADDLE_CLASSIC_VENDOR_AUTH_CODE", config.paddle_classic_auth_code),
+        }
+
+    return ClassicClient(
+        VendorHTTP(
+            vendor=CLASSIC,
+            base_url=config.paddle_classic_api_url,
+            session=_sessions(CLASSIC, adapter),
+            gate=gate,
+            credentials=credentials,
+            judge=classic_errors.judge,
+            refuses=classic_errors.is_refusal,
+            listeners=listeners,
         )
     )
 

@@ -7,10 +7,11 @@ import enum
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar, overload
+from urllib.parse import urlencode
 
 import requests
 
@@ -28,7 +29,7 @@ CHARGE_DEADLINE = 75.0
 LARGEST_ANSWER = 20 * 1024 * 1024
 LONGEST_WAIT = 3600.0
 """A vendor's Retry-After is believed up to here."""
-NAMES = {"paddle": "Paddle", "m3ter": "m3ter"}
+NAMES = {"paddle": "Paddle", "paddle_classic": "Paddle Classic", "m3ter": "m3ter"}
 
 
 class Policy(enum.StrEnum):
@@ -145,6 +146,13 @@ class Authorise(Protocol):
 
 
 Judge = Callable[[Answer], Ruling]
+Credentials = Callable[[], Mapping[str, str]]
+"""Gives the fields that say who is calling, where a vendor wants them in the form itself."""
+
+
+def is_refusal(answer: Answer) -> bool:
+    """Say whether a vendor refuses, where its status tells."""
+    return not answer.ok
 
 
 def real_now() -> datetime:
@@ -162,8 +170,10 @@ class VendorHTTP:
         base_url: str,
         session: Callable[[], requests.Session],
         gate: Gate,
-        authorise: Authorise,
         judge: Judge,
+        authorise: Authorise | None = None,
+        credentials: Credentials | None = None,
+        refuses: Callable[[Answer], bool] = is_refusal,
         listeners: Listeners | None = None,
         renewable: bool = False,
         deadline: float = DEADLINE,
@@ -177,7 +187,9 @@ class VendorHTTP:
         self._session = session
         self._gate = gate
         self._authorise = authorise
+        self._credentials = credentials
         self._judge = judge
+        self._refuses = refuses
         self._renewable = renewable
         self._deadline = deadline
         self._max_bytes = max_bytes
@@ -204,6 +216,7 @@ class VendorHTTP:
         repeatable: bool = ...,
         params: Mapping[str, str] | None = ...,
         json: object = ...,
+        form: Mapping[str, str] | None = ...,
         deadline: float | None = ...,
         private: Sequence[str] = ...,
     ) -> Any: ...
@@ -219,6 +232,7 @@ class VendorHTTP:
         repeatable: bool = ...,
         params: Mapping[str, str] | None = ...,
         json: object = ...,
+        form: Mapping[str, str] | None = ...,
         deadline: float | None = ...,
         private: Sequence[str] = ...,
     ) -> T: ...
@@ -233,6 +247,7 @@ class VendorHTTP:
         repeatable: bool = True,
         params: Mapping[str, str] | None = None,
         json: object = None,
+        form: Mapping[str, str] | None = None,
         deadline: float | None = None,
         private: Sequence[str] = (),
     ) -> Any:
@@ -247,6 +262,7 @@ class VendorHTTP:
             path=path,
             params=params,
             body=None if json is None else exact_json.encode(json),
+            form=form,
             repeatable=repeatable,
             deadline=deadline or self._deadline,
             private=tuple(private),
@@ -261,8 +277,13 @@ class VendorHTTP:
 
     def _attempt(self, request: "_Request", read: Callable[[Any], Any], *, fresh: bool) -> "_Outcome":
         self._gate.enter(request.operation)
-        headers = {**self._headers, "Authorization": self._authorise(fresh=fresh)}
-        if request.body is not None:
+        headers = dict(self._headers)
+        if self._authorise is not None:
+            headers["Authorization"] = self._authorise(fresh=fresh)
+        if request.form is not None:
+            request = self._with_credentials(request, request.form)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        elif request.body is not None:
             headers["Content-Type"] = "application/json"
         started = time.monotonic()
         for listener in self.listeners.before:
@@ -277,6 +298,12 @@ class VendorHTTP:
             outcome = _Outcome(error=self._open_outcome(request, str(error)))
         self._write_down(request, answer, outcome, time.monotonic() - started)
         return outcome
+
+    def _with_credentials(self, request: "_Request", form: Mapping[str, str]) -> "_Request":
+        """The request with its body, which says who is calling; the vendor's words must not say it again."""
+        ours = {} if self._credentials is None else dict(self._credentials())
+        body = urlencode({**form, **ours}).encode("ascii")
+        return replace(request, body=body, private=(*request.private, *ours.values()))
 
     def _send(self, request: "_Request", headers: Mapping[str, str], *, begun: float) -> Answer:
         received = send(
@@ -299,7 +326,7 @@ class VendorHTTP:
         return Answer(received.status, received.headers, received.body, parsed, problem)
 
     def _judged(self, request: "_Request", answer: Answer, read: Callable[[Any], Any]) -> "_Outcome":
-        if not answer.ok:
+        if self._refuses(answer):
             return self._refusal(request, answer)
         if answer.json is None:
             return _Outcome(error=self._open_outcome(request, answer.problem or f"the answer was {answer.kind}"))
@@ -388,10 +415,11 @@ class _Request:
     method: str
     path: str
     params: Mapping[str, str] | None
-    body: bytes | None
+    body: bytes | None = field(repr=False)
+    form: Mapping[str, str] | None = field(repr=False)
     repeatable: bool
     deadline: float
-    private: tuple[str, ...]
+    private: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)

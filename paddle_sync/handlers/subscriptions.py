@@ -23,7 +23,9 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     story = SubscriptionStory.of(event, codes_trusted=row.customer_codes_trusted)
     if not story.is_fresh(event):
         _require_m3ter(story, row)
-        story = story.with_read(event, vendors.paddle)
+        story = story.with_read(event, vendors)
+    if not story.snapshots:
+        raise Ignored("Paddle does not know this subscription, and no event ever said what it is.")
     row = installation.with_organization(row, vendors.m3ter)
     terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
 
@@ -89,7 +91,7 @@ def _meet_buyer(link: AccountLink | None, story: SubscriptionStory, vendors: Ven
     was_asked_just_now = story.known_to_paddle is None and clock.now() - link.created_at < FRESH
     if was_asked_just_now:
         return False
-    buyer = accounts.read_buyer(story.founding, vendors.paddle)
+    buyer = accounts.read_buyer(story.founding, vendors)
     if buyer.customer is None:
         return False
     account = vendors.m3ter.get_account(link.m3ter_account_id)

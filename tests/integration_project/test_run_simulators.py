@@ -43,7 +43,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def test_both_vendors_answer_until_told_to_stop(start: Start) -> None:
+def test_all_vendors_answer_until_told_to_stop(start: Start) -> None:
     process = start("--json", "--start-at", "2026-02-01T09:00:00+01:00")
     said = json.loads(first_line(process))
 
@@ -58,12 +58,21 @@ def test_both_vendors_answer_until_told_to_stop(start: Start) -> None:
         json={"grant_type": "client_credentials"},
         timeout=10,
     )
-    states = [requests.get(f"{said[vendor]['control']}state", timeout=10).json() for vendor in ("paddle", "m3ter")]
+    classic = requests.post(
+        f"{said['classic']['url']}/api/2.0/subscription/plans",
+        data={"vendor_id": said["classic"]["vendor_id"], "vendor_auth_code": said["classic"]["auth_code"]},
+        timeout=10,
+    )
+    states = [
+        requests.get(f"{said[vendor]['control']}state", timeout=10).json() for vendor in ("paddle", "classic", "m3ter")
+    ]
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(20) == 0
     assert (paddle.status_code, m3ter.status_code) == (200, 200)
-    assert [state["vendor"] for state in states] == ["paddle", "m3ter"]
+    assert classic.json()["success"] is True
+    assert said["classic"]["public_key"].startswith("-----BEGIN PUBLIC KEY-----")
+    assert [state["vendor"] for state in states] == ["paddle", "paddle_classic", "m3ter"]
     assert {state["now"][:16] for state in states} == {"2026-02-01T08:00"}
     assert {said["paddle"]["url"][:17], said["m3ter"]["url"][:17]} == {"http://127.0.0.1:"}
 
@@ -76,7 +85,14 @@ def test_people_are_told_the_addresses_and_keys(start: Start) -> None:
     assert process.stdout is not None
     rest = process.stdout.read()
     assert process.wait(20) == 0
-    for word in ("API key", "organisation", "access key id", "/_control/", "Both simulators have stopped."):
+    for word in (
+        "API key",
+        "organisation",
+        "access key id",
+        "vendor id",
+        "/_control/public_key",
+        "The simulators have stopped.",
+    ):
         assert word in rest
 
 

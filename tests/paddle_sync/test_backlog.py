@@ -118,16 +118,16 @@ def test_what_was_read_for_another_claim_or_long_ago_is_read_again(
     paddle: PaddleSimulator, deliver: Run, vendors: Vendors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = claimed(paddle, deliver)
-    reading_ahead.subscription(event, vendors.paddle)
-    reading_ahead.subscription(WebhookEvent.objects.order_by("pk")[1], vendors.paddle)
+    reading_ahead.subscription(event, vendors)
+    reading_ahead.subscription(WebhookEvent.objects.order_by("pk")[1], vendors)
     together = lists(paddle)
 
     monkeypatch.setattr(reading_ahead, "FRESH", dt.timedelta())
-    reading_ahead.subscription(event, vendors.paddle)
+    reading_ahead.subscription(event, vendors)
     too_old = lists(paddle)
     monkeypatch.undo()
     WebhookEvent.objects.update(lease="00000000-0000-4000-8000-000000000002")
     event.refresh_from_db()
-    reading_ahead.subscription(event, vendors.paddle)
+    reading_ahead.subscription(event, vendors)
 
     assert (together, too_old, lists(paddle)) == (1, 2, 3)

@@ -14,6 +14,8 @@ from integration_project.vendors.m3ter.entities import NewAccount
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
+from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
+from integration_project.vendors.paddle_classic.simulator import sample as classic_sample
 from paddle_sync import bulk, existing
 from paddle_sync.models import AccountLink, AccountPlanLink, BulkItem, BulkRun, WebhookEvent
 from tests.builders import make_mapping
@@ -249,3 +251,40 @@ def test_what_happened_after_the_listing_outlives_it(
     assert WebhookEvent.objects.get().occurred_at == listed_at
     assert operations(paddle).count("list subscriptions") == 2
     assert AccountLink.objects.get().paddle_status == "canceled"
+
+
+def test_subscriptions_of_classic_are_taken_in_like_those_of_billing(
+    classic: ClassicSimulator,
+    paddle: PaddleSimulator,
+    m3ter: M3terSimulator,
+    vendors: Vendors,
+    run_jobs: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("integration_project.vendors.paddle_classic.client.USERS_PAGE", 2)
+    make_mapping(str(classic_sample.PLAN_TEAM))
+    made = [classic.subscribe(email=f"kai{number}@customer.example") for number in range(5)]
+    ids = sorted(str(each["subscription_id"]) for each in made)
+    run = existing.ask(**WHY, source="paddle_classic")
+
+    for _ in range(8):
+        if existing.prepare(run.pk, vendors, seconds=0):
+            break
+    foreseen = verdicts(run)
+    bulk.start(run.pk, **WHY)
+    run = carried_on(run, run_jobs)
+
+    assert foreseen == dict.fromkeys(ids, "create")
+    assert (run.state, outcomes(run)) == ("done", {"changed": 5})
+    assert sorted(account["code"] for account in m3ter.memory.accounts) == ids
+    assert set(AccountLink.objects.values_list("source", flat=True)) == {"paddle_classic"}
+    assert operations(paddle) == []
+
+
+def test_an_import_from_classic_says_where_classic_is_off(vendors: Vendors) -> None:
+    run = existing.ask(**WHY, source="paddle_classic")
+
+    with pytest.raises(IntegrationError, match="Paddle Classic is off"):
+        existing.prepare(run.pk, vendors)
+
+    assert "Paddle Classic is off" in BulkRun.objects.get().note

@@ -114,6 +114,10 @@ class Simulator(ABC):
     def unreadable(self, request: Request) -> Answer:
         """The vendor's answer to a body that is not JSON."""
 
+    def read(self, request: Request) -> None:
+        """Read the body, so that one that is not JSON is refused before any handler; ValueError when it is not."""
+        request.json  # noqa: B018 - parsed and kept by reading it
+
     @abstractmethod
     def forget(self) -> None:
         """Empty the vendor's memory and put the sample catalogue back; called with the lock held."""
@@ -196,7 +200,7 @@ class Simulator(ABC):
                 return self.error(405 if known else 404)
             self.guard(request, route)
             try:
-                request.json  # noqa: B018 - parsed here, so that a body that is not JSON is refused before any handler
+                self.read(request)
             except ValueError:
                 return self.unreadable(request)
             return route.handler(request)
