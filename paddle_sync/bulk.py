@@ -197,9 +197,13 @@ def settle(*, begun_only: bool = False) -> int:
     followed = (Outcome.BEGUN,) if begun_only else (Outcome.BEGUN, Outcome.PARKED, Outcome.FAILED)
     changed = 0
     for state, outcome in OUTCOMES.items():
-        items = BulkItem.objects.filter(outcome__in=[each for each in followed if each != outcome])
-        changed += items.filter(event__state=state).update(outcome=outcome)
-    return changed
+        # Never by a join: it would move the item's own condition into a sub-query, which is not looked at again when
+        # another settler had the row locked.
+        said = Exists(WebhookEvent.objects.filter(pk=OuterRef("event_id"), state=state))
+        items = BulkItem.objects.filter(said, outcome__in=[each for each in followed if each != outcome])
+        changed += items.update(outcome=outcome)
+    gone = BulkItem.objects.filter(outcome=Outcome.BEGUN, event=None)
+    return changed + gone.update(outcome=Outcome.FAILED, note="Its event was deleted before it was done.")
 
 
 def _feed(run: BulkRun, end: float) -> int:
@@ -218,7 +222,8 @@ def _feed(run: BulkRun, end: float) -> int:
 
 def _begin(item: BulkItem) -> bool:
     """Put the item's event on the queue, and note which, in one transaction; False: somebody else was faster."""
-    waiting = BulkItem.objects.filter(pk=item.pk, outcome=Outcome.WAITING, run__state=State.RUNNING)
+    under_way = Exists(BulkRun.objects.filter(pk=OuterRef("run_id"), state=State.RUNNING))
+    waiting = BulkItem.objects.filter(under_way, pk=item.pk, outcome=Outcome.WAITING)
     try:
         with transaction.atomic():
             if not waiting.update(outcome=Outcome.BEGUN):

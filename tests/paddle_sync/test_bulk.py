@@ -184,6 +184,20 @@ def test_a_feeder_killed_at_any_statement_begins_nothing_twice_and_forgets_nothi
     assert statement > 20
 
 
+def test_an_item_whose_event_is_gone_keeps_no_run_from_its_end() -> None:
+    run = replay_of(2)
+    bulk.feed()
+    oldest, newest = WebhookEvent.objects.order_by("pk")
+    oldest.delete()
+    WebhookEvent.objects.filter(pk=newest.pk).update(state="processed")
+
+    bulk.feed()
+
+    run.refresh_from_db()
+    assert (run.state, counts(run)) == ("done", {"failed": 1, "changed": 1})
+    assert run.items.get(outcome="failed").note == "Its event was deleted before it was done."
+
+
 def test_an_item_that_cannot_be_begun_says_why_and_holds_up_no_other() -> None:
     run = replay_of(3)
     events = list(WebhookEvent.objects.order_by("pk"))
