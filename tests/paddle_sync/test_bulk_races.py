@@ -9,8 +9,9 @@ from django.db import connection
 
 from integration_project import installation
 from paddle_sync import bulk
-from paddle_sync.models import BulkRun, EventDecision, WebhookEvent
-from tests.paddle_sync.test_bulk import WHY, counts, replay_of
+from paddle_sync.models import BulkRun, WebhookEvent
+from tests.builders import paddle_id
+from tests.paddle_sync.test_bulk import WHY, counts
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
@@ -39,21 +40,34 @@ def at_once(*functions: Callable[[], object]) -> list[BaseException]:
     return raised
 
 
-def test_feeders_at_once_begin_every_item_once() -> None:
+def moving() -> BulkRun:
+    """A run whose every item, each time it is begun, asks for a subscription to be looked at."""
     installation.current()
-    run = replay_of(COUNT)
+    run = bulk.create(BulkRun.Kind.MOVE, "Move", **WHY)
+    bulk.add(
+        run, [(paddle_id("sub"), {"price_ids": [], "moves_at": "2026-01-01T00:00:00+00:00"}) for _ in range(COUNT)]
+    )
+    bulk.prepared(run)
+    bulk.start(run.pk, **WHY)
+    return run
+
+
+def asked() -> Counter[str]:
+    return Counter(WebhookEvent.objects.values_list("paddle_subscription_id", flat=True))
+
+
+def test_feeders_at_once_begin_every_item_once() -> None:
+    run = moving()
 
     raised = at_once(*[bulk.feed] * 4)
 
     assert raised == []
     assert counts(run) == {"begun": COUNT}
-    assert set(WebhookEvent.objects.values_list("replays", flat=True)) == {1}
-    assert EventDecision.objects.count() == COUNT
+    assert asked() == dict.fromkeys(run.items.values_list("subject", flat=True), 1)
 
 
 def test_what_is_cancelled_while_it_is_fed_is_either_begun_or_skipped() -> None:
-    installation.current()
-    run = replay_of(COUNT)
+    run = moving()
 
     raised = at_once(bulk.feed, bulk.feed, lambda: bulk.cancel(run.pk, **WHY))
 
@@ -61,6 +75,5 @@ def test_what_is_cancelled_while_it_is_fed_is_either_begun_or_skipped() -> None:
     reached = counts(run)
     assert set(reached) <= {"begun", "skipped"}
     assert sum(reached.values()) == COUNT
-    replays = Counter(WebhookEvent.objects.values_list("replays", flat=True))
-    assert (replays[1], replays[0]) == (reached.get("begun", 0), reached.get("skipped", 0))
+    assert asked() == dict.fromkeys(run.items.filter(outcome="begun").values_list("subject", flat=True), 1)
     assert BulkRun.objects.get().state == "cancelled"
