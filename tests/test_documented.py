@@ -12,6 +12,9 @@ from django.contrib.admin import ModelAdmin
 from django.core.management import get_commands
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from integration_project.vendors.m3ter.simulator import M3terSimulator
+from integration_project.vendors.paddle.simulator import PaddleSimulator
+
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("integration_project", "paddle_sync", "billing_bridge")
 PUBLIC = ("webhooks/", "health/", "metrics", "api/")
@@ -57,6 +60,11 @@ def flat(names: Iterable[object]) -> Iterator[str]:
             yield name
 
 
+def controls() -> set[str]:
+    """Find everything that a person can let the simulated vendors do."""
+    return {name for simulator in (PaddleSimulator(), M3terSimulator()) for name in simulator.control_names()}
+
+
 def words(action: object) -> str:
     """Read an action's description as far as its first placeholder, which Django fills in."""
     said = str(getattr(action, "short_description", "") or getattr(action, "__name__", "")).replace("_", " ")
@@ -94,6 +102,13 @@ def test_every_address_for_other_programs_is_in_the_readme(readme: str) -> None:
     paths = set(public_paths(get_resolver().url_patterns))
 
     assert [path for path in sorted(paths) if path not in readme] == []
+
+
+def test_every_control_of_the_simulators_is_in_the_readme(readme: str) -> None:
+    names = controls()
+
+    assert {"reset", "complete_checkout", "run_bill_job"} <= names
+    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
 
 
 def test_every_make_target_is_in_the_readme(readme: str) -> None:

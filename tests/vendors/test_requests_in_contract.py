@@ -12,7 +12,12 @@ from urllib.parse import parse_qs
 import pytest
 
 from integration_project.vendors.m3ter import client as m3ter_client
-from integration_project.vendors.m3ter.entities import AccountAddress, Measurement, NewAccountPlan
+from integration_project.vendors.m3ter.entities import (
+    AccountAddress,
+    Measurement,
+    NewAccountPlan,
+    NewCounterAdjustment,
+)
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle import client as paddle_client
 from integration_project.vendors.paddle.entities import Charge, ChargeItem
@@ -29,7 +34,7 @@ NEWER_PARAMETERS = {("list events", "event_type")}
 
 def operations(client: ModuleType) -> set[str]:
     """The operations a client's module names."""
-    verbs = "get|list|find|create|update|replace|submit|lock|preview|charge"
+    verbs = "get|list|find|create|update|replace|submit|lock|preview|charge|delete|end"
     return set(re.findall(rf'"((?:{verbs}) [a-z ]+)"', inspect.getsource(client)))
 
 
@@ -67,7 +72,7 @@ def test_every_call_of_the_paddle_client_is_in_paddle_s_document(monkeypatch: py
     client.find_charge(paddle_stage.PUSH, subscription_id=subscription_id, since=stage.simulator.clock.now())
     list(client.subscription_history(subscription_id))
     list(client.list_subscriptions(ids=(subscription_id,), status=("active", "past_due")))
-    list(client.list_transactions(ids=(stage.transaction_id,), status=("completed",)))
+    list(client.list_transactions(ids=(stage.transaction_id,), status=("completed",), include=("customer",)))
     client.get_transaction(stage.transaction_id, include=("customer", "address", "business"))
     list(client.list_products())
     list(client.list_prices())
@@ -115,7 +120,15 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
             custom_fields={"a": "b"},
         )
     )
-    client.end_account_plan(seats, end_date=start + timedelta(days=5))
+    client.update_account_plan(client.end_account_plan(seats, end_date=start + timedelta(days=5)), reopen=True)
+    client.delete_account_plan(seats)
+    assert len(list(client.list_accounts(codes=(m3ter_stage.CODE, "nobody")))) == 1
+    assert len(list(client.list_accounts(ids=(account.id,)))) == 1
+    seated = NewCounterAdjustment(account.id, m3ter_sample.COUNTER_SEATS, start.date(), 7)
+    count = client.create_counter_adjustment(seated)
+    client.update_counter_adjustment(client.get_counter_adjustment(count.id), value=5)
+    assert len(client.list_counter_adjustments(account.id)) == 1
+    client.delete_counter_adjustment(count)
     for _ in range(2):
         client.ensure_external_mapping(entity="Account", m3ter_id=account.id, table="Subscription", external_id="sub_1")
     client.find_external_mapping(table="Subscription", external_id="sub_1")
@@ -137,6 +150,7 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     dates = {"bill_date_start": date(2026, 2, 1), "bill_date_end": date(2026, 3, 1)}
     assert len(list(client.list_bills(status="APPROVED", locked=False, account_id=account.id, **dates))) == 1
     client.lock_bill(bill_id)
+    client.end_billing_entities(account.id, start + timedelta(days=60))
     client.get_organization_config()
     for catalogue in (
         client.list_products,
@@ -144,6 +158,7 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
         client.list_plan_templates,
         client.list_plan_groups,
         client.list_plan_group_links,
+        client.list_counters,
         client.list_integration_configs,
     ):
         list(catalogue())

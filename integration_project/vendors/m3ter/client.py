@@ -5,25 +5,29 @@ before a repeat (accounts by code, plans by listing them, mappings by their exte
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from integration_project.errors import Conflict, IntegrationError, NotFound, Permanent, Temporary, VendorRejected
-from integration_project.vendors import exact_json, reading
+from integration_project.vendors import exact_json
 from integration_project.vendors.http import VendorHTTP
+from integration_project.vendors.m3ter.answers import accepted, entity, page
 from integration_project.vendors.m3ter.entities import (
     Account,
     AccountAddress,
     AccountPlan,
     Bill,
+    Counter,
+    CounterAdjustment,
     CustomFields,
+    EndedEntities,
     ExternalMapping,
     IntegrationConfig,
     Measurement,
     NewAccount,
     NewAccountPlan,
+    NewCounterAdjustment,
     OrganizationConfig,
     Plan,
     PlanGroup,
@@ -34,6 +38,7 @@ from integration_project.vendors.m3ter.entities import (
     UnreadBill,
     given,
     moment,
+    rewritten,
 )
 from integration_project.vendors.reading import Json
 
@@ -42,8 +47,8 @@ T = TypeVar("T")
 PAGE = 100
 MOST_MEASUREMENTS = 1000
 LARGEST_BODY = 512_000
-ANSWER_ONLY = frozenset({"id", "dtCreated", "dtLastModified", "createdBy", "lastModifiedBy", "productId"})
-"""Fields of accounts and account plans that m3ter sets; they are not sent back."""
+ACCOUNT_PLANS = "ACCOUNTPLAN"
+"""What m3ter calls account plans, and the groups among them, where a whole account gets an end."""
 
 
 class M3terClient:
@@ -129,7 +134,7 @@ class M3terClient:
                 "PUT",
                 f"/accounts/{_segment(current.id)}",
                 Account.from_m3ter,
-                json=_rewritten(current.raw, changes, custom_fields),
+                json=rewritten(current.raw, changes, custom_fields),
                 private=(*private, *current.private),
             )
 
@@ -137,6 +142,18 @@ class M3terClient:
             return put(account)
         except Conflict:
             return put(self.get_account(account.id))
+
+    def end_billing_entities(
+        self, account_id: str, end_date: datetime, *, entities: Sequence[str] = (ACCOUNT_PLANS,)
+    ) -> EndedEntities:
+        """Give everything of these kinds that an account has open an end; their versions rise."""
+        return self._call(
+            "end account billing entities",
+            "PUT",
+            f"/accounts/{_segment(account_id)}/enddatebillingentities",
+            EndedEntities.from_m3ter,
+            json={"endDate": moment(end_date), "billingEntities": list(entities), "applyToChildren": False},
+        )
 
     # Account plans
 
@@ -162,8 +179,15 @@ class M3terClient:
         end_date: datetime | None = None,
         bill_epoch: date | None = None,
         custom_fields: CustomFields | None = None,
+        reopen: bool = False,
     ) -> AccountPlan:
-        """Change what is given and leave the rest; read again and tried once more on a conflict."""
+        """Change what is given and leave the rest; read again and tried once more on a conflict.
+
+        `reopen` takes the end away: m3ter deletes what a PUT leaves out.
+        """
+        if reopen and end_date is not None:
+            raise ValueError("a plan that is reopened has no end")
+        without = {"endDate"} if reopen else frozenset[str]()
         changes = given(
             endDate=moment(end_date) if end_date else None,
             billEpoch=bill_epoch.isoformat() if bill_epoch else None,
@@ -175,7 +199,7 @@ class M3terClient:
                 "PUT",
                 f"/accountplans/{_segment(current.id)}",
                 AccountPlan.from_m3ter,
-                json=_rewritten(current.raw, changes, custom_fields),
+                json=rewritten(current.raw, changes, custom_fields, without=without),
             )
 
         try:
@@ -187,10 +211,85 @@ class M3terClient:
         """Give a plan its end."""
         return self.update_account_plan(plan, end_date=end_date)
 
+    def delete_account_plan(self, plan: AccountPlan) -> None:
+        """Take a plan off an account as if it had never been there; one that is gone already is what was wanted.
+
+        m3ter may refuse it once the plan was billed: then it can only be ended.
+        """
+        try:
+            path = f"/accountplans/{_segment(plan.id)}"
+            self._call("delete account plan", "DELETE", path, AccountPlan.from_m3ter)
+        except NotFound:
+            return
+
     def replace_account_plan(self, account_plan_id: str, plan: NewAccountPlan) -> ReplacedAccountPlan:
         """Swap a plan for another of the same product; the old one ends where the new one starts."""
         path = f"/accountplans/{_segment(account_plan_id)}/replace"
         return self._call("replace account plan", "POST", path, ReplacedAccountPlan.from_m3ter, json=plan.to_m3ter())
+
+    # Counters
+
+    def list_counters(self) -> Iterator[Counter]:
+        """Read all counters."""
+        return self._list("list counters", "/counters", Counter.from_m3ter)
+
+    def list_counter_adjustments(self, account_id: str, counter_id: str | None = None) -> tuple[CounterAdjustment, ...]:
+        """Read the counts of an account, oldest day first.
+
+        m3ter answers for one counter at a time: without one, each counter there is costs a call.
+        """
+        counters = [counter.id for counter in self.list_counters()] if counter_id is None else [counter_id]
+        found = [
+            adjustment
+            for counter in counters
+            for adjustment in self._list(
+                "list counter adjustments",
+                "/counteradjustments",
+                CounterAdjustment.from_m3ter,
+                {"counterId": counter, "accountId": account_id},
+            )
+        ]
+        return tuple(sorted(found, key=lambda adjustment: (adjustment.date, adjustment.counter_id)))
+
+    def create_counter_adjustment(self, adjustment: NewCounterAdjustment) -> CounterAdjustment:
+        """Say how many an account has from a day on; Conflict when that day has a count already."""
+        return self._call(
+            "create counter adjustment",
+            "POST",
+            "/counteradjustments",
+            CounterAdjustment.from_m3ter,
+            json=adjustment.to_m3ter(),
+        )
+
+    def get_counter_adjustment(self, adjustment_id: str) -> CounterAdjustment:
+        """Read one count."""
+        path = f"/counteradjustments/{_segment(adjustment_id)}"
+        return self._call("get counter adjustment", "GET", path, CounterAdjustment.from_m3ter)
+
+    def update_counter_adjustment(self, adjustment: CounterAdjustment, *, value: int) -> CounterAdjustment:
+        """Change a count and leave the rest; read again and tried once more on a conflict."""
+
+        def put(current: CounterAdjustment) -> CounterAdjustment:
+            return self._call(
+                "update counter adjustment",
+                "PUT",
+                f"/counteradjustments/{_segment(current.id)}",
+                CounterAdjustment.from_m3ter,
+                json=rewritten(current.raw, {"value": value}),
+            )
+
+        try:
+            return put(adjustment)
+        except Conflict:
+            return put(self.get_counter_adjustment(adjustment.id))
+
+    def delete_counter_adjustment(self, adjustment: CounterAdjustment) -> None:
+        """Take a count away; one that is gone already is what was wanted."""
+        try:
+            path = f"/counteradjustments/{_segment(adjustment.id)}"
+            self._call("delete counter adjustment", "DELETE", path, CounterAdjustment.from_m3ter)
+        except NotFound:
+            return
 
     # External mappings
 
@@ -312,7 +411,7 @@ class M3terClient:
                 f"m3ter takes 1 to {MOST_MEASUREMENTS} measurements in less than {LARGEST_BODY} bytes at once,"
                 f" not {len(measurements)} in {size}."
             )
-        self._ingest.call("submit measurements", "POST", f"{self._root}/measurements", read=_accepted, json=body)
+        self._ingest.call("submit measurements", "POST", f"{self._root}/measurements", read=accepted, json=body)
 
     def _call(
         self,
@@ -324,7 +423,7 @@ class M3terClient:
         json: Mapping[str, Any] | None = None,
         private: Sequence[str] = (),
     ) -> T:
-        return self._http.call(operation, method, self._root + path, read=_entity(read), json=json, private=private)
+        return self._http.call(operation, method, self._root + path, read=entity(read), json=json, private=private)
 
     def _list(
         self, operation: str, path: str, read: Callable[[Json], T], params: Mapping[str, str] | None = None
@@ -333,14 +432,14 @@ class M3terClient:
         seen: set[str] = set()
         query = {**(params or {}), "pageSize": str(PAGE)}
         while True:
-            page = self._http.call(operation, "GET", self._root + path, read=_page(read), params=query)
-            yield from page.entries
-            if not page.next_token:
+            found = self._http.call(operation, "GET", self._root + path, read=page(read), params=query)
+            yield from found.entries
+            if not found.next_token:
                 return
-            if page.next_token in seen:
+            if found.next_token in seen:
                 raise Temporary(f"m3ter, {operation}: the pages go round in a circle")
-            seen.add(page.next_token)
-            query = {**query, "nextToken": page.next_token}
+            seen.add(found.next_token)
+            query = {**query, "nextToken": found.next_token}
 
     def _mappings(self, operation: str, path: str) -> tuple[ExternalMapping, ...]:
         """Read a look-up of mappings; that there are none is sometimes a 404, sometimes an empty list."""
@@ -350,26 +449,6 @@ class M3terClient:
             return ()
 
 
-@dataclass(frozen=True)
-class _Page(Generic[T]):
-    entries: tuple[T, ...]
-    next_token: str | None
-
-
-def _page(read: Callable[[Json], T]) -> Callable[[Any], _Page[T]]:
-    def reader(answer: Any) -> _Page[T]:
-        data = reading.mapping(answer, "the answer")
-        return _Page(
-            tuple(read(entry) for entry in reading.entries(data, "data")), reading.optional_text(data, "nextToken")
-        )
-
-    return reader
-
-
-def _entity(read: Callable[[Json], T]) -> Callable[[Any], T]:
-    return lambda answer: read(reading.mapping(answer, "the answer"))
-
-
 def _bill_params(**values: str | bool | date | None) -> dict[str, str]:
     """Write what bills are wanted, as m3ter reads it; always without lines and with the total."""
     texts = {
@@ -377,11 +456,6 @@ def _bill_params(**values: str | bool | date | None) -> dict[str, str]:
         for name, value in values.items()
     }
     return given(**texts, excludeLineItems="true", includeBillTotal="true")
-
-
-def _accepted(answer: Any) -> None:
-    if reading.text(reading.mapping(answer, "the answer"), "result").lower() != "accepted":
-        raise reading.Unreadable("the result is not accepted")
 
 
 def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
@@ -394,11 +468,9 @@ def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
     return Temporary(f"{refusal}; but m3ter lists no such thing yet")
 
 
-def _rewritten(raw: Json, changes: Mapping[str, Any], custom_fields: CustomFields | None) -> dict[str, Any]:
-    """A whole entity with changes, as a PUT wants it; what it left out, custom fields too, would be deleted."""
-    kept = {name: value for name, value in raw.items() if name not in ANSWER_ONLY and value is not None}
-    fields = {**(raw.get("customFields") or {}), **(custom_fields or {})}
-    return {**kept, **changes, **({"customFields": fields} if fields else {})}
+def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), PAGE):
+        yield values[start : start + PAGE]
 
 
 def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -80,7 +80,7 @@ class PaddleClient:
         created_since: datetime | None = None,
         include: Sequence[str] = (),
     ) -> Iterator[Transaction]:
-        """Read transactions, newest first, of any status unless told; `include` as for one."""
+        """Read transactions, newest first, of any status unless told; `include` as for one transaction."""
         params = _params(
             subscription_id=subscription_id,
             origin=origin,

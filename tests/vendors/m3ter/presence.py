@@ -107,6 +107,8 @@ AGGREGATION: Table = {
     ),
 }
 CURRENCY: Table = {**COMMON, **_names("name archived code? maxDecimalPlaces? roundingMode?")}
+COUNTER: Table = {**COMMON, **_names("name unit code? productId?")}
+COUNTER_ADJUSTMENT: Table = {**COMMON, **_names("accountId counterId date value purchaseOrderNumber?")}
 ACCEPTED: Table = _names("result")
 DOWNLOAD: Table = _names("url")
 USAGE: Table = _names("data hasMoreData")

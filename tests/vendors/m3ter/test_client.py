@@ -195,6 +195,65 @@ def test_an_account_plan_names_a_plan_or_a_group(which: dict[str, Any]) -> None:
         NewAccountPlan(account_id="a", start_date=START, **which)
 
 
+def test_a_plan_is_reopened_and_keeps_the_rest(stage: ClientStage) -> None:
+    plan = stage.client.create_account_plan(new_plan(stage.account(), code="sub:gauge:1"))
+    ended = stage.client.update_account_plan(plan, end_date=START, custom_fields={"quantity": 3})
+
+    reopened = stage.client.update_account_plan(ended, reopen=True)
+
+    assert (reopened.version, reopened.end_date, reopened.code) == (3, None, "sub:gauge:1")
+    assert reopened.custom_fields == {"quantity": 3}
+
+
+def test_a_plan_that_changed_meanwhile_is_read_again_and_reopened(stage: ClientStage) -> None:
+    plan = stage.client.create_account_plan(new_plan(stage.account()))
+    stale = stage.client.end_account_plan(plan, end_date=START)
+    stage.client.update_account_plan(stale, custom_fields={"somebody": "else"})
+
+    reopened = stage.client.update_account_plan(stale, reopen=True)
+
+    assert (reopened.version, reopened.end_date, reopened.custom_fields) == (4, None, {"somebody": "else"})
+
+
+def test_a_plan_is_not_reopened_and_ended_at_once(stage: ClientStage) -> None:
+    plan = stage.client.create_account_plan(new_plan(stage.account()))
+
+    with pytest.raises(ValueError, match="has no end"):
+        stage.client.update_account_plan(plan, end_date=START, reopen=True)
+
+
+def test_deleting_a_plan_that_is_gone_already_is_fine(stage: ClientStage) -> None:
+    account = stage.account()
+    plan = stage.client.create_account_plan(new_plan(account))
+
+    stage.client.delete_account_plan(plan)
+    stage.client.delete_account_plan(plan)
+
+    assert stage.client.list_account_plans(account.id) == ()
+
+
+def test_a_plan_that_was_billed_is_not_deleted(stage: ClientStage) -> None:
+    billed(stage)
+    account = stage.client.find_account(CODE)
+    assert account is not None
+    (plan,) = stage.client.list_account_plans(account.id)
+
+    with pytest.raises(errors.VendorRejected, match="billed"):
+        stage.client.delete_account_plan(plan)
+
+
+def test_a_whole_account_gets_an_end(stage: ClientStage) -> None:
+    account = stage.account()
+    plan = stage.client.create_account_plan(new_plan(account))
+    end = START + timedelta(days=3)
+
+    answer = stage.client.end_billing_entities(account.id, end, entities=("ACCOUNTPLAN", "PRICINGS"))
+
+    assert dict(answer.updated) == {"ACCOUNTPLAN": (plan.id,), "PRICINGS": ()}
+    assert dict(answer.failed) == {}
+    assert stage.client.get_account_plan(plan.id).end_date == end
+
+
 # External mappings
 
 

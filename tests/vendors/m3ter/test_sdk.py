@@ -159,6 +159,53 @@ def test_an_account_plan_is_replaced(sdk: M3ter) -> None:
     assert (replaced.new.plan_id, replaced.new.start_date) == (sample.PLAN_BULK, NOW)
 
 
+def test_an_account_plan_is_reopened_deleted_and_an_account_ended(sdk: M3ter) -> None:
+    account_id = subscribed(sdk)
+    [plan] = list(sdk.account_plans.list(account=account_id))
+
+    # The document says that the ids come in lists; its schema, and the SDK, have the outside of a Java set instead.
+    with pytest.raises(APIResponseValidationError):
+        sdk.accounts.end_date_billing_entities(account_id, billing_entities=["ACCOUNTPLAN"], end_date=NOW)
+    ended = sdk.account_plans.retrieve(plan.id)
+    reopened = sdk.account_plans.update(
+        plan.id, account_id=account_id, plan_id=sample.PLAN_SCALE, start_date=START, version=2
+    )
+    gone = sdk.account_plans.delete(plan.id)
+
+    assert (ended.version, ended.end_date) == (2, NOW)
+    assert (reopened.version, reopened.end_date, gone.id) == (3, None, plan.id)
+    assert list(sdk.account_plans.list(account=account_id, includeall=True)) == []
+
+
+def test_counts_are_kept_for_an_account(sdk: M3ter) -> None:
+    account_id = new_account(sdk)
+    [counter] = list(sdk.counters.list(codes=["seats"]))
+    made = sdk.counter_adjustments.create(
+        account_id=account_id, counter_id=counter.id, date="2026-03-10", value=7, purchase_order_number="PO-1"
+    )
+
+    changed = sdk.counter_adjustments.update(
+        made.id, account_id=account_id, counter_id=counter.id, date="2026-03-10", value=5, version=1
+    )
+    [listed] = list(sdk.counter_adjustments.list(counter_id=counter.id, account_id=account_id))
+    gone = sdk.counter_adjustments.delete(made.id)
+
+    assert (counter.name, counter.unit, counter.product_id) == ("Seats", "seats", sample.PRODUCT_SEATS)
+    assert (made.value, made.date, changed.value, changed.version) == (7, date(2026, 3, 10), 5, 2)
+    assert (listed, gone.id) == (changed, made.id)
+    assert list(sdk.counter_adjustments.list(counter_id=counter.id)) == []
+
+
+def test_counters_are_made_and_changed(sdk: M3ter) -> None:
+    made = sdk.counters.create(name="Doors", unit="doors", code="doors")
+
+    changed = sdk.counters.update(made.id, name="Gates", unit="gates", version=1)
+
+    assert (changed.name, changed.code, changed.version) == ("Gates", None, 2)
+    assert sdk.counters.retrieve(made.id) == changed
+    assert sdk.counters.delete(made.id).id == made.id
+
+
 def test_the_catalogue_is_listed_page_by_page(sdk: M3ter) -> None:
     assert [each.code for each in sdk.products.list(page_size=1)] == ["gauge-seats", "gauge-cloud"]
     assert [each.code for each in sdk.plans.list(page_size=2)] == ["seats-team", "bulk", "scale"]

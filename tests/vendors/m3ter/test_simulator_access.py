@@ -176,6 +176,7 @@ def test_a_body_over_the_limit_is_blocked_by_the_firewall(organisation: Organisa
         "<script>alert(1)</script>",
         "x' OR '1'='1",
         "1 UNION SELECT password",
+        "Select name from users",
         "Robert; DROP TABLE students",
         "<img src=x onerror=alert(1)>",
     ],
@@ -188,10 +189,24 @@ def test_text_that_looks_like_sql_or_markup_is_blocked_by_the_firewall(organisat
 
 
 @pytest.mark.parametrize(
-    "name", ["Select Fruit from Kent Ltd", "O'Hara & Sons", "Tom <tom>", "A -- B", "Union Drop Forge"]
+    "name", ["Selected Fruit from Kent Ltd", "O'Hara & Sons", "Tom <tom>", "A -- B", "Union Drop Forge"]
 )
 def test_ordinary_names_pass_the_firewall(organisation: Organisation, name: str) -> None:
     assert organisation.account(name=name)["name"] == name
+
+
+def test_text_is_read_in_any_field_of_a_body(organisation: Organisation) -> None:
+    body = {**ACCOUNT, "address": {"addressLine1": "1 Quay", "locality": "drop table accounts"}}
+
+    assert is_firewall_page(organisation.send("POST", "/accounts", json=body))
+
+
+def test_that_the_firewall_reads_text_is_a_guess_that_can_be_taken_back() -> None:
+    organisation = Organisation(Guesses(firewall_reads_text=False))
+    body = b'{"measurements": [' + b" " * LARGEST_BODY + b"]}"
+
+    assert organisation.account(name="' or 1=1")["name"] == "' or 1=1"
+    assert is_firewall_page(organisation.send("POST", "/measurements", data=body))
 
 
 def test_a_query_that_looks_like_sql_is_blocked_too(organisation: Organisation) -> None:

@@ -48,6 +48,8 @@ ANSWERS: dict[str, presence.Table] = {
     **of("meter", "meters", presence.METER),
     **of("aggregation", "aggregations", presence.AGGREGATION),
     **of("currency", "currencies", presence.CURRENCY),
+    **of("counter", "counters", presence.COUNTER),
+    **of("counter adjustment", "counter adjustments", presence.COUNTER_ADJUSTMENT),
     **of("notification", "notifications", presence.NOTIFICATION),
     **of("webhook destination", "webhook destinations", presence.WEBHOOK_DESTINATION),
     **of("integration config", "integration configs", presence.INTEGRATION_CONFIG),

@@ -259,6 +259,20 @@ def attached(tour: Tour, account_id: str) -> None:
     tour.call("POST", "/accountplans", group)
 
 
+def counts(tour: Tour, account_id: str) -> None:
+    counter = tour.round(
+        "/counters", {"name": "Doors", "code": "doors", "unit": "doors", "productId": sample.PRODUCT_SEATS}
+    )
+    body = {"accountId": account_id, "counterId": counter["id"], "date": "2026-02-03", "value": 7}
+    made = tour.call("POST", "/counteradjustments", {**body, "purchaseOrderNumber": "PO-8"})
+    tour.call("GET", "/counteradjustments", counterId=counter["id"], accountId=account_id, dateStart="2026-02-01")
+    read = tour.call("GET", f"/counteradjustments/{made['id']}")
+    changed = {name: value for name, value in read.items() if name not in ANSWERED_ONLY} | {"value": 5}
+    tour.call("PUT", f"/counteradjustments/{made['id']}", changed)
+    tour.call("DELETE", f"/counteradjustments/{made['id']}")
+    tour.call("DELETE", f"/counters/{counter['id']}")
+
+
 def usage(tour: Tour) -> None:
     measurement = {"meter": "api_calls", "account": "harbour-tools", "ts": "2026-02-03T10:15:00Z"}
     used = {**measurement, "uid": "1", "measure": {"calls": 12_600}, "what": {"endpoint": "search"}}
@@ -426,6 +440,7 @@ def taken() -> Tour:
     settings(tour)
     account_id = people(tour, parent)
     attached(tour, account_id)
+    counts(tour, account_id)
     usage(tour)
     billing(tour, account_id)
     notices(tour)

@@ -115,6 +115,19 @@ def test_a_webhook_destination_is_read_without_its_secret(stage: Stage) -> None:
     assert sample.WEBHOOK_SECRET not in repr(vars(setting))
 
 
+def test_transactions_are_listed_with_their_people(stage: Stage) -> None:
+    (bare,) = stage.client.list_transactions(ids=(stage.transaction_id, "txn_01hv0000000000000000000none"))
+    (whole,) = stage.client.list_transactions(ids=(stage.transaction_id,), include=("customer", "address", "business"))
+
+    assert (bare.customer, bare.address, bare.business) == (None, None, None)
+    assert whole.customer is not None
+    assert (whole.customer.id, whole.customer.email) == (stage.customer_id, EMAIL)
+    assert whole.address is not None
+    assert whole.address.country_code == "DE"
+    assert whole.business is not None
+    assert whole.business.name == "Harbour Tools Ltd"
+
+
 def test_the_last_page_is_the_end_although_it_names_a_next_one(stage: Stage) -> None:
     listed = list(stage.client.list_transactions(subscription_id=stage.subscription_id))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from paddle_billing import Client, Options
+from paddle_billing.Entities.DateTime import DateTime
 from paddle_billing.Entities.Shared import (
     CurrencyCode,
     CustomData,
@@ -19,6 +20,8 @@ from paddle_billing.Entities.Shared import (
 from paddle_billing.Entities.Subscriptions import (
     SubscriptionEffectiveFrom,
     SubscriptionOnPaymentFailure,
+    SubscriptionProrationBillingMode,
+    SubscriptionScheduledChangeAction,
     SubscriptionStatus,
 )
 from paddle_billing.Entities.Subscriptions.History import SubscriptionHistoryAction
@@ -36,14 +39,18 @@ from paddle_billing.Resources.Subscriptions.Operations import (
     CreateOneTimeCharge,
     ListSubscriptionHistory,
     ListSubscriptions,
+    PauseSubscription,
     PreviewOneTimeCharge,
+    ResumeSubscription,
     SubscriptionIncludes,
+    UpdateSubscription,
 )
 from paddle_billing.Resources.Subscriptions.Operations.Charge import SubscriptionChargeItemWithPrice
 from paddle_billing.Resources.Subscriptions.Operations.Price import SubscriptionNonCatalogPriceWithProduct
 from paddle_billing.Resources.Subscriptions.Operations.Price.SubscriptionNonCatalogProduct import (
     SubscriptionNonCatalogProduct,
 )
+from paddle_billing.Resources.Subscriptions.Operations.Update import SubscriptionUpdateItem
 from paddle_billing.Resources.Transactions.Operations import ListTransactions, TransactionIncludes
 from paddle_billing.Resources.Transactions.Operations.List.Origin import Origin
 
@@ -51,7 +58,7 @@ from integration_project.vendors.paddle import signature
 from integration_project.vendors.paddle.simulator import PaddleSimulator, sample
 from integration_project.vendors.paddle.simulator.notices import sign
 from integration_project.vendors.simulation import serve
-from tests.vendors.paddle.account import WEBHOOKS, Account
+from tests.vendors.paddle.account import CLOUD, WEBHOOKS, Account
 
 BODY = b'{"event_id": "evt_1"}'
 
@@ -128,6 +135,44 @@ def test_the_kit_reads_subscriptions_with_their_next_transaction(account: Accoun
     assert found.recurring_transaction_details.totals.subtotal == "7600"
     assert found.custom_data.data == {"account": "harbour"}
     assert [entry.id for entry in listed] == [made["subscription_id"]]
+
+
+def test_the_kit_moves_a_subscription_to_another_buyer_and_currency(account: Account, sdk: Client) -> None:
+    subscription_id = subscribed(account.simulator)["subscription_id"]
+    people = account.simulator.complete_checkout(email="pia@pier.example", items=CLOUD, business={"name": "Pier"})
+
+    changed = sdk.subscriptions.update(
+        subscription_id,
+        UpdateSubscription(
+            customer_id=people["customer_id"],
+            address_id=people["address_id"],
+            business_id=people["business_id"],
+            currency_code=CurrencyCode.USD,
+            next_billed_at=DateTime("2026-03-20T09:00:00Z"),
+            items=[SubscriptionUpdateItem(sample.PRICE_CLOUD_PRO_USD, 2)],
+            proration_billing_mode=SubscriptionProrationBillingMode.DoNotBill,
+        ),
+    )
+
+    assert (changed.customer_id, changed.business_id) == (people["customer_id"], people["business_id"])
+    assert changed.currency_code == CurrencyCode.USD
+    assert [(item.price.id, item.quantity) for item in changed.items] == [(sample.PRICE_CLOUD_PRO_USD, 2)]
+    assert changed.next_billed_at.isoformat() == "2026-03-20T09:00:00+00:00"
+
+
+def test_the_kit_pauses_for_a_while_and_activates_a_trial(account: Account, sdk: Client) -> None:
+    subscription_id = subscribed(account.simulator)["subscription_id"]
+    trial_id = account.subscribe(items=[{"price_id": sample.PRICE_CLOUD_TRIAL_EUR, "quantity": 1}])
+    resume_at = DateTime("2026-05-01T09:00:00Z")
+
+    pausing = sdk.subscriptions.pause(subscription_id, PauseSubscription(resume_at=resume_at))
+    active = sdk.subscriptions.activate(trial_id)
+    sdk.subscriptions.pause(trial_id, PauseSubscription(SubscriptionEffectiveFrom.Immediately))
+    resumed = sdk.subscriptions.resume(trial_id, ResumeSubscription())
+
+    assert pausing.scheduled_change.action == SubscriptionScheduledChangeAction.Pause
+    assert pausing.scheduled_change.resume_at.isoformat() == "2026-05-01T09:00:00+00:00"
+    assert (active.status, resumed.status) == (SubscriptionStatus.Active, SubscriptionStatus.Active)
 
 
 def test_the_kit_previews_charges_and_finds_the_charge_in_the_history(account: Account, sdk: Client) -> None:
@@ -254,7 +299,7 @@ def test_the_kit_reads_the_catalogue_and_the_currencies(sdk: Client) -> None:
     currencies = list(sdk.currencies.list())
 
     assert sorted(product.name for product in products) == ["Gauge Cloud", "Gauge Insights", "Usage"]
-    assert len(prices) == 9
+    assert len(prices) == 12
     assert {price.product.name for price in prices} == {"Gauge Cloud", "Gauge Insights"}
     assert [entry.minimum_payment_amount for entry in currencies if entry.code == "USD"] == ["70"]
 

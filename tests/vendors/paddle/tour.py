@@ -111,6 +111,9 @@ def subscriptions(tour: Tour) -> str:
     tour.call("POST", f"{path}/charge", charge())
     tour.call("PATCH", path, {"custom_data": {"account": "pier", "tier": "2"}})
     tour.call("GET", f"{path}?include=next_transaction,recurring_transaction_details")
+    people = account.simulator.move_to_customer(subscription, email="quay@pier.example", business={"name": "Quay"})
+    quay = {"custom_data": None, **people}
+    tour.call("PATCH", path, quay)
     account.renew()
     tour.call("GET", path)
     tour.call("GET", f"{path}/history")
@@ -128,10 +131,13 @@ def endings(tour: Tour) -> None:
     tour.call("POST", f"/subscriptions/{trial}/activate")
     tour.call("POST", f"/subscriptions/{trial}/pause", {"effective_from": "immediately"})
     tour.call("POST", f"/subscriptions/{trial}/resume", {"effective_from": "immediately"})
-    tour.call("POST", f"/subscriptions/{trial}/pause", {})
+    tour.call("POST", f"/subscriptions/{trial}/pause", {"resume_at": "2030-01-01T00:00:00Z"})
     account.renew()
     tour.call("POST", f"/subscriptions/{trial}/cancel", {"effective_from": "immediately"})
     leaving = account.subscribe(email="l@pier.example")
+    dollars = {"currency_code": "USD", "items": [{"price_id": sample.PRICE_CLOUD_PRO_USD, "quantity": 1}]}
+    moved = {"next_billed_at": "2030-01-01T00:00:00Z", "proration_billing_mode": "do_not_bill"}
+    tour.call("PATCH", f"/subscriptions/{leaving}", {**dollars, **moved})
     tour.call("POST", f"/subscriptions/{leaving}/cancel", {})
     account.simulator.import_subscription(email="old@pier.example", items=two_items(), external_id="501")
     failing = account.subscribe(email="f@pier.example")

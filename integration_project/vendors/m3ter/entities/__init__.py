@@ -8,6 +8,7 @@ from integration_project.vendors.m3ter.entities.accounts import (
     Account,
     AccountAddress,
     AccountPlan,
+    EndedEntities,
     ExternalMapping,
     NewAccount,
     NewAccountPlan,
@@ -23,8 +24,9 @@ from integration_project.vendors.m3ter.entities.catalogue import (
     PlanTemplate,
     Product,
 )
+from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
 from integration_project.vendors.m3ter.entities.usage import Measurement
-from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment
+from integration_project.vendors.m3ter.entities.writing import CustomFields, given, moment, rewritten
 
 __all__ = [
     "APPROVED",
@@ -34,12 +36,16 @@ __all__ = [
     "AccountPlan",
     "Bill",
     "BillLine",
+    "Counter",
+    "CounterAdjustment",
     "CustomFields",
+    "EndedEntities",
     "ExternalMapping",
     "IntegrationConfig",
     "Measurement",
     "NewAccount",
     "NewAccountPlan",
+    "NewCounterAdjustment",
     "OrganizationConfig",
     "Plan",
     "PlanGroup",
@@ -50,4 +56,5 @@ __all__ = [
     "UnreadBill",
     "given",
     "moment",
+    "rewritten",
 ]

@@ -1,5 +1,6 @@
 """Accounts, the plans on them, and what they are elsewhere."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Self
@@ -197,6 +198,24 @@ class ReplacedAccountPlan:
             original=AccountPlan.from_m3ter(reading.mapping(data.get("originalAccountPlan"), "originalAccountPlan")),
             new=AccountPlan.from_m3ter(reading.mapping(data.get("newAccountPlan"), "newAccountPlan")),
         )
+
+
+@dataclass(frozen=True)
+class EndedEntities:
+    """What an end for a whole account reached, and what it did not: ids by the kind of entity."""
+
+    updated: Mapping[str, tuple[str, ...]]
+    failed: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def from_m3ter(cls, data: Json) -> Self:
+        """Read the answer; m3ter's document says that the ids are in lists, and its schema does not."""
+        return cls(*(_ids_by_kind(data, name) for name in ("updatedEntities", "failedEntities")))
+
+
+def _ids_by_kind(data: Json, name: str) -> Mapping[str, tuple[str, ...]]:
+    found = reading.optional_mapping(data, name) or {}
+    return {kind: tuple(map(str, ids)) for kind, ids in found.items() if isinstance(ids, list)}
 
 
 @dataclass(frozen=True)

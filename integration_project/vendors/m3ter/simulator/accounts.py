@@ -83,9 +83,11 @@ class Accounts(Resource):
                 raise Invalid("An Account cannot be its own parent")
 
     def before_delete(self, row: Row) -> None:
-        """An account with plans stays."""
+        """An account with plans or counts stays."""
         if self.memory.account_plans.having("accountId", row["id"]):
             raise Invalid("Account is used by an AccountPlan")
+        if self.memory.counter_adjustments.having("accountId", row["id"]):
+            raise Invalid("Account is used by a CounterAdjustment")
 
     def search(self, request: Request) -> Answer:
         """GET /accounts/search."""
@@ -141,6 +143,7 @@ class AccountPlans(Resource):
         most=100,
         event="configuration.accountplan",
         has_custom_fields=True,
+        filters=(("account", "accountId"),),
     )
 
     def routes(self) -> Sequence[Route]:
@@ -165,6 +168,21 @@ class AccountPlans(Resource):
         if sold.get("accountId") not in (None, values["accountId"]):
             raise Invalid("This plan was created for another Account")
         self._refuse_overlap(values, row)
+
+    def before_delete(self, row: Row) -> None:
+        """A plan that was billed stays; one that no bill has a line of may go."""
+        if any(self._charged(bill, row) for bill in self.memory.bills.having("accountId", row["accountId"])):
+            raise refusal(self.memory.guesses.billed_plan_status, "AccountPlan has been billed and cannot be deleted")
+
+    @staticmethod
+    def _charged(bill: Row, attached: Row) -> bool:
+        """Whether a bill has a line of this plan or plan group, for a time at which it was on the account."""
+        sold = (attached.get("planId"), attached.get("planGroupId"))
+        return any(
+            (line.get("planGroupId") or line.get("planId")) in sold
+            and is_active(attached, moment_of(line["servicePeriodStartDate"]))
+            for line in bill["lineItems"]
+        )
 
     def products_of(self, attached: Row) -> set[str]:
         """The products an account plan, or the members of its group, charge for."""

@@ -14,6 +14,7 @@ from integration_project.vendors.m3ter.simulator.bills import Bills
 from integration_project.vendors.m3ter.simulator.bills import answered as answered_bill
 from integration_project.vendors.m3ter.simulator.catalogue import KINDS
 from integration_project.vendors.m3ter.simulator.charging import Calculator
+from integration_project.vendors.m3ter.simulator.counters import CounterAdjustments, Counters
 from integration_project.vendors.m3ter.simulator.events import Events, Notifications
 from integration_project.vendors.m3ter.simulator.fields import Invalid, stamp
 from integration_project.vendors.m3ter.simulator.guesses import BUILT_IN, NOT_SIMULATED, Guesses
@@ -54,6 +55,7 @@ SAMPLES = (
     ("aggregations", sample.AGGREGATIONS),
     ("pricings", sample.PRICINGS),
     ("currencies", sample.CURRENCIES),
+    ("counters", sample.COUNTERS),
 )
 
 
@@ -85,7 +87,7 @@ class M3terSimulator(Simulator):
         self.access = Access(self.memory, keys={sample.ACCESS_KEY_ID: sample.API_SECRET}, transport_now=transport_now)
         self.events = Events(self.memory)
         self._accounts, self._account_plans = Accounts(self.memory), AccountPlans(self.memory)
-        self._catalogue: tuple[Resource, ...] = tuple(kind(self.memory) for kind in KINDS)
+        self._catalogue: tuple[Resource, ...] = tuple(kind(self.memory) for kind in (*KINDS, Counters))
         self._links = (Notifications(self.memory), WebhookDestinations(self.memory), IntegrationConfigs(self.memory))
         self.ingest = Ingest(self.memory, self.events, self._accounts)
         self.bills = Bills(self.memory)
@@ -111,6 +113,7 @@ class M3terSimulator(Simulator):
             self._account_plans,
             Organisation(self._accounts),
             *self._catalogue,
+            CounterAdjustments(self.memory),
             *self._links,
             self.events,
             self.ingest,

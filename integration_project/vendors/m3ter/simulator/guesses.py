@@ -16,11 +16,16 @@ class Guesses:
     version_mismatch_status: int = 409  # [6]
     duplicate_code_status: int = 400  # [6]
     overlapping_plan_status: int = 400  # [6]
+    duplicate_adjustment_status: int = 400  # [6] a second count of one counter on one day
+    billed_plan_status: int = 400  # deleting an account plan that a bill has lines of
     expired_token_status: int = 403  # [7] documented as 403, mapped as 401 by the SDKs
     bad_credentials_status: int = 401  # the OAuth answer; m3ter's own table has no 401
     duplicate_mapping_status: int | None = 400  # the same mapping twice; None accepts it
     refuse_unknown_fields: bool = True
     refuse_undeclared_custom_fields: bool = False
+
+    # The firewall: that it reads SQL and markup out of any field is documented, its patterns (`access.py`) are not.
+    firewall_reads_text: bool = True
 
     # Lists.
     default_page_size: int = 20  # [8] somewhere up to 100: small, so that nobody relies on it
@@ -48,6 +53,9 @@ class Guesses:
 BUILT_IN = (
     "A version sent on creation is refused; null in a request counts as absent.",
     "Null fields are left out of every answer, which is documented for bill jobs only; not of events and tokens.",
+    "An account plan, and an account, is deleted only while nothing hangs on it: lines of bills, plans, counts.",
+    "End-dating an account reaches the plans begun by that moment and still open then; what ended earlier stays.",
+    "Counts are filtered by their own day, under the names dateStart and endDateStart alike; the end is not included.",
     "Account plans listed by date are all that began by that date; listed without any filter, the active ones.",
     "A first bill, dated billEpoch, covers everything since the plan began.",
     "After a change of billEpoch the next bill begins where the last ended, and falls on the new cycle's first date.",
@@ -67,7 +75,7 @@ BUILT_IN = (
     "Integrations are enabled and authorised when created.",
 )
 NOT_SIMULATED = (
-    "contracts, prepayments, balances, counters, charges, memo lines, compound aggregations and CUSTOM_SQL; "
+    "contracts, prepayments, balances, what counters cost, charges, memo lines, compound aggregations and CUSTOM_SQL; "
     "statements; file uploads; bill previews; parent and child billing; consolidated bills (refused in the settings); "
     "m3ter's own integration with Paddle beyond its configuration"
 )

@@ -141,6 +141,8 @@ class Memory:
         "meters",
         "aggregations",
         "currencies",
+        "counters",
+        "counter_adjustments",
         "bills",
         "bill_jobs",
         "events",

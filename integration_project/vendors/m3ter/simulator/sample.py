@@ -27,12 +27,14 @@ BILL_CONFIG_OBJECT = "99999999-cdef-4c09-8c09-000000000003"
 EUR = "aaaaaaaa-def0-4d0a-8d0a-000000000001"
 USD = "aaaaaaaa-def0-4d0a-8d0a-000000000002"
 GBP = "aaaaaaaa-def0-4d0a-8d0a-000000000003"
+COUNTER_SEATS = "bbbbbbbb-ef01-4e0b-8e0b-000000000001"
 
 METER_API_CALLS = "api_calls"
 MEASURE_CALLS = "calls"
 SCALE_PLAN_CODE = "scale"
 BULK_PLAN_CODE = "bulk"
 SEATS_PLAN_CODE = "seats-team"
+SEATS_COUNTER_CODE = "seats"
 
 SCALE_STANDING_CHARGE = Decimal(20)
 SEATS_STANDING_CHARGE = Decimal(12)
@@ -151,6 +153,9 @@ CURRENCIES: Rows = (
     _currency(EUR, "EUR", "Euro"),
     _currency(USD, "USD", "US Dollar"),
     _currency(GBP, "GBP", "Pound Sterling"),
+)
+COUNTERS: Rows = (
+    {"id": COUNTER_SEATS, "productId": PRODUCT_SEATS, "name": "Seats", "code": SEATS_COUNTER_CODE, "unit": "seats"},
 )
 ORGANIZATION_CONFIG: dict[str, Any] = {
     "id": CONFIG,

@@ -8,9 +8,11 @@ from integration_project.vendors.paddle.simulator import currencies, keys, sampl
 from integration_project.vendors.paddle.simulator.adjustments import Adjustments
 from integration_project.vendors.paddle.simulator.billing import Billing
 from integration_project.vendors.paddle.simulator.catalog import Catalog
+from integration_project.vendors.paddle.simulator.changes import Changes
 from integration_project.vendors.paddle.simulator.charges import Charges
 from integration_project.vendors.paddle.simulator.checkout import Checkout, Form
 from integration_project.vendors.paddle.simulator.contracts import Contracts
+from integration_project.vendors.paddle.simulator.dashboard import GERMANY, Dashboard, known
 from integration_project.vendors.paddle.simulator.envelope import Json, one
 from integration_project.vendors.paddle.simulator.notices import Notices, live_schedule, sandbox_schedule
 from integration_project.vendors.paddle.simulator.people import People
@@ -21,7 +23,6 @@ from integration_project.vendors.paddle.simulator.world import AcceptedCharge, D
 from integration_project.vendors.simulation import (
     Answer,
     BusinessClock,
-    ControlError,
     Delivery,
     Outbox,
     Post,
@@ -29,7 +30,6 @@ from integration_project.vendors.simulation import (
     Refusal,
     Request,
     Route,
-    Simulator,
     control,
     post_on_loopback,
     real_now,
@@ -46,15 +46,9 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
         "100.20.172.113",
     ),
 }
-GERMANY: Json = {
-    "country_code": "DE",
-    "postal_code": "10115",
-    "city": "Berlin",
-    "first_line": "Invalidenstr. 1",
-}
 
 
-class PaddleSimulator(Simulator):
+class PaddleSimulator(Dashboard):
     """Paddle Billing in memory."""
 
     vendor = "paddle"
@@ -90,6 +84,7 @@ class PaddleSimulator(Simulator):
         )
         billing = Billing(self.world)
         self.contracts = Contracts(self.world, billing)
+        self.changes = Changes(self.world, self.contracts)
         self.people = People(self.world)
         self.catalog = Catalog(self.world)
         self.notices = Notices(self.world, self.outbox)
@@ -99,7 +94,7 @@ class PaddleSimulator(Simulator):
             *self.catalog.routes(),
             *self.people.routes(),
             *Charges(self.world, billing, self.contracts).routes(),
-            *Subscriptions(self.world, self.contracts).routes(),
+            *Subscriptions(self.world, self.contracts, self.changes).routes(),
             *Transactions(self.world, billing).routes(),
             *self.adjustments_desk.routes(),
             *self.notices.routes(),
@@ -258,37 +253,10 @@ class PaddleSimulator(Simulator):
             return self.contracts.run_due()
 
     @control
-    def cancel(self, subscription_id: str, *, effective_from: str = "immediately") -> None:
-        """The seller or the customer cancels."""
-        with self.lock:
-            subscription = self._known(self.subscriptions, subscription_id)
-            if effective_from == "immediately":
-                self.contracts.cancel(subscription, effective_from=effective_from)
-                return
-            end = subscription["current_billing_period"]["ends_at"]
-            change = {"action": "cancel", "effective_at": end, "resume_at": None}
-            self.contracts.schedule(subscription, change, source="dashboard", actor={"type": "user", "id": None})
-
-    @control
-    def pause(self, subscription_id: str) -> None:
-        """The seller or the customer pauses at once."""
-        with self.lock:
-            subscription = self._known(self.subscriptions, subscription_id)
-            self.contracts.pause(subscription, effective_from="immediately")
-
-    @control
-    def resume(self, subscription_id: str) -> str:
-        """A paused subscription goes on; its transaction's id."""
-        with self.lock:
-            subscription = self._known(self.subscriptions, subscription_id)
-            transaction = self.contracts.resume(subscription, source="dashboard", actor={"type": "user", "id": None})
-            return str(transaction["id"])
-
-    @control
     def pay_transaction(self, transaction_id: str) -> str | None:
         """The buyer pays a ready, billed or past due transaction; the subscription that starts, if one does."""
         with self.lock:
-            started = self.checkout.pay(self._known(self.transactions, transaction_id))
+            started = self.checkout.pay(known(self.transactions, transaction_id))
             return None if started is None else str(started["id"])
 
     @control
@@ -339,6 +307,12 @@ class PaddleSimulator(Simulator):
             return str(self.notices.add_sample_setting(url)["id"])
 
     @control
+    def silence_webhooks(self, silent: bool = True) -> None:
+        """While silent, events are in Paddle's list but are never delivered: a destination that is down."""
+        with self.lock:
+            self.world.memory.silent = silent
+
+    @control
     def rotate_secret(self, setting_id: str = sample.NOTIFICATION_SETTING_ID) -> str:
         """A new webhook secret; until `finish_rotation` both sign."""
         with self.lock:
@@ -349,9 +323,3 @@ class PaddleSimulator(Simulator):
         """Only the new secret signs from now on."""
         with self.lock:
             self.world.memory.old_secrets.pop(setting_id, None)
-
-    @staticmethod
-    def _known(table: Mapping[str, Json], entity_id: str) -> Json:
-        if entity_id not in table:
-            raise ControlError(f"There is no {entity_id}.")
-        return table[entity_id]

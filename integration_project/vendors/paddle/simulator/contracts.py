@@ -34,8 +34,8 @@ class Contracts:
         start = started_at or self.world.now()
         price = items[0].price
         trial = price["trial_period"] if import_meta is None else None
-        anchor = (next_billed_at or start).day
-        end = next_billed_at or periods.after(start, trial or price["billing_cycle"], anchor_day=anchor)
+        end = next_billed_at or periods.after(start, trial or price["billing_cycle"], anchor_day=start.day)
+        anchor = end.day if trial or next_billed_at else start.day
         period = {"starts_at": self.world.stamp(start), "ends_at": self.world.stamp(end)}
         subscription: Json = {
             "id": self.world.new_id("sub"),
@@ -76,6 +76,22 @@ class Contracts:
             "previously_billed_at": None if trial else period["starts_at"],
             "next_billed_at": period["ends_at"],
             "trial_dates": dict(period) if trial else None,
+            "price": deepcopy(line.price),
+            "product": deepcopy(line.product),
+        }
+
+    def added_item(self, subscription: Json, line: Line) -> Json:
+        """A recurring item that joins a subscription on its way: not billed before, next billed with the others."""
+        status = {"trialing": "trialing", "paused": "inactive"}.get(subscription["status"], "active")
+        trial = subscription["current_billing_period"] if status == "trialing" else None
+        return {
+            "status": status,
+            "quantity": line.quantity,
+            "recurring": True,
+            **self.world.times(),
+            "previously_billed_at": None,
+            "next_billed_at": subscription["next_billed_at"],
+            "trial_dates": dict(trial) if trial else None,
             "price": deepcopy(line.price),
             "product": deepcopy(line.product),
         }
@@ -199,6 +215,28 @@ class Contracts:
             item["previously_billed_at"] = period["starts_at"]
             item["next_billed_at"] = period["ends_at"]
 
+    def activate(self, subscription: Json) -> Json:
+        """A trial ends now: the first period begins and is billed."""
+        now = self.world.stamp()
+        subscription["next_billed_at"] = now
+        subscription["scheduled_change"] = None
+        self.world.memory.anchors[subscription["id"]] = self.world.now().day
+        for item in subscription["items"]:
+            if item["trial_dates"] is not None:
+                item["trial_dates"] = {**item["trial_dates"], "ends_at": now}
+        return self.renew(subscription)
+
+    def move_renewal(self, subscription: Json, moment: datetime) -> None:
+        """The period, or the trial, lasts until then; not yet announced."""
+        moved = self.world.stamp(moment)
+        subscription["next_billed_at"] = moved
+        subscription["current_billing_period"] = {**subscription["current_billing_period"], "ends_at": moved}
+        self.world.memory.anchors[subscription["id"]] = moment.day
+        for item in subscription["items"]:
+            item["next_billed_at"] = moved
+            if item["status"] == "trialing" and item["trial_dates"] is not None:
+                item["trial_dates"] = {**item["trial_dates"], "ends_at": moved}
+
     def fall_due(self, subscription: Json, transaction: Json) -> None:
         """A payment failed and stays owed."""
         transaction["status"] = "past_due"
@@ -226,34 +264,54 @@ class Contracts:
     def unschedule(self, subscription: Json, *, source: str, actor: Json) -> None:
         """The scheduled change is called off."""
         change = subscription["scheduled_change"]
+        period = subscription["current_billing_period"]
         subscription["scheduled_change"] = None
-        subscription["next_billed_at"] = subscription["current_billing_period"]["ends_at"]
+        subscription["next_billed_at"] = None if period is None else period["ends_at"]
         for item in subscription["items"]:
             item["next_billed_at"] = subscription["next_billed_at"]
         detail = {"action": "subscription_scheduled_change_removed", "scheduled_change": change}
         self.world.note(subscription["id"], detail, source=source, actor=actor)
 
-    def cancel(self, subscription: Json, *, effective_from: str, source: str = "system", actor: Json = SYSTEM) -> None:
-        """It ends now; charges that waited for a renewal are forgiven."""
+    def cancel(
+        self,
+        subscription: Json,
+        *,
+        effective_from: str,
+        at: str | None = None,
+        source: str = "system",
+        actor: Json = SYSTEM,
+    ) -> None:
+        """It ends, now or at the moment it was scheduled for; charges that waited for a renewal are forgiven."""
         self.world.memory.pending.pop(subscription["id"], None)
         for charge in self.world.memory.charges:
             if charge.subscription_id == subscription["id"] and charge.transaction_id is None:
                 charge.forgiven = True
-        self._stop(subscription, status="canceled", stamp="canceled_at")
+        self._stop(subscription, status="canceled", stamp="canceled_at", at=at)
         detail = {"action": "subscription_canceled", "effective_from": effective_from}
         self.world.note(subscription["id"], detail, source=source, actor=actor)
         self.announce(subscription, "updated", "canceled")
 
-    def pause(self, subscription: Json, *, effective_from: str, source: str = "system", actor: Json = SYSTEM) -> None:
-        """It stops until it is resumed."""
-        self._stop(subscription, status="paused", stamp="paused_at")
+    def pause(
+        self,
+        subscription: Json,
+        *,
+        effective_from: str,
+        resume_at: str | None = None,
+        at: str | None = None,
+        source: str = "system",
+        actor: Json = SYSTEM,
+    ) -> None:
+        """It stops, now or at the moment it was scheduled for, until it is resumed or its time to resume has come."""
+        self._stop(subscription, status="paused", stamp="paused_at", at=at)
+        if resume_at is not None:
+            subscription["scheduled_change"] = _resuming(resume_at)
         detail = {"action": "subscription_paused", "effective_from": effective_from, "status": "paused"}
         self.world.note(subscription["id"], detail, source=source, actor=actor)
         self.announce(subscription, "updated", "paused")
 
-    def _stop(self, subscription: Json, *, status: str, stamp: str) -> None:
+    def _stop(self, subscription: Json, *, status: str, stamp: str, at: str | None) -> None:
         subscription["status"] = status
-        subscription[stamp] = self.world.stamp()
+        subscription[stamp] = at or self.world.stamp()
         subscription["scheduled_change"] = None
         subscription["next_billed_at"] = None
         subscription["current_billing_period"] = None
@@ -261,11 +319,25 @@ class Contracts:
             item["status"] = "inactive"
             item["next_billed_at"] = None
 
-    def resume(self, subscription: Json, *, source: str, actor: Json) -> Json:
-        """A paused one goes on: a new period begins now and is billed."""
+    def resume_later(self, subscription: Json, when: str, *, source: str, actor: Json) -> None:
+        """A paused one, or one that is going to pause, will resume then."""
+        change = subscription["scheduled_change"]
+        if subscription["status"] == "paused":
+            change = _resuming(when)
+        subscription["scheduled_change"] = {**change, "resume_at": when}
+        detail = {"action": "subscription_scheduled_change_added", "scheduled_change": subscription["scheduled_change"]}
+        self.world.note(subscription["id"], detail, source=source, actor=actor)
+        self.announce(subscription, "updated")
+
+    def resume(
+        self, subscription: Json, *, at: str | None = None, source: str = "system", actor: Json = SYSTEM
+    ) -> Json:
+        """A paused one goes on: a new period begins, now or at the moment it was scheduled for, and is billed."""
+        begins = self.world.now() if at is None else parse_time(at)
         subscription["paused_at"] = None
-        subscription["next_billed_at"] = self.world.stamp()
-        self.world.memory.anchors[subscription["id"]] = self.world.now().day
+        subscription["scheduled_change"] = None
+        subscription["next_billed_at"] = self.world.stamp(begins)
+        self.world.memory.anchors[subscription["id"]] = begins.day
         self._next_period(subscription)
         detail = {"action": "subscription_resumed", "status": "active", "on_resume": "start_new_billing_period"}
         self.world.note(subscription["id"], detail, source=source, actor=actor)
@@ -290,10 +362,24 @@ class Contracts:
             while True:
                 change, due = subscription["scheduled_change"], subscription["next_billed_at"]
                 if change is not None and parse_time(change["effective_at"]) <= self.world.now():
-                    ends = self.cancel if change["action"] == "cancel" else self.pause
-                    ends(subscription, effective_from="next_billing_period")
+                    made += self._carry_out(subscription, change)
                 elif due is not None and parse_time(due) <= self.world.now() and subscription["status"] != "past_due":
                     made.append(self.renew(subscription)["id"])
                 else:
                     break
         return made
+
+    def _carry_out(self, subscription: Json, change: Json) -> list[str]:
+        """Do what was scheduled, as of the moment it was scheduled for; the transactions it makes."""
+        at, resume_at = change["effective_at"], change["resume_at"]
+        if change["action"] == "resume":
+            return [self.resume(subscription, at=at)["id"]]
+        if change["action"] == "cancel":
+            self.cancel(subscription, effective_from="next_billing_period", at=at)
+        else:
+            self.pause(subscription, effective_from="next_billing_period", resume_at=resume_at, at=at)
+        return []
+
+
+def _resuming(at: str) -> Json:
+    return {"action": "resume", "effective_at": at, "resume_at": at}

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from integration_project.vendors.paddle.simulator import guesses, sample, validation
 from integration_project.vendors.paddle.simulator.envelope import Json, one
@@ -15,6 +15,7 @@ from integration_project.vendors.paddle.simulator.world import World
 from integration_project.vendors.simulation import Answer, Delivery, Outbox, Request, Route, encode_json
 
 MOST_ACTIVE_SETTINGS = 10
+EVENTS_KEPT = timedelta(days=90)
 SETTING_UPDATE: Shape = {
     "description": optional(validation.text(1, 500)),
     "destination": optional(validation.text(1, 2048)),
@@ -99,7 +100,9 @@ class Notices:
     # Telling.
 
     def tell(self, event: Json) -> None:
-        """Make a notification of an event for every destination that asked for it."""
+        """Make a notification of an event for every destination that asked for it, unless all are out of reach."""
+        if self.world.memory.silent:
+            return
         for setting in self.world.memory.settings.values():
             names = {entry["name"] for entry in setting["subscribed_events"]}
             if setting["active"] and setting["type"] == "url" and event["event_type"] in names:
@@ -205,9 +208,13 @@ class Notices:
     # Operations.
 
     def list_events(self, request: Request) -> Answer:
-        """List what happened."""
+        """List what happened in the last 90 days."""
         self.event_list.check_parameters(request)
-        events = self.world.visible("list events", self.world.memory.events, key="event_id")
+        oldest = self.world.stamp(
+            self.world.now() - EVENTS_KEPT
+        )  # all are written alike, so that text compares as time
+        kept = [event for event in self.world.memory.events if event["occurred_at"] >= oldest]
+        events = self.world.visible("list events", kept, key="event_id")
         return self.event_list.answer(request, self._between(request, events))
 
     def list_event_types(self, request: Request) -> Answer:

@@ -6,7 +6,7 @@ from integration_project.vendors.paddle.simulator import validation
 from integration_project.vendors.paddle.simulator.envelope import Json, one
 from integration_project.vendors.paddle.simulator.listing import Listing, field_of
 from integration_project.vendors.paddle.simulator.refusals import refuse
-from integration_project.vendors.paddle.simulator.validation import Shape, checked, nullable, optional, required
+from integration_project.vendors.paddle.simulator.validation import Shape, checked, nullable, optional, passed, required
 from integration_project.vendors.paddle.simulator.world import World
 from integration_project.vendors.simulation import Answer, Request, Route
 
@@ -89,7 +89,7 @@ class People:
 
     def add_customer(self, fields: Json) -> Json:
         """A new customer; one e-mail belongs to one customer."""
-        self._refuse_taken(fields["email"], of=None)
+        self.refuse_taken(fields["email"], of=None)
         customer = {
             "id": self.world.new_id("ctm"),
             "name": fields.get("name"),
@@ -139,7 +139,29 @@ class People:
         same = (customer for customer in self.world.memory.customers.values() if customer["email"] == email)
         return next(same, None)
 
-    def _refuse_taken(self, email: str, *, of: str | None) -> None:
+    def arrive(self, *, email: str, name: str | None, address: Json, business: Json | None) -> Json:
+        """Somebody comes with an address, and perhaps a business, and Paddle tells of what is new; the ids.
+
+        A known e-mail is the same customer again.
+        """
+        passed(address, ADDRESS_CREATE)
+        if business is not None:
+            passed(business, BUSINESS_CREATE)
+        customer = self.by_email(email)
+        if customer is None:
+            customer = self.add_customer(passed({"email": email, "name": name}, CUSTOMER_CREATE))
+            self.world.publish("customer.created", customer)
+        found = {"customer_id": customer["id"], "business_id": None}
+        added = self.add_address(customer["id"], address)
+        self.world.publish("address.created", added)
+        if business is not None:
+            theirs = self.add_business(customer["id"], business)
+            self.world.publish("business.created", theirs)
+            found["business_id"] = theirs["id"]
+        return {**found, "address_id": added["id"]}
+
+    def refuse_taken(self, email: str, *, of: str | None) -> None:
+        """Refuse an e-mail that another customer has."""
         other = self.by_email(email)
         if other is not None and other["id"] != of:
             detail = f"customer email conflicts with customer of id {other['id']}"
@@ -168,7 +190,7 @@ class People:
         customer = self._customer(request)
         fields = checked(request, CUSTOMER_UPDATE)
         if "email" in fields:
-            self._refuse_taken(fields["email"], of=customer["id"])
+            self.refuse_taken(fields["email"], of=customer["id"])
         return self._changed("customer", customer, fields)
 
     def credit_balances(self, request: Request) -> Answer:
@@ -236,13 +258,17 @@ class People:
         mine = [part for part in table.values() if part["customer_id"] == customer["id"]]
         return self.part_list.answer(request, self._found(request, mine, ("id", "name", "description", "first_line")))
 
-    def _changed(self, kind: str, entity: Json, fields: Json) -> Answer:
+    def change(self, kind: str, entity: Json, fields: Json) -> Json:
+        """Write checked fields into a customer, an address or a business, and tell of it."""
         if kind == "business" and fields.get("contacts", ()) is None:
             fields["contacts"] = []
         entity.update(fields)
         self.world.touch(entity)
         self.world.publish(f"{kind}.updated", entity)
-        return one(entity)
+        return entity
+
+    def _changed(self, kind: str, entity: Json, fields: Json) -> Answer:
+        return one(self.change(kind, entity, fields))
 
     @staticmethod
     def _found(request: Request, entities: Iterable[Json], names: Sequence[str]) -> list[Json]:

@@ -17,6 +17,9 @@ PRICE_SEATS_EUR = "pri_01hv000000000000000seatsev"
 PRICE_SEATS_USD = "pri_01hv000000000000000seatsvs"
 PRICE_INSIGHTS_EUR = "pri_01hv000000000000000ns1ghev"
 PRICE_INSIGHTS_USD = "pri_01hv000000000000000ns1ghvs"
+PRICE_CLOUD_PRO_EUR = "pri_01hv000000000000000pr0clev"
+PRICE_CLOUD_PRO_USD = "pri_01hv000000000000000pr0clvs"
+PRICE_CLOUD_TRIAL_USD = "pri_01hv000000000000000trvslvs"
 PRICE_SETUP_EUR = "pri_01hv0000000000000000setvpe"
 
 CREATED_AT = "2025-01-05T08:00:00.000000Z"
@@ -96,6 +99,31 @@ PRICES: tuple[dict[str, object], ...] = (
         "amount": "2900",
         "currency": "USD",
         "cycle": _MONTHLY,
+    },
+    {
+        "id": PRICE_CLOUD_PRO_EUR,
+        "product": PRODUCT_CLOUD,
+        "name": "Monthly, for large teams",
+        "amount": "9900",
+        "currency": "EUR",
+        "cycle": _MONTHLY,
+    },
+    {
+        "id": PRICE_CLOUD_PRO_USD,
+        "product": PRODUCT_CLOUD,
+        "name": "Monthly, for large teams",
+        "amount": "10900",
+        "currency": "USD",
+        "cycle": _MONTHLY,
+    },
+    {
+        "id": PRICE_CLOUD_TRIAL_USD,
+        "product": PRODUCT_CLOUD,
+        "name": "Monthly after a trial",
+        "amount": "5500",
+        "currency": "USD",
+        "cycle": _MONTHLY,
+        "trial": _TWO_WEEKS,
     },
     {
         "id": PRICE_SETUP_EUR,

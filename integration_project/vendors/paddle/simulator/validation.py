@@ -117,6 +117,12 @@ def choice(*values: str) -> Check:
     return check
 
 
+def now_or_moment(value: Any, path: str, findings: Findings) -> None:
+    """The word `immediately`, or a moment."""
+    if value != "immediately":
+        moment(value, path, findings)
+
+
 def moment(value: Any, path: str, findings: Findings) -> None:
     """An RFC 3339 time with a zone."""
     if not isinstance(value, str):
@@ -239,8 +245,12 @@ BILLING_DETAILS: Shape = {
 
 def checked(request: Request, shape: Shape) -> dict[str, Any]:
     """The body of the request, or the refusal that names every field that does not pass."""
+    return passed({} if request.json is None else request.json, shape)
+
+
+def passed(body: Any, shape: Shape) -> dict[str, Any]:
+    """The same body, or the refusal that names every field that does not pass."""
     findings = Findings()
-    body = {} if request.json is None else request.json
     shaped(shape)(body, "", findings)
     findings.refuse_if_any()
     return dict(body)

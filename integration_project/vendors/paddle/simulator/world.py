@@ -87,6 +87,7 @@ class Memory:
     declines: dict[str, Decline] = field(default_factory=dict)
     recorded: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     invoices: int = 0
+    silent: bool = False
 
 
 class World:
