@@ -36,7 +36,8 @@ class Controls:
         return remembered
 
 
-def connect_webhooks(paddle: Controls, m3ter: Controls, *, site: str, token: str) -> None:
-    """Tell both vendors where the application listens, as an engineer does once in their consoles."""
+def connect_webhooks(paddle: Controls, classic: Controls, m3ter: Controls, *, site: str, token: str) -> None:
+    """Tell the vendors where the application listens, as an engineer does once in their consoles."""
+    classic.do("send_webhooks_to", url=f"{site}/webhooks/paddle-classic/")
     paddle.do("send_webhooks_to", url=f"{site}/webhooks/paddle/")
     m3ter.do("send_webhooks_to", url=f"{site}/webhooks/m3ter/{token}/")

@@ -131,8 +131,8 @@ def copy_output(child: Child, lines: "queue.SimpleQueue[str] | None" = None) -> 
     threading.Thread(target=copy, name=f"{child.name} log", daemon=True).start()
 
 
-def addresses(child: Child) -> tuple[str, str]:
-    """Wait until the simulators say where they listen."""
+def addresses(child: Child) -> dict[str, dict[str, str]]:
+    """Wait until the simulators say where they listen, and with which keys."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     copy_output(child, lines)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -143,12 +143,12 @@ def addresses(child: Child) -> tuple[str, str]:
             child.check()
             continue
         if line.startswith("{"):
-            said = json.loads(line)
-            return said["paddle"]["url"], said["m3ter"]["url"]
+            said: dict[str, dict[str, str]] = json.loads(line)
+            return said
     raise DemoFailed(f"The simulators did not say where they listen. {child.last_words()}")
 
 
-def environment_of(*, folder: Path, paddle_url: str, m3ter_url: str, site_url: str) -> dict[str, str]:
+def environment_of(*, folder: Path, said: Mapping[str, Mapping[str, str]], site_url: str) -> dict[str, str]:
     """Build the environment of every process of the demo: the simulators' addresses and keys, a database of its own."""
     return {
         **{name: text for name, text in os.environ.items() if not name.startswith("DEMO_")},
@@ -156,11 +156,15 @@ def environment_of(*, folder: Path, paddle_url: str, m3ter_url: str, site_url: s
         "DEMO_SITE_URL": site_url,
         "DEMO_SECRET_KEY": secrets.token_urlsafe(50),
         "DEMO_DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
-        "DEMO_PADDLE_API_URL": paddle_url,
+        "DEMO_PADDLE_API_URL": said["paddle"]["url"],
         "DEMO_PADDLE_API_KEY": paddle_sample.API_KEY,
         "DEMO_PADDLE_WEBHOOK_SECRETS": paddle_sample.WEBHOOK_SECRET,
-        "DEMO_M3TER_API_URL": m3ter_url,
-        "DEMO_M3TER_INGEST_URL": m3ter_url,
+        "DEMO_PADDLE_CLASSIC_API_URL": said["classic"]["url"],
+        "DEMO_PADDLE_CLASSIC_VENDOR_ID": said["classic"]["vendor_id"],
+        "DEMO_PADDLE_CLASSIC_VENDOR_AUTH_CODE": said["classic"]["auth_code"],
+        "DEMO_PADDLE_CLASSIC_PUBLIC_KEY": said["classic"]["public_key"],
+        "DEMO_M3TER_API_URL": said["m3ter"]["url"],
+        "DEMO_M3TER_INGEST_URL": said["m3ter"]["url"],
         "DEMO_M3TER_ORG_ID": m3ter_sample.ORG_ID,
         "DEMO_M3TER_ACCESS_KEY_ID": m3ter_sample.ACCESS_KEY_ID,
         "DEMO_M3TER_API_SECRET": m3ter_sample.API_SECRET,
@@ -189,18 +193,18 @@ def set_stage(*, base: Path, port: int | None, start_at: datetime) -> Iterator[S
     children: list[Child] = []
     try:
         plain = {**os.environ, "INTEGRATION_MODE": "demo"}
-        vendors = ["run_simulators", "--paddle-port", "0", "--m3ter-port", "0", "--json"]
+        vendors = ["run_simulators", "--paddle-port", "0", "--classic-port", "0", "--m3ter-port", "0", "--json"]
         vendors += ["--start-at", start_at.isoformat()]
         children.append(start("simulators", vendors, environment=plain, folder=folder))
-        paddle_url, m3ter_url = addresses(children[0])
+        said = addresses(children[0])
         site_port = free_port(port)
         site_url = f"http://127.0.0.1:{site_port}"
-        environment = environment_of(folder=folder, paddle_url=paddle_url, m3ter_url=m3ter_url, site_url=site_url)
+        environment = environment_of(folder=folder, said=said, site_url=site_url)
         site = start("serve", ["serve", "--bind", f"127.0.0.1:{site_port}"], environment=environment, folder=folder)
         children.append(site)
         copy_output(site)
         wait_for_site(site, site_url)
-        yield Stage(folder, environment, paddle_url, m3ter_url, site_url, tuple(children))
+        yield Stage(folder, environment, said["paddle"]["url"], said["m3ter"]["url"], site_url, tuple(children))
     finally:
         for number in ENDING:  # a second Ctrl-C must not leave half of it running
             signal.signal(number, signal.SIG_IGN)

@@ -89,7 +89,9 @@ def run(story: Story) -> None:
 
 def prepare(story: Story) -> None:
     """Connect the webhooks, read the catalogues, and decide what operators and Finance decide."""
-    connect_webhooks(story.paddle, story.m3ter, site=settings.SITE_URL, token=settings.M3TER_WEBHOOK_TOKENS[0])
+    classic = Controls(settings.PADDLE_CLASSIC_API_URL)
+    token = settings.M3TER_WEBHOOK_TOKENS[0]
+    connect_webhooks(story.paddle, classic, story.m3ter, site=settings.SITE_URL, token=token)
     row = installation.current()
     installation.read_organization(row, story.vendors.m3ter)
     catalogue.refresh(story.vendors)
@@ -252,6 +254,7 @@ def invitation(logins: tuple[Login, ...]) -> str:
         *(f"  {login.name:<9} {login.password}   ({login.role})" for login in logins),
         "",
         f"Play the buyer and the calendar at {settings.PADDLE_API_URL}/_control/",
+        f"Paddle Classic is simulated at     {settings.PADDLE_CLASSIC_API_URL}/_control/",
         f"Play m3ter's side at               {settings.M3TER_API_URL}/_control/",
         "",
         "Press Ctrl-C to stop. Everything is thrown away then.",

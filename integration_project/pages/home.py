@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.db.models import Count, Min, Model, Q, QuerySet
 from django.utils.safestring import SafeString
 
@@ -240,7 +241,7 @@ def _bills_today() -> Card:
 
 def _vendors() -> Card:
     circuits = list(Circuit.objects.order_by("vendor", "operation"))
-    items = [_vendor(name, [each for each in circuits if each.vendor == vendor]) for vendor, name in VENDORS]
+    items = [_vendor(name, [each for each in circuits if each.vendor == vendor]) for vendor, name in _called()]
     items += [
         Item(f"{each.vendor}: {each.operation}", "refused", showing.page_of(each), "bad", each.detail)
         for each in circuits
@@ -249,7 +250,10 @@ def _vendors() -> Card:
     return Card("Vendors", items)
 
 
-VENDORS = (("paddle", "Paddle"), ("m3ter", "m3ter"))
+def _called() -> tuple[tuple[str, str], ...]:
+    """The vendors that are called at all; Paddle Classic only where it is on."""
+    classic = (("paddle_classic", "Paddle Classic"),) if settings.PADDLE_CLASSIC_VENDOR_ID else ()
+    return (("paddle", "Paddle"), *classic, ("m3ter", "m3ter"))
 
 
 def _vendor(name: str, circuits: Sequence[Circuit]) -> Item:

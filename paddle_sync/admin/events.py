@@ -241,7 +241,7 @@ class WebhookEventAdmin(LedgerAdmin):
             return queryset.filter(Q(**{column: word}) | also), False
         about = Q(m3ter_account_id=word) | Q(m3ter_account_code=word) | Q(paddle_customer_id=word)
         subscriptions = list(AccountLink.objects.filter(about).values_list("paddle_subscription_id", flat=True)[:100])
-        found = Q(event_id=word) | Q(subject_id=word) | Q(paddle_subscription_id__in=subscriptions)
+        found = Q(event_id=word) | Q(subject_id=word) | Q(paddle_subscription_id__in=[*subscriptions, word])
         return queryset.filter(found), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -1,10 +1,13 @@
 """Settings come from the environment, typed and loud, and never from the service's variables in the demo or a test."""
 
+from collections.abc import Callable
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from integration_project import configuration
 from integration_project.configuration import Environment
+from tests.vendors.paddle_classic.signing import PUBLIC_KEY
 
 LIVE_ADDRESS = "https://api.paddle.com"
 SANDBOX_ADDRESS = "https://sandbox-api.paddle.com"
@@ -130,3 +133,69 @@ def test_a_webhook_token_that_a_path_would_write_differently_is_refused(letter: 
 
 def test_a_webhook_token_of_letters_digits_and_dashes_is_taken() -> None:
     assert configuration.check_webhook_tokens(["aZ09-_" * 6]) == ["aZ09-_" * 6]
+
+
+CLASSIC = {
+    "PADDLE_CLASSIC_VENDOR_ID": "4711",
+    "PADDLE_CLASSIC_VENDOR_AUTH_CODE": "code",
+    "PADDLE_CLASSIC_PUBLIC_KEY": PUBLIC_KEY,
+}
+CLASSIC_SANDBOX, CLASSIC_LIVE = "https://sandbox-vendors.paddle.com", "https://vendors.paddle.com"
+
+
+def check_classic(environment: str = "sandbox", address: str = CLASSIC_SANDBOX, **keys: str) -> None:
+    configuration.check_paddle_classic(environment=environment, api_url=address, keys={**CLASSIC, **keys})
+
+
+def test_classic_with_all_its_keys_or_with_none_may_start() -> None:
+    check_classic()
+    check_classic("live", CLASSIC_LIVE)
+    check_classic("live", "http://127.0.0.1:1", **dict.fromkeys(CLASSIC, ""))
+
+
+@pytest.mark.parametrize("missing", CLASSIC)
+def test_half_of_classic_refuses_to_start_by_naming_what_is_missing(missing: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"^{missing} must be set because PADDLE_CLASSIC_"):
+        check_classic(**{missing: ""})
+
+
+def test_a_lonely_key_of_classic_names_both_others() -> None:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        check_classic(PADDLE_CLASSIC_VENDOR_ID="", PADDLE_CLASSIC_PUBLIC_KEY="")
+
+    assert "PADDLE_CLASSIC_VENDOR_ID and PADDLE_CLASSIC_PUBLIC_KEY must be set" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "address", "message"),
+    [
+        ("live", CLASSIC_SANDBOX, "PADDLE_CLASSIC_API_URL is Paddle's sandbox address"),
+        ("sandbox", CLASSIC_LIVE, "PADDLE_CLASSIC_API_URL is Paddle's live address"),
+        ("sandbox", CLASSIC_LIVE + "/api/2.0", "PADDLE_CLASSIC_API_URL is Paddle's live address"),
+        ("live", "http://127.0.0.1:8803", "this machine"),
+    ],
+)
+def test_an_address_of_classic_that_disagrees_with_the_environment_refuses_to_start(
+    environment: str, address: str, message: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=message):
+        check_classic(environment, address)
+
+
+def test_a_vendor_id_that_is_no_number_refuses_to_start() -> None:
+    with pytest.raises(ImproperlyConfigured, match="PADDLE_CLASSIC_VENDOR_ID must be the number"):
+        check_classic(PADDLE_CLASSIC_VENDOR_ID="acme")
+
+
+@pytest.mark.parametrize("write", [str, lambda pem: pem.replace("\n", "\\n"), lambda pem: pem.replace("\n", "\r\n")])
+def test_a_public_key_may_be_written_on_one_line(write: Callable[[str], str]) -> None:
+    read = configuration.public_key("PADDLE_CLASSIC_PUBLIC_KEY", write(PUBLIC_KEY))
+
+    assert read.replace("\r", "") == PUBLIC_KEY
+    assert configuration.public_key("PADDLE_CLASSIC_PUBLIC_KEY", "  ") == ""
+
+
+@pytest.mark.parametrize("text", ["x", PUBLIC_KEY[:-60], PUBLIC_KEY.replace("PUBLIC", "PRIVATE"), PUBLIC_KEY[40:]])
+def test_a_public_key_that_cannot_be_read_refuses_to_start(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="PADDLE_CLASSIC_PUBLIC_KEY must be the public key"):
+        configuration.public_key("PADDLE_CLASSIC_PUBLIC_KEY", text)

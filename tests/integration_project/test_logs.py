@@ -17,7 +17,12 @@ def record(message: str, *args: object) -> logging.LogRecord:
 
 @pytest.mark.parametrize(
     "secret",
-    [f"POST /webhooks/m3ter/{TOKEN}/ 200", f"key pdl_sdbx_apikey_{TOKEN}", f"Authorization: Bearer {TOKEN}"],
+    [
+        f"POST /webhooks/m3ter/{TOKEN}/ 200",
+        f"key pdl_sdbx_apikey_{TOKEN}",
+        f"Authorization: Bearer {TOKEN}",
+        f"vendor_id=1&vendor_auth_code={TOKEN}",
+    ],
 )
 def test_secrets_are_masked_wherever_they_stand(secret: str) -> None:
     line = record("%s", secret)
@@ -80,7 +85,9 @@ def test_a_configured_token_is_masked_where_a_client_wrote_its_letters_as_number
     assert logs.mask(f"POST /webhooks/m3ter%2F%74{TOKEN[1:]}/ 200") == "POST /webhooks/m3ter/***/ 200"
 
 
-@pytest.mark.parametrize("name", ["PADDLE_API_KEY", "M3TER_API_SECRET", "METRICS_TOKEN", "SECRET_KEY"])
+@pytest.mark.parametrize(
+    "name", ["PADDLE_API_KEY", "PADDLE_CLASSIC_VENDOR_AUTH_CODE", "M3TER_API_SECRET", "METRICS_TOKEN", "SECRET_KEY"]
+)
 def test_every_configured_secret_is_masked_in_any_words(name: str, settings: Settings) -> None:
     setattr(settings, name, "some-word-of-ours")
 

@@ -6,6 +6,8 @@ from integration_project import clock
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
+from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
+from integration_project.vendors.paddle_classic.simulator import sample as classic_sample
 from paddle_sync import catalogue, jobs
 from paddle_sync.models import CatalogueEntry
 
@@ -52,3 +54,18 @@ def test_the_job_says_what_it_found(vendors: Vendors) -> None:
     words = jobs.refresh_catalogue()
 
     assert words.startswith("Paddle lists ")
+
+
+def test_plans_of_classic_are_listed_as_prices_where_classic_is_on(classic: ClassicSimulator, vendors: Vendors) -> None:
+    catalogue.refresh(vendors)
+
+    plan = entry("paddle_price", str(classic_sample.PLAN_TEAM_YEARLY))
+    assert (plan.name, plan.interval, plan.currency, plan.parent_id) == ("Gauge Team, yearly", "every year", "", "")
+    assert plan.data == {"classic": True, "prices": {"EUR": "290.00", "GBP": "290.00", "USD": "296.00"}}
+
+
+def test_without_classic_nothing_of_it_is_listed(vendors: Vendors) -> None:
+    catalogue.refresh(vendors)
+
+    assert vendors.classic is None
+    assert not CatalogueEntry.objects.filter(data__classic=True).exists()

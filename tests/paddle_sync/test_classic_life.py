@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from pytest_django import Settings
 
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
@@ -10,6 +11,7 @@ from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle_classic.simulator import ClassicSimulator, sample
 from paddle_sync.models import AccountLink, SubscriptionSnapshot, WebhookEvent
+from paddle_sync.story import SubscriptionStory
 from tests.builders import make_mapping
 
 Run = Callable[[], int]
@@ -83,3 +85,82 @@ def test_a_payment_that_fails_is_read_in_classic_instead_of_believed(
 
     assert [call.operation for call in classic.calls[before:]] == ["list users"]
     assert AccountLink.objects.get().paddle_status == "past_due"
+
+
+def test_a_change_of_plan_and_quantity_becomes_part_of_the_story(
+    classic: ClassicSimulator, deliver: Run, run_jobs: Run
+) -> None:
+    make_mapping(str(sample.PLAN_STUDIO))
+    made = classic.subscribe(email="kai@customer.example")
+    deliver()
+    run_jobs()
+    classic.change_plan(made["subscription_id"], sample.PLAN_STUDIO)
+    classic.change_quantity(made["subscription_id"], 7)
+
+    deliver()
+    run_jobs()
+
+    story = SubscriptionStory.stored(made["subscription_id"])
+    assert story.founding is not None
+    assert [(item.price_id, item.quantity) for item in story.founding.items] == [(str(sample.PLAN_TEAM), 1)]
+    assert [(item.price_id, item.quantity) for item in story.latest.items] == [(str(sample.PLAN_STUDIO), 7)]
+    assert {state for _, state in states()} <= {"processed", "ignored"}
+
+
+def test_an_old_alert_is_not_believed_but_read_again(classic: ClassicSimulator, deliver: Run, run_jobs: Run) -> None:
+    classic.clock_move(days=-3)
+    made = classic.subscribe(email="kai@customer.example", quantity=2)
+    classic.change_quantity(made["subscription_id"], 5)
+    classic.outbox.deliveries = classic.outbox.deliveries[:1]  # of what came later nothing arrives
+
+    deliver()
+    run_jobs()
+
+    story = SubscriptionStory.stored(made["subscription_id"])
+    assert [snapshot.event_type for snapshot in story.snapshots] == ["subscription_created", "read"]
+    assert [item.quantity for item in story.latest.items] == [5]
+    assert AccountLink.objects.get().paddle_subscription_id == made["subscription_id"]
+
+
+def test_an_alert_of_a_payment_that_came_first_waits_for_nobody(
+    classic: ClassicSimulator, deliver: Run, run_jobs: Run
+) -> None:
+    classic.subscribe(email="kai@customer.example")
+    classic.outbox.deliveries.reverse()
+
+    deliver()
+    run_jobs()
+
+    assert AccountLink.objects.count() == 1
+    assert WebhookEvent.objects.get(event_type="subscription_created").state == "processed"
+
+
+def test_an_alert_of_a_subscription_that_classic_does_not_know_is_ignored_with_the_reason(
+    classic: ClassicSimulator, deliver: Run, run_jobs: Run
+) -> None:
+    made = classic.subscribe(email="kai@customer.example")
+    classic.fail_payment(made["subscription_id"])
+    failed = next(alert.id for alert in classic.memory.alerts.values() if alert.name == "subscription_payment_failed")
+    classic.outbox.deliveries = [each for each in classic.outbox.deliveries if each.id == str(failed)]
+    classic.memory.subscriptions.clear()
+
+    deliver()
+    run_jobs()
+
+    event = WebhookEvent.objects.get()
+    assert (event.state, event.note[:40]) == ("ignored", "Paddle does not know this subscription, ")
+
+
+def test_while_classic_is_off_its_events_stay_where_they_are(
+    classic: ClassicSimulator, settings: Settings, deliver: Run, run_jobs: Run
+) -> None:
+    classic.subscribe(email="kai@customer.example")
+    deliver()
+    settings.PADDLE_CLASSIC_VENDOR_ID = ""
+    WebhookEvent.objects.exclude(event_type="subscription_created").delete()
+
+    run_jobs()
+
+    event = WebhookEvent.objects.get()
+    assert (event.state, event.failure_kind) == ("received", "")
+    assert "Paddle Classic is off" in event.last_error

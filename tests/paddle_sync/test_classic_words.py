@@ -164,9 +164,10 @@ FIELD_TEXTS = st.dictionaries(st.sampled_from(sorted(CREATED)), st.text(max_size
 @given(FIELD_TEXTS)
 def test_whatever_the_fields_hold_reading_them_ends_in_a_snapshot_or_in_a_reason(fields: dict[str, str]) -> None:
     try:
-        said("updated", **fields)
-    except Permanent as reason:
-        assert str(reason)
+        kept = said("updated", **fields)
+    except Permanent:
+        return
+    assert kept["items"][0]["quantity"] >= 0
 
 
 def test_a_listed_user_says_what_its_alerts_would() -> None:
@@ -228,8 +229,9 @@ def test_the_buyer_is_read_from_the_list_and_named_by_a_payment(classic: Classic
 
 def in_words(subscription_id: str, vendors: Vendors) -> tuple[str | None, str | None, str | None]:
     buyer = classic.buyer(subscription_id, vendors)
-    customer, address = buyer.customer, buyer.address
-    return customer and customer.email, customer and customer.name, address and address.country_code
+    if buyer.customer is None:
+        return None, None, None
+    return buyer.customer.email, buyer.customer.name, buyer.address.country_code if buyer.address else None
 
 
 def store(fields: Mapping[str, str]) -> None:

@@ -4,15 +4,18 @@ from functools import partial
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pytest_django import Settings
 
 from integration_project import errors, work
 from integration_project.vendors import Vendors
-from paddle_sync.checks import paddle_webhooks_can_be_believed
+from integration_project.vendors.paddle_classic.simulator.alerts import public_pem
+from paddle_sync.checks import classic_alerts_can_be_believed, paddle_webhooks_can_be_believed
 from paddle_sync.models import EventAttempt, WebhookEvent
 from paddle_sync.processing import process_event
 from paddle_sync.queues import EVENTS
 from tests.builders import make_event
+from tests.vendors.paddle_classic.signing import PUBLIC_KEY
 
 pytestmark = pytest.mark.django_db
 
@@ -101,3 +104,13 @@ def test_a_missing_webhook_secret_is_said_at_the_start(settings: Settings) -> No
     silent = paddle_webhooks_can_be_believed(None)
 
     assert (warned, silent) == (["paddle_sync.W001"], [])
+
+
+def test_a_key_of_classic_that_could_be_broken_is_said_at_the_start(settings: Settings) -> None:
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    told = []
+    for pem in ("", PUBLIC_KEY, public_pem(short)):
+        settings.PADDLE_CLASSIC_PUBLIC_KEY = pem
+        told.append([message.id for message in classic_alerts_can_be_believed(None)])
+
+    assert told == [[], [], ["paddle_sync.W002"]]

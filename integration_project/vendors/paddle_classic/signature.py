@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 FIELD = "p_signature"
+CLASSICS_HASH = SHA1()  # noqa: S303  # nosec B303
+"""Paddle Classic signs with this one and no other."""
 MOST_FIELDS = 1000
 """PHP takes no more of a form; an alert has about thirty."""
 
@@ -71,15 +73,14 @@ def verify(fields: Mapping[str, str], *, public_key: str) -> None:
         raise InvalidSignature(Reason.MISSING)
     signature = _signature(fields[FIELD])
     try:
-        # SHA-1 is what Paddle Classic signs with; there is no other choice.
-        read_key(public_key).verify(signature, serialized(fields), PKCS1v15(), SHA1())  # noqa: S303
+        read_key(public_key).verify(signature, serialized(fields), PKCS1v15(), CLASSICS_HASH)
     except RsaMismatch:
         raise InvalidSignature(Reason.NO_MATCH) from None
 
 
 def sign(fields: Mapping[str, str], private_key: RSAPrivateKey) -> dict[str, str]:
     """The same fields, signed."""
-    signature = private_key.sign(serialized(fields), PKCS1v15(), SHA1())  # noqa: S303 - see verify
+    signature = private_key.sign(serialized(fields), PKCS1v15(), CLASSICS_HASH)
     unsigned = {name: value for name, value in fields.items() if name != FIELD}
     return {**unsigned, FIELD: base64.b64encode(signature).decode("ascii")}
 

@@ -64,7 +64,7 @@ USERS, MODIFY = "/subscription/users", "/subscription/modifiers/create"
 @pytest.mark.parametrize(
     ("path", "fields", "expected"),
     [
-        (USERS, {}, 107),
+        (USERS, {"vendor_id": sample.VENDOR_ID}, 107),
         (USERS, {**KEYS, "vendor_auth_code": "x"}, 107),
         (USERS, {**KEYS, "vendor_id": "1"}, 107),
         (USERS, {**KEYS, "colour": "red"}, 101),
@@ -123,7 +123,7 @@ def test_a_life_is_told_in_signed_alerts(simulator: ClassicSimulator, receiver: 
     simulator.refund(order, amount="10.00")
     simulator.cancel(number)
 
-    assert simulator.deliver_webhooks() == {"delivered": 13, "refused": 0}
+    assert simulator.deliver_webhooks() == {"delivered": 14, "refused": 0}
 
     for fields in receiver.received:
         signature.verify(fields, public_key=simulator.public_key())
