@@ -165,7 +165,7 @@ def _others(shelf: _Shelf) -> tuple[_Wanted, ...]:
 def _entity(payload: WebhookPayload) -> Mapping[str, Any] | None:
     """The entity of a payload; None for one that is no notification of Paddle."""
     try:
-        entity = payload.entity()
+        entity: Any = payload.entity()
     except (ValueError, KeyError, TypeError):
         return None
     return entity if isinstance(entity, dict) else None

@@ -19,7 +19,7 @@ from tests.builders import make_event, subscription
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
 Kind, State = BulkRun.Kind, BulkRun.State
-WHY = {"by": "ann", "reason": "m3ter was down"}
+WHY: dict[str, Any] = {"by": "ann", "reason": "m3ter was down"}
 
 
 class Killed(BaseException):

@@ -24,7 +24,7 @@ from tests.paddle_sync.seen import CLOUD, INSIGHTS, SEATS, operations
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
 Run = Callable[[], int]
-WHY = {"by": "ann", "reason": "go-live"}
+WHY: dict[str, Any] = {"by": "ann", "reason": "go-live"}
 HALF_A_YEAR = dt.timedelta(days=180)
 
 

@@ -24,10 +24,10 @@ from paddle_sync.queues import EVENTS
 from tests.builders import make_mapping
 from tests.paddle_sync.seen import CLOUD, operations
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation"), pytest.mark.timeout(1_200)]
 
 TIMES_THE_LIMIT = 10
-WHY = {"by": "ann", "reason": "go-live"}
+WHY: dict[str, Any] = {"by": "ann", "reason": "go-live"}
 PAST = dt.timedelta(seconds=-1)
 
 
@@ -105,8 +105,8 @@ def test_every_subscription_is_taken_in_once_although_every_part_is_killed_on_th
     monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)  # each of thousands of calls would be told
     settings.PADDLE_CALLS_PER_MINUTE *= TIMES_THE_LIMIT
     settings.M3TER_CALLS_PER_SECOND *= TIMES_THE_LIMIT
-    for limit in (paddle.rate_limit, m3ter.access.per_organisation, *m3ter.access.per_address.values()):
-        assert limit.limit is not None
+    limits: list[Any] = [paddle.rate_limit, m3ter.access.per_organisation, *m3ter.access.per_address.values()]
+    for limit in limits:
         limit.limit *= TIMES_THE_LIMIT
     subscribed(paddle, count, chance)
     make_mapping()

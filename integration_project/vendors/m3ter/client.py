@@ -473,11 +473,6 @@ def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[start : start + PAGE]
 
 
-def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), PAGE):
-        yield values[start : start + PAGE]
-
-
 def _segment(identifier: str) -> str:
     """An id as one segment of a path, whatever is in it."""
     if not identifier or identifier in {".", ".."}:
