@@ -138,7 +138,9 @@ def test_every_subscription_is_taken_in_once_although_every_part_is_killed_on_th
     assert sorted(account["code"] for account in accounts) == sorted(paddle.subscriptions)
     assert (len(plans), len({plan["accountId"] for plan in plans})) == (count, count)
     assert (AccountLink.objects.count(), AccountPlanLink.objects.count()) == (count, count)
-    assert {call.status for call in (*paddle.calls, *m3ter.calls)} <= {200, 409}
+    refused = [call.status for call in (*paddle.calls, *m3ter.calls) if call.status != 200]
+    assert 429 not in refused
+    assert len(refused) <= 2  # what a killed worker had made already is refused once, and then found
     assert operations(paddle).count("list subscriptions") < 2 * count / EVENTS.batch
 
     midnight = dt.datetime.combine(go_live, dt.time(), tzinfo=dt.UTC)
