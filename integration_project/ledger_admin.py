@@ -24,7 +24,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from integration_project.errors import NotPossible
-from integration_project.showing import Link, Panel, Story, Text, at
+from integration_project.showing import Link, Panel, Story, Text, at, page_of
 
 if TYPE_CHECKING:
     Look = admin.ModelAdmin[Any]
@@ -40,6 +40,8 @@ else:
         Look = admin.ModelAdmin
 
 MOST_ROWS_AT_ONCE = 500
+MOST_ROWS_ON_A_PAGE = 100
+"""What is more becomes a run with a page of its own, where a decision can be one."""
 SAMPLE = 10
 
 
@@ -94,6 +96,8 @@ class Decision:
     initial: Callable[[Any], dict[str, Any]] = nothing_filled_in
     seen: Callable[[Any], str] | None = None
     """Names what the confirmation shows of a row; it comes back as decide's `seen`, empty where the page had none."""
+    as_run: "Callable[[QuerySet[Any], str], Model] | None" = None
+    """Makes a run of more rows than a confirmation should hold, for the person named; the run's own page asks then."""
 
     @property
     def action_name(self) -> str:
@@ -329,6 +333,8 @@ def _ask(decision: Decision) -> Callable[..., HttpResponseBase | None]:
 
     def ask(model_admin: LedgerAdmin, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponseBase | None:
         rows = list(queryset.order_by("pk")[: MOST_ROWS_AT_ONCE + 1])
+        if decision.as_run is not None and len(rows) > MOST_ROWS_ON_A_PAGE:
+            return _as_run(model_admin, request, queryset, decision.as_run)
         if len(rows) > MOST_ROWS_AT_ONCE:
             text = (
                 f"More than {MOST_ROWS_AT_ONCE} rows are selected. Narrow the list with its filters; nothing was done."
@@ -339,6 +345,22 @@ def _ask(decision: Decision) -> Callable[..., HttpResponseBase | None]:
         return model_admin.confirmation(request, decision, rows, decision.form(), back=back, many=True)
 
     return ask
+
+
+def _as_run(
+    model_admin: LedgerAdmin,
+    request: HttpRequest,
+    queryset: "QuerySet[Any]",
+    make: "Callable[[QuerySet[Any], str], Model]",
+) -> HttpResponseBase | None:
+    """Make a run of the rows, and lead to its page."""
+    try:
+        run = make(queryset, request.user.get_username())
+    except NotPossible as impossible:
+        model_admin.message_user(request, str(impossible), messages.ERROR)
+        return None
+    model_admin.log_addition(request, run, "Made from the rows selected in a list.")
+    return HttpResponseRedirect(page_of(run))
 
 
 def run_action(

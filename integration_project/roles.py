@@ -16,6 +16,8 @@ EVERYTHING_VISIBLE = (
             "catalogueentry",
             "accountlink",
             "accountplanlink",
+            "bulkrun",
+            "bulkitem",
         )
     ),
     *(
@@ -41,6 +43,8 @@ OPERATOR = (
     "paddle_sync.delete_planmapping",
     "paddle_sync.refresh_catalogueentry",
     "paddle_sync.sync_accountlink",
+    "paddle_sync.begin_bulkrun",
+    "paddle_sync.steer_bulkrun",
     "integration_project.close_finding",
 )
 FINANCE = (

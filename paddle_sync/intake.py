@@ -71,9 +71,14 @@ def ask_to_sync(
     return _own_event(source, SYNC, {"id": subscription_id}, by=by, reason=reason)
 
 
-def find(source: str, data: Mapping[str, Any], *, by: str, reason: str) -> WebhookEvent:
-    """Take in a subscription that Paddle lists and no event told us of; `data` is the entity in Billing's shape."""
-    return _own_event(source, FOUND, data, by=by, reason=reason)
+def find(
+    source: str, data: Mapping[str, Any], *, by: str, reason: str, occurred_at: datetime | None = None
+) -> WebhookEvent:
+    """Take in a subscription that Paddle lists and no event told us of; `data` is the entity in Billing's shape.
+
+    `occurred_at` is when it was listed, now unless told: what is known of later moments goes before it.
+    """
+    return _own_event(source, FOUND, data, by=by, reason=reason, occurred_at=occurred_at)
 
 
 def ask_to_import(
@@ -88,7 +93,15 @@ def ask_to_subscribe(setting_id: str, *, by: str, reason: str) -> WebhookEvent:
     return _own_event(WebhookEvent.Source.PADDLE, SUBSCRIBE, {"id": setting_id}, by=by, reason=reason)
 
 
-def _own_event(source: str, event_type: str, data: Mapping[str, Any], *, by: str, reason: str) -> WebhookEvent:
+def _own_event(
+    source: str,
+    event_type: str,
+    data: Mapping[str, Any],
+    *,
+    by: str,
+    reason: str,
+    occurred_at: datetime | None = None,
+) -> WebhookEvent:
     """Put an event of our own on the queue, beside the vendor's."""
     now, subject_id = clock.now(), str(data["id"])
     subscription_id = "" if event_type == SUBSCRIBE else subject_id
@@ -96,7 +109,7 @@ def _own_event(source: str, event_type: str, data: Mapping[str, Any], *, by: str
         source=source,
         event_id=f"own_{uuid.uuid4().hex}",
         event_type=event_type,
-        occurred_at=now,
+        occurred_at=occurred_at or now,
         received_at=now,
         due_at=now,
         paddle_subscription_id=subscription_id,

@@ -1,20 +1,23 @@
 """What django-q2 and the schedule run: each opens the vendors and calls one function per claimed row."""
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from integration_project import circuits, clock, installation, work
+from integration_project import circuits, clock, installation, wakeups, work
 from integration_project.connections import open_rehearsal, open_vendors
 from integration_project.errors import BudgetSpent, IntegrationError, VendorClosed
 from integration_project.events import HANDLERS, needed_of
 from integration_project.vendors import M3TER, PADDLE
-from paddle_sync import catalogue, destinations, drift, gaps, moving, parking, rehearsing
+from paddle_sync import bulk, catalogue, destinations, drift, existing, gaps, moving, parking, rehearsing
 from paddle_sync.models import EventRehearsal, PlanMapping, WebhookEvent
 from paddle_sync.processing import process_event
 from paddle_sync.queues import EVENTS, REHEARSALS
 from paddle_sync.rehearsing import DryRun
+
+logger = logging.getLogger(__name__)
 
 PURPOSE = "import"
 ROUND = timedelta(days=1)
@@ -119,3 +122,22 @@ def check_drift() -> str:
         except BudgetSpent as error:
             return f"goes on later: {error}"
     return str(compared)
+
+
+def carry_on_bulk_runs() -> str:
+    """Begin the next items of every bulk run that is under way, and prepare those that wait for it."""
+    wakeups.taken(bulk.NAME)
+    began = bulk.feed()
+    waiting = existing.to_prepare()
+    for run_id in waiting:
+        with open_vendors(PURPOSE) as vendors:
+            try:
+                existing.prepare(run_id, vendors)
+            except IntegrationError as problem:  # it stands at the run, for people to see
+                logger.warning("Bulk run %s could not be prepared further: %s", run_id, problem)
+    return f"{began} items begun, {len(waiting)} runs prepared"
+
+
+def follow_bulk_runs() -> str:
+    """See what became of what bulk runs left parked or failed."""
+    return f"{bulk.settle()} items went on"

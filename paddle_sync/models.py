@@ -10,6 +10,8 @@ from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
 from integration_project.work import WorkItem
+from paddle_sync.bulk_models import BulkItem as BulkItem
+from paddle_sync.bulk_models import BulkRun as BulkRun
 
 
 class WebhookEvent(WorkItem):

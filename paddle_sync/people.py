@@ -10,7 +10,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import LONGEST_NAME, Account, AccountAddress, fitting
 from integration_project.vendors.paddle.entities import Address, Subscription
-from paddle_sync import classic
+from paddle_sync import buyers_ahead, classic
 from paddle_sync.buyer_texts import Part, Texts, as_taken, may_be_about_a_text, tell
 from paddle_sync.buyers import Buyer
 from paddle_sync.models import AccountLink
@@ -31,11 +31,10 @@ def read_buyer(subscription: Subscription, vendors: Vendors, *, founding: Subscr
     """
     checkout = founding or subscription
     if checkout.transaction_id and _parties(checkout) == _parties(subscription):
-        include = ("customer", "address", "business")
-        transaction = vendors.paddle.find_transaction(checkout.transaction_id, include=include)
+        transaction = buyers_ahead.find_transaction(checkout.transaction_id, vendors.paddle)
         if transaction is not None:
             return Buyer(transaction.customer, transaction.address, transaction.business)
-    return read_parties(subscription, vendors)
+    return _read_parties_ahead(subscription, vendors)
 
 
 def read_parties(subscription: Subscription, vendors: Vendors) -> Buyer:
@@ -48,6 +47,20 @@ def read_parties(subscription: Subscription, vendors: Vendors) -> Buyer:
         return Buyer(None, None, None)
     address = paddle.find_address(customer_id, subscription.address_id) if subscription.address_id else None
     business = paddle.find_business(customer_id, subscription.business_id) if subscription.business_id else None
+    return Buyer(customer, address, business)
+
+
+def _read_parties_ahead(subscription: Subscription, vendors: Vendors) -> Buyer:
+    """Read them as `read_parties` does, in a backlog together with those of the other events of the claim."""
+    if classic.is_classic(subscription.id):
+        return classic.buyer(subscription.id, vendors)
+    paddle, customer_id = vendors.paddle, subscription.customer_id
+    address_id, business_id = subscription.address_id, subscription.business_id
+    customer = buyers_ahead.find_customer(customer_id, paddle)
+    if customer is None:
+        return Buyer(None, None, None)
+    address = buyers_ahead.find_address(subscription.id, customer_id, address_id, paddle) if address_id else None
+    business = buyers_ahead.find_business(subscription.id, customer_id, business_id, paddle) if business_id else None
     return Buyer(customer, address, business)
 
 

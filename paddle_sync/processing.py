@@ -27,6 +27,7 @@ from integration_project.errors import (
 )
 from integration_project.vendors import Vendors
 from integration_project.vendors.http import CallRecord
+from paddle_sync import buyers_ahead
 from paddle_sync.models import EventAttempt, WebhookEvent
 from paddle_sync.queues import EVENTS
 
@@ -69,7 +70,10 @@ def process_event(event: WebhookEvent, *, vendors: Vendors, handlers: Handlers) 
     """Run the handler of a claimed event and record the outcome; of a row lost meanwhile nothing is recorded."""
     attempt = Attempt(event, clock.now())
     try:
-        with vendors.listening(before=lambda operation: work.renew(EVENTS, event), after=attempt.calls.append):
+        with (
+            vendors.listening(before=lambda operation: work.renew(EVENTS, event), after=attempt.calls.append),
+            buyers_ahead.working_on(event),
+        ):
             outcome = run(event, vendors, handlers)
     except work.LeaseLost as lost:
         logger.warning("Event %s: left alone, %s", event.event_id, lost)

@@ -15,6 +15,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Plan mappings", "alt_route", "paddle_sync", "planmapping"),
             ("Account links", "link", "paddle_sync", "accountlink"),
             ("Catalogue", "category", "paddle_sync", "catalogueentry"),
+            ("Bulk runs", "playlist_play", "paddle_sync", "bulkrun"),
         ),
     ),
     (

@@ -1,7 +1,8 @@
 """The console's pages for what flows into m3ter; an account's own page spans both flows (integration_project/pages)."""
 
+from paddle_sync.admin.bulk_runs import BulkItemAdmin, BulkRunAdmin
 from paddle_sync.admin.catalogue import CatalogueEntryAdmin
 from paddle_sync.admin.events import WebhookEventAdmin
 from paddle_sync.admin.mappings import PlanMappingAdmin
 
-__all__ = ["CatalogueEntryAdmin", "PlanMappingAdmin", "WebhookEventAdmin"]
+__all__ = ["BulkItemAdmin", "BulkRunAdmin", "CatalogueEntryAdmin", "PlanMappingAdmin", "WebhookEventAdmin"]

@@ -17,7 +17,7 @@ from integration_project import clock, showing
 from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonForm
 from integration_project.models import WebhookRefusal
 from integration_project.showing import Link, Panel, Story, Text, Tone
-from paddle_sync import intake, personal, rehearsing
+from paddle_sync import bulk, intake, personal, rehearsing
 from paddle_sync.admin import event_story, rehearsals
 from paddle_sync.models import AccountLink, EventAttempt, WebhookEvent, WebhookPayload
 
@@ -153,6 +153,7 @@ class WebhookEventAdmin(LedgerAdmin):
             offered=lambda event: event.state in intake.REPLAYABLE,
             bulk=True,
             preview=event_story.one_line,
+            as_run=lambda events, by: bulk.replay(events, by=by),
         ),
         Decision(
             name="ignore",

@@ -29,6 +29,8 @@ from integration_project.models import (
 from paddle_sync.models import (
     AccountLink,
     AccountPlanLink,
+    BulkItem,
+    BulkRun,
     CatalogueEntry,
     EventAttempt,
     EventDecision,
@@ -58,6 +60,9 @@ class Everything:
     pushed: PushedBill
     finding: Finding
     installation: Installation
+    previewed: BulkRun
+    running: BulkRun
+    paused: BulkRun
     override: PushPolicy
 
 
@@ -191,6 +196,19 @@ def make_finding(**changes: Any) -> Finding:
     return Finding.objects.create(**{**values, **changes})
 
 
+def make_run(state: str = BulkRun.State.RUNNING, *, kind: str = BulkRun.Kind.IMPORT, items: int = 2) -> BulkRun:
+    """A bulk run whose items wait, and one that failed."""
+    now = clock.now()
+    run = BulkRun.objects.create(kind=kind, title=f"Import {MARKUP}", state=state, by="operator", created_at=now)
+    for position in range(1, items + 1):
+        BulkItem.objects.create(
+            run=run, position=position, subject=paddle_id("sub"), verdict="create", note=f"A new account {MARKUP}"
+        )
+    failed = {"outcome": BulkItem.Outcome.FAILED, "verdict": "unmapped", "about": MARKUP, "note": MARKUP}
+    BulkItem.objects.create(run=run, position=items + 1, subject=paddle_id("sub"), **failed)
+    return run
+
+
 def make_catalogue() -> None:
     """A price, its product, and three things in m3ter to map it to."""
     make_entry(Kind.PADDLE_PRODUCT, "pro_unmapped", f"Add-ons {MARKUP}")
@@ -257,6 +275,9 @@ def make_everything() -> Everything:
         failed_bill=failed_bill,
         pushed=pushed,
         finding=make_finding(),
+        previewed=make_run(BulkRun.State.PREVIEWED),
+        running=make_run(BulkRun.State.RUNNING),
+        paused=make_run(BulkRun.State.PAUSED, kind=BulkRun.Kind.REPLAY),
         installation=row,
         override=PushPolicy.objects.create(link=link, automatic=True),
     )

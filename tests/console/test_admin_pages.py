@@ -14,7 +14,7 @@ from django.urls import reverse
 from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy
 from integration_project import roles
 from integration_project.models import Finding
-from paddle_sync.models import AccountLink, CatalogueEntry, PlanMapping, WebhookEvent
+from paddle_sync.models import AccountLink, BulkItem, BulkRun, CatalogueEntry, PlanMapping, WebhookEvent
 from tests.console.rows import (
     MARKUP,
     Everything,
@@ -23,6 +23,7 @@ from tests.console.rows import (
     make_finding,
     make_parked,
     make_push,
+    make_run,
 )
 
 ROLES = tuple(roles.ROLES)
@@ -127,6 +128,8 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
     ),
     Finding: lambda rows, number: make_finding(),
     CatalogueEntry: lambda rows, number: make_entry(CatalogueEntry.Kind.PADDLE_PRICE, f"pri_{number}", "A price"),
+    BulkRun: lambda rows, number: make_run(),
+    BulkItem: lambda rows, number: make_run(),
     PlanMapping: lambda rows, number: PlanMapping.objects.create(
         paddle_price_id=f"pri_{number}", effective_from="2026-01-01", target="not_metered"
     ),

@@ -15,7 +15,7 @@ from billing_bridge.models import PushAttempt, PushedBill, PushPolicy
 from integration_project import clock, fixes, roles
 from integration_project.ledger_admin import LedgerAdmin
 from integration_project.models import Finding, Installation
-from paddle_sync.models import AccountLink, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
+from paddle_sync.models import AccountLink, BulkRun, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
 from tests.builders import make_link
 from tests.console.rows import Everything, confirm
 
@@ -26,6 +26,10 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (WebhookEvent, "ignore"): OPERATORS,
     (WebhookEvent, "reveal"): {*OPERATORS, "Auditor"},
     (PlanMapping, "remove"): OPERATORS,
+    (BulkRun, "begin"): OPERATORS,
+    (BulkRun, "pause"): OPERATORS,
+    (BulkRun, "continue"): OPERATORS,
+    (BulkRun, "cancel"): OPERATORS,
     (AccountLink, "sync"): OPERATORS,
     (PushedBill, "approve"): FINANCIERS,
     (PushedBill, "hold"): FINANCIERS,
@@ -73,6 +77,8 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
             "not_made": everything.unconfirmed,
             "resend": everything.failed_bill,
         }.get(decision, everything.held)
+    if model is BulkRun:
+        return {"pause": everything.running, "continue": everything.paused}.get(decision, everything.previewed)
     return fitting[model]
 
 
@@ -103,6 +109,7 @@ def everything_decided() -> list[Any]:
             WebhookEvent,
             EventDecision,
             PlanMapping,
+            BulkRun,
             PushedBill,
             PushAttempt,
             PushPolicy,

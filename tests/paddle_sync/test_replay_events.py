@@ -12,7 +12,9 @@ from integration_project.errors import BudgetSpent
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
-from paddle_sync.models import EventDecision, WebhookEvent
+from paddle_sync import bulk
+from paddle_sync.management.commands import replay_events
+from paddle_sync.models import BulkRun, EventDecision, WebhookEvent
 from tests.builders import make_event, make_mapping, subscription
 from tests.paddle_sync.seen import CLOUD
 
@@ -164,3 +166,39 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
         call_command("replay_events", "--help")
 
     assert "manage.py replay_events --state failed --dry-run" in capsys.readouterr().out
+
+
+def run_and_wait(*arguments: str, outcome: str) -> str:
+    """Run the command beside a worker that gives every event this outcome."""
+
+    def work(seconds: float) -> None:
+        bulk.feed()
+        WebhookEvent.objects.filter(state="received").update(state=outcome, note="So it is.")
+
+    command = replay_events.Command()
+    command.pause = work
+    out = StringIO()
+    call_command(command, *arguments, "--wait", stdout=out)
+    return out.getvalue()
+
+
+def test_a_replay_that_is_waited_for_says_how_far_it_is_and_ends_with_the_last_event() -> None:
+    out = run_and_wait("--state", "failed", "--limit", "1", "--reason", "m3ter is back", outcome="processed")
+
+    assert "1 of 1 done: 1 changed\nDone." in out
+    assert (BulkRun.objects.get().state, EventDecision.objects.get().reason) == ("done", "m3ter is back")
+
+
+def test_a_replay_that_fails_again_makes_the_status_one() -> None:
+    with pytest.raises(CommandError, match="1 are left for a person") as failed:
+        run_and_wait("--state", "failed", "--limit", "1", outcome="failed")
+
+    assert failed.value.returncode == 1
+
+
+def test_waiting_for_an_event_that_is_not_there_makes_the_status_one() -> None:
+    with pytest.raises(CommandError, match="1 events could not be replayed") as refusal:
+        run_and_wait("evt_a", "evt_unknown", outcome="ignored")
+
+    assert refusal.value.returncode == 1
+    assert BulkRun.objects.get().state == "done"

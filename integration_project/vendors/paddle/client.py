@@ -59,6 +59,16 @@ class PaddleClient:
         params = _params(id=ids, status=status, after=after, order_by="id[ASC]", per_page=PAGE)
         return self._pages("list subscriptions", "/subscriptions", Subscription.from_paddle, params)
 
+    def look_through_subscriptions(
+        self, *, ids: Sequence[str] = (), status: Sequence[str] = (), after: str = ""
+    ) -> Iterator[Json]:
+        """Read subscriptions as Paddle writes them, oldest first, after the one with that id.
+
+        Only their ids are looked at, so that one which cannot be read does not end the list.
+        """
+        params = _params(id=ids, status=status, after=after, order_by="id[ASC]", per_page=PAGE)
+        return self._pages("list subscriptions", "/subscriptions", _identified, params)
+
     def get_transaction(self, transaction_id: str, *, include: Sequence[str] = ()) -> Transaction:
         """Read one transaction; `include` may ask for customer, address and business."""
         path = f"/transactions/{_segment(transaction_id)}"
@@ -67,7 +77,7 @@ class PaddleClient:
     def list_transactions(
         self,
         *,
-        subscription_id: str | None = None,
+        subscription_id: str | Sequence[str] | None = None,
         origin: Sequence[str] = (),
         ids: Sequence[str] = (),
         status: Sequence[str] = (),
@@ -87,6 +97,11 @@ class PaddleClient:
         if created_since is not None:
             params["created_at[GTE]"] = _moment(created_since)
         return self._pages("list transactions", "/transactions", Transaction.from_paddle, params)
+
+    def list_customers(self, *, ids: Sequence[str] = ()) -> Iterator[Customer]:
+        """Read customers, oldest first; all that are active, or those with these ids."""
+        params = _params(id=ids, order_by="id[ASC]", per_page=PAGE)
+        return self._pages("list customers", "/customers", Customer.from_paddle, params)
 
     def get_customer(self, customer_id: str) -> Customer:
         """Read one customer."""
@@ -257,6 +272,11 @@ def _or_none(get: Callable[[], T]) -> T | None:
         return get()
     except NotFound:
         return None
+
+
+def _identified(data: Json) -> Json:
+    reading.identifier(data)
+    return data
 
 
 def _data(answer: Any) -> Any:

@@ -49,6 +49,11 @@ class ClassicClient:
             return iter(self._call(operation, path, form, read=_entries(ClassicUser.from_classic)))
         return self._pages(operation, path, ClassicUser.from_classic, form, place=_by_page)
 
+    def page_of_users(self, number: int) -> tuple[ClassicUser, ...]:
+        """Read one page, counted from 1, of all subscriptions but the deleted ones; empty behind the last."""
+        form = {**_form(results_per_page=USERS_PAGE), **_by_page(number, 0)}
+        return self._call("list users", "/subscription/users", form, read=_entries(ClassicUser.from_classic))
+
     def find_user(self, subscription_id: str) -> ClassicUser | None:
         """One subscription, deleted ones too; None where Classic has none with this id."""
         for state in (None, DELETED):

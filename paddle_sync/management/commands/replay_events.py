@@ -4,7 +4,7 @@ import argparse
 import datetime as dt
 import getpass
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -13,7 +13,8 @@ from django.utils.dateparse import parse_datetime
 
 from integration_project import clock
 from integration_project.errors import NotPossible
-from paddle_sync import intake, jobs
+from paddle_sync import bulk, intake, jobs
+from paddle_sync.management import watching
 from paddle_sync.models import WebhookEvent
 from paddle_sync.rehearsing import DryRun
 
@@ -29,11 +30,14 @@ examples:
       every checkout since the first of March
   manage.py replay_events --state parked --since 24h
       what was parked in the last day
+  manage.py replay_events --state failed --wait
+      every failed event, a few hundred at a time, with a bar until all are through
 
 a dry run runs the same function against vendors that are read and not written to: the calls it prints are those that
 the replay would make. It reads at the vendors, so use --limit where many events are chosen.
 
-exit status: 0 all were queued or tried out (or there were none), 1 some could not be, 2 wrong arguments
+exit status: 0 all were queued or tried out, with --wait all are done (or there were none), 1 some could not be or
+failed, 2 wrong arguments
 """
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -43,6 +47,7 @@ class Command(BaseCommand):
 
     help = "Runs stored events again, by the same function as the first time. Doing so twice changes nothing more."
     requires_migrations_checks = True
+    pause: Callable[[float], object] = staticmethod(time.sleep)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Show the examples as they are written."""
@@ -63,6 +68,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="print what each replay would call and do, and change nothing"
         )
+        parser.add_argument("--wait", action="store_true", help="show how far it is, until every event is through")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Queue what the filters select, or say what that would do."""
@@ -74,6 +80,9 @@ class Command(BaseCommand):
             return
         if not _is_narrowed(options):
             raise CommandError("Name events, or say which with a filter; see --help.", returncode=2)
+        if options["wait"]:
+            self._replay_and_wait(chosen, wanted=options["event_ids"], reason=options["reason"])
+            return
         self._replay(chosen, wanted=options["event_ids"], reason=options["reason"])
 
     def _rehearse(self, chosen: QuerySet[WebhookEvent], *, wanted: Sequence[str]) -> None:
@@ -122,6 +131,19 @@ class Command(BaseCommand):
         self.stdout.write(f"{queued} of {len(ids)} events queued; a worker runs them.")
         if failed:
             raise CommandError(f"{failed} events could not be replayed.", returncode=1)
+
+    def _replay_and_wait(self, chosen: QuerySet[WebhookEvent], *, wanted: Sequence[str], reason: str) -> None:
+        """Make a bulk run of them, which the worker carries out a few hundred at a time, and follow it."""
+        by = f"command, {getpass.getuser()}"
+        missing = self._unknown(wanted, set(chosen.values_list("event_id", flat=True))) if wanted else 0
+        try:
+            run = bulk.replay(WebhookEvent.objects.filter(pk__in=chosen.values("pk")), by=by, reason=reason)
+        except NotPossible as problem:
+            raise CommandError(str(problem), returncode=1) from problem
+        bulk.start(run.pk, by=by, reason=reason)
+        watching.follow(run, self.stdout, pause=self.pause)
+        if missing:
+            raise CommandError(f"{missing} events could not be replayed.", returncode=1)
 
     def _progress(self, number: int, total: int) -> None:
         """A bar on a terminal, a plain line every hundred otherwise."""
