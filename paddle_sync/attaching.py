@@ -181,7 +181,10 @@ class _Plans:
                     break
 
     def _refuse_strangers(self) -> None:
-        """What somebody else put there is left alone, and stands in the way of another plan of its product."""
+        """What somebody else put there is left alone, and stands in the way of another plan of its product.
+
+        It does so too where a plan that ended before it is to go on.
+        """
         taken = {plan.id for plan in self.found.values()}
         strangers = [
             each
@@ -189,10 +192,11 @@ class _Plans:
             if each.id not in taken and each.id not in self.before and not self._is_made_by_us(each)
         ]
         for code, plan in self.wanted.items():
-            if code in self.found:
+            missing_from = self.found[code].end_date if code in self.found else plan.starts_at
+            if missing_from is None or (plan.ends_at is not None and plan.ends_at <= missing_from):
                 continue
             for other in strangers:
-                at_once = overlap(plan.starts_at, plan.ends_at, other.start_date, other.end_date)
+                at_once = overlap(missing_from, plan.ends_at, other.start_date, other.end_date)
                 if at_once and set(plan.products) & set(_products_of(other)):
                     raise _in_the_way(plan, other)
 

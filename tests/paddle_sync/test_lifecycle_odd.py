@@ -352,3 +352,23 @@ def test_an_item_is_not_moved_to_before_it_follows_its_plan(bought: str) -> None
 
     assert refused[0][0].startswith("It follows its plan since")
     assert refused[1] == [""]
+
+
+def test_a_plan_that_cannot_go_on_because_of_somebody_elses_is_a_conflict_to_be_solved(
+    m3ter: M3terSimulator, bought: str, go_on: Callable[[], None]
+) -> None:
+    (plan,) = m3ter.memory.account_plans
+    until = stamp(clock.now() + dt.timedelta(days=30))
+    m3ter.memory.account_plans.change(plan, {"code": "this-year", "endDate": until})
+    m3ter.memory.account_plans.add(
+        {**plan, "id": "00000000-aaaa-4a01-8a01-00000000beef", "code": "next-year", "startDate": until, "endDate": None}
+    )
+    m3ter.calls.clear()
+
+    intake.ask_to_sync(bought, by="anna", reason="look")
+    go_on()
+
+    event = WebhookEvent.objects.get(event_type="subscription.sync")
+    assert (event.state, event.waiting_for_kind) == ("parked", "plan conflict")
+    assert ("plan conflict", m3ter_sample.PRODUCT_CLOUD) in open_findings()
+    assert writes(m3ter) == []
