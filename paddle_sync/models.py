@@ -366,6 +366,9 @@ class AccountLink(models.Model):
     entities_ended_at = models.DateTimeField(
         null=True, blank=True, help_text="The end that everything on the account was given at the cancellation."
     )
+    plans_unsure = models.BooleanField(
+        default=False, help_text="Plans in m3ter were being changed, and what came of it was not written down yet."
+    )
     bill_epoch = models.DateField(null=True, blank=True, help_text="The m3ter account's first bill date and anchor.")
     external_mapping_id = models.CharField(max_length=64, blank=True, default="")
     adopted = models.BooleanField(default=False, help_text="The m3ter account existed before.")
