@@ -82,7 +82,7 @@ def _called_for(data: Mapping[str, Any], row: Installation) -> _Case:
     told = _story_with(subscription_id, data, row)
     link = links.of(subscription_id)
     spans = plans.desired_spans(told, terms, moving.moments_of(subscription_id))
-    resolved = resolving.resolve(spans, resolving.decisions_of(link), terms.zone)
+    resolved = resolving.resolve(spans, resolving.decisions_of(subscription_id), terms.zone)
     wanted = resolved.plans
     if link is not None:
         raise _Nothing(_of_linked(link, wanted))
