@@ -212,6 +212,8 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         "subscription out of step": SYNC,
         "unknown to Paddle": "Nothing here makes a subscription known to Paddle. Acknowledging says that you know what"
         " it is; it stays quiet then.",
+        "subscription unreadable": "Nothing here changes what Paddle says. Acknowledging says that you know; it stays"
+        " quiet as long as the subscription reads the same.",
         "account missing": MAKE_AGAIN,
         "account changed": SYNC,
         "plan missing": SYNC,

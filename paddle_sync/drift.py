@@ -5,7 +5,7 @@ goes through Paddle's live subscriptions, then through the live links; it is wal
 position after it in one transaction, so that any run may end anywhere and the next one goes on.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -20,9 +20,10 @@ from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Account, AccountPlan, ExternalMapping
 from integration_project.vendors.paddle.entities import Subscription
+from integration_project.vendors.reading import Json, Unreadable
 from paddle_sync import comparing, resolving
 from paddle_sync.accounts import TABLE
-from paddle_sync.comparing import NOT_LINKED, OF_M3TER, OF_PADDLE, OUT_OF_STEP, UNKNOWN
+from paddle_sync.comparing import NOT_LINKED, OF_M3TER, OF_PADDLE, OUT_OF_STEP, UNKNOWN, UNREADABLE
 from paddle_sync.models import AccountLink, ListPosition, WebhookEvent
 from paddle_sync.reading_ahead import USUAL_ID
 
@@ -115,7 +116,8 @@ def look_again(vendors: Vendors) -> int:
     done_since = WebhookEvent.objects.filter(
         paddle_subscription_id=OuterRef("subject"), finished_at__gt=OuterRef("seen_at")
     )
-    concerned = Finding.objects.filter(Exists(done_since), kind__in=KINDS, state=Finding.State.OPEN)
+    is_linked = _live_links().filter(paddle_subscription_id=OuterRef("subject"))
+    concerned = Finding.objects.filter(Exists(done_since), Exists(is_linked), kind__in=KINDS, state=Finding.State.OPEN)
     chosen = concerned.order_by("subject").values_list("subject", flat=True).distinct()[:MOST_AGAIN]
     links = list(_live_links().filter(paddle_subscription_id__in=list(chosen)).order_by("pk"))
     for link, compared in _compared(vendors, links):
@@ -139,9 +141,9 @@ def walk(vendors: Vendors, position: str = "") -> Iterator[Step]:
 
 def _subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
     """Every live subscription must be linked, or be on its way, or mean nothing in m3ter."""
-    listed = vendors.paddle.list_subscriptions(status=LIVE, after=after or None)
+    listed = vendors.paddle.look_through_subscriptions(status=LIVE, after=after)
     while page := tuple(islice(listed, PAGE)):
-        ids = [subscription.id for subscription in page]
+        ids = [str(data["id"]) for data in page]
         linked = set(
             AccountLink.objects.filter(paddle_subscription_id__in=ids).values_list("paddle_subscription_id", flat=True)
         )
@@ -150,14 +152,22 @@ def _subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
                 paddle_subscription_id__in=ids, state__in=(*UNDER_WAY, State.PARKED)
             ).values_list("paddle_subscription_id", flat=True)
         )
-        yield Step(
-            f"{stage}:{page[-1].id}",
-            tuple(
-                Compared(each.id, (NOT_LINKED,), () if each.id in linked else (comparing.not_linked(each),))
-                for each in page
-                if each.id in linked or not (each.id in waiting or _is_new(each) or _means_nothing(each))
-            ),
-        )
+        compared = [_against_links(data, linked=linked, waiting=waiting) for data in page]
+        yield Step(f"{stage}:{ids[-1]}", tuple(each for each in compared if each is not None))
+
+
+def _against_links(data: Json, *, linked: Set[str], waiting: Set[str]) -> Compared | None:
+    """Compare one with its link; None where nothing is to be said of it."""
+    subscription_id = str(data["id"])
+    if subscription_id in linked:
+        return Compared(subscription_id, (NOT_LINKED,))
+    try:
+        subscription = Subscription.from_paddle(data)
+    except Unreadable as problem:
+        return Compared(subscription_id, (UNREADABLE,), (comparing.unreadable(subscription_id, str(problem)),))
+    if subscription_id in waiting or _is_new(subscription) or _means_nothing(subscription):
+        return None
+    return Compared(subscription_id, (NOT_LINKED,), (comparing.not_linked(subscription),))
 
 
 def _is_new(subscription: Subscription) -> bool:
@@ -183,7 +193,7 @@ class _Together:
     """What was read at once for many links."""
 
     at: datetime
-    subscriptions: Mapping[str, Subscription]
+    subscriptions: Mapping[str, Json]
     accounts: Mapping[str, Account]
     mappings: Sequence[ExternalMapping]
 
@@ -219,12 +229,21 @@ def _compared(vendors: Vendors, links: Sequence[AccountLink]) -> Iterator[tuple[
         if _is_under_way(link, together.at):
             yield link, None
             continue
-        found = [*comparing.against_m3ter(link, account, plans, is_mapped=is_mapped)]
-        kinds = OF_M3TER
+        kinds, found = OF_M3TER, [*comparing.against_m3ter(link, account, plans, is_mapped=is_mapped)]
         if link.source == WebhookEvent.Source.PADDLE and USUAL_ID.fullmatch(link.paddle_subscription_id):
-            found += comparing.against_paddle(link, together.subscriptions.get(link.paddle_subscription_id))
-            kinds += OF_PADDLE if link.buyer_known else (OUT_OF_STEP,)
+            more_kinds, more = _against_paddle(link, together.subscriptions.get(link.paddle_subscription_id))
+            kinds, found = kinds + more_kinds, found + more
         yield link, Compared(link.paddle_subscription_id, kinds, tuple(found))
+
+
+def _against_paddle(link: AccountLink, data: Json | None) -> tuple[tuple[str, ...], list[Found]]:
+    """Compare a link with what Paddle lists: the kinds that settles, and what was found."""
+    try:
+        subscription = None if data is None else Subscription.from_paddle(data)
+    except Unreadable as problem:
+        return (UNREADABLE,), [comparing.unreadable(link.paddle_subscription_id, str(problem))]
+    kinds = OF_PADDLE if link.buyer_known else (OUT_OF_STEP, UNREADABLE)
+    return kinds, list(comparing.against_paddle(link, subscription))
 
 
 def _read(vendors: Vendors, links: Sequence[AccountLink]) -> _Together:
@@ -233,7 +252,9 @@ def _read(vendors: Vendors, links: Sequence[AccountLink]) -> _Together:
     usual = [each for each in ids if USUAL_ID.fullmatch(each)]
     return _Together(
         at=at,
-        subscriptions={each.id: each for each in vendors.paddle.list_subscriptions(ids=usual)} if usual else {},
+        subscriptions={str(each["id"]): each for each in vendors.paddle.look_through_subscriptions(ids=usual)}
+        if usual
+        else {},
         accounts={each.id: each for each in vendors.m3ter.list_accounts(ids=accounts)},
         mappings=tuple(vendors.m3ter.list_external_mappings(m3ter_ids=accounts)),
     )
@@ -316,6 +337,8 @@ def _settle_what_is_gone(vendors: Vendors, began_at: datetime) -> None:
     """Close findings about what this round did not come upon any more: unlinked since, or no longer live in Paddle."""
     unseen = Finding.objects.filter(state=Finding.State.OPEN, seen_at__lt=began_at)
     live = set(_live_links().values_list("paddle_subscription_id", flat=True))
+    for subject in list(unseen.filter(kind=UNREADABLE).values_list("subject", flat=True)):
+        finding.settle(UNREADABLE, subject, reason="Paddle lists it no longer, or as its contract says.")
     for row in unseen.filter(kind__in=(OUT_OF_STEP, *OF_M3TER)):
         if row.subject not in live:
             finding.settle(row.kind, row.subject, key=row.key, reason="The subscription is no longer linked.")
@@ -324,6 +347,6 @@ def _settle_what_is_gone(vendors: Vendors, began_at: datetime) -> None:
         finding.settle(NOT_LINKED, subject, reason="It is linked.")
     asked = [subject for subject in unlinked if subject not in live and USUAL_ID.fullmatch(subject)]
     for start in range(0, len(asked), TOGETHER):
-        for subscription in vendors.paddle.list_subscriptions(ids=asked[start : start + TOGETHER]):
-            if subscription.status not in LIVE:
-                finding.settle(NOT_LINKED, subscription.id, reason=f"It is {subscription.status} in Paddle.")
+        for data in vendors.paddle.look_through_subscriptions(ids=asked[start : start + TOGETHER]):
+            if data.get("status") not in LIVE:
+                finding.settle(NOT_LINKED, str(data["id"]), reason=f"It is {data.get('status')} in Paddle.")

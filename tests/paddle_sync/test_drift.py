@@ -16,7 +16,7 @@ from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from paddle_sync import comparing, drift, jobs
 from paddle_sync.models import AccountLink, AccountPlanLink, EventDecision, ListPosition, PlanMapping, WebhookEvent
-from tests.builders import make_mapping
+from tests.builders import make_event, make_mapping
 from tests.paddle_sync.seen import CLOUD, open_findings, operations
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
@@ -482,3 +482,37 @@ def test_a_fix_of_a_closed_finding_is_refused(world: World) -> None:
         fixes.apply(fixes.SYNC, told.pk, by="olga", reason="It was broken.")
 
     assert not WebhookEvent.objects.filter(event_type="subscription.sync").exists()
+
+
+# --- What cannot be read, and what nobody can put right ---------------------------------------------------------------
+
+
+def test_a_subscription_that_cannot_be_read_does_not_keep_the_others_from_being_compared(
+    world: World, deliver: Run, run_jobs: Run
+) -> None:
+    unreadable = buy(world.paddle, 2)
+    deliver()
+    run_jobs()
+    unheard_of = buy(world.paddle, 3)
+    world.paddle.outbox.clear()
+    world.paddle.subscriptions[unreadable]["items"][0]["price"] = None
+    mapping_deleted(world)
+
+    found = check(world)
+
+    about = Finding.objects.filter(state="open").values_list("kind", "subject")
+    assert (comparing.NOT_LINKED, unheard_of) in about
+    assert (comparing.MAPPING_MISSING, world.subscription_id) in about
+    assert (comparing.UNREADABLE, unreadable) in about
+    assert found.count((comparing.UNREADABLE, "")) == 1
+
+
+def test_what_cannot_be_looked_at_again_does_not_stand_before_what_can(world: World) -> None:
+    mapping_deleted(world)
+    check(world)
+    for number in range(drift.MOST_AGAIN):
+        finding.report(comparing.NOT_LINKED, f"sub_{number:026}", detail="It is not linked.")
+        make_event("subscription.updated", {"id": f"sub_{number:026}"}, state="ignored", finished_at=clock.now())
+    WebhookEvent.objects.filter(event_type="subscription.created").update(finished_at=clock.now())
+
+    assert drift.look_again(world.vendors) == 1
