@@ -79,4 +79,4 @@ def test_a_quiet_history_is_not_read_from_the_beginning_each_time(classic: Class
 
     assert (first, len(classic.calls) - first) == (5, 1)
     position = dt.datetime.fromisoformat(ListPosition.objects.get().position)
-    assert dt.timedelta(minutes=9) < clock.now() - position < dt.timedelta(minutes=12)
+    assert gaps.OVERLAP - dt.timedelta(minutes=1) < clock.now() - position < gaps.OVERLAP + dt.timedelta(minutes=2)
