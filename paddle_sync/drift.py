@@ -21,7 +21,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Account, AccountPlan, ExternalMapping
 from integration_project.vendors.paddle.entities import Subscription
 from integration_project.vendors.reading import Json, Unreadable
-from paddle_sync import comparing, resolving
+from paddle_sync import comparing, judging
 from paddle_sync.accounts import TABLE
 from paddle_sync.comparing import NOT_LINKED, OF_M3TER, OF_PADDLE, OUT_OF_STEP, UNKNOWN, UNREADABLE
 from paddle_sync.models import AccountLink, ListPosition, WebhookEvent
@@ -165,7 +165,7 @@ def _against_links(data: Json, *, linked: Set[str], waiting: Set[str]) -> Compar
         subscription = Subscription.from_paddle(data)
     except Unreadable as problem:
         return Compared(subscription_id, (UNREADABLE,), (comparing.unreadable(subscription_id, str(problem)),))
-    if subscription_id in waiting or _is_new(subscription) or _means_nothing(subscription):
+    if subscription_id in waiting or _is_new(subscription) or judging.needs_nothing(data):
         return None
     return Compared(subscription_id, (NOT_LINKED,), (comparing.not_linked(subscription),))
 
@@ -173,16 +173,6 @@ def _against_links(data: Json, *, linked: Set[str], waiting: Set[str]) -> Compar
 def _is_new(subscription: Subscription) -> bool:
     created, now = subscription.created_at, clock.now()
     return created is not None and now - EXPECTED < created <= now
-
-
-def _means_nothing(subscription: Subscription) -> bool:
-    """Say whether operators marked all of it as not metered, so that it needs no account."""
-    period = subscription.current_billing_period
-    began = (period.starts_at if period else clock.now()).date()
-    mappings = (
-        resolving.mapping_for(item.price.id or "", item.price.product_id or "", began) for item in subscription.items
-    )
-    return all(mapping is not None and mapping.target == resolving.NOT_METERED for mapping in mappings)
 
 
 # --- Links against Paddle and m3ter -----------------------------------------------------------------------------------

@@ -85,3 +85,30 @@ def test_an_alert_that_waits_for_two_plans_to_agree_runs_again_by_its_fix(
     run_jobs()
 
     assert waiting.get().state == "processed"
+
+
+def test_a_subscription_that_no_alert_told_of_is_found_in_classics_list_and_imported(
+    classic: ClassicSimulator, vendors: Vendors, deliver: Run, run_jobs: Run
+) -> None:
+    linked = classic.subscribe(email="kai@customer.example")
+    deliver()
+    run_jobs()
+    classic.clock_move(days=-1)
+    unheard_of = classic.subscribe(email="lou@customer.example")
+    classic.outbox.clear()
+    over = classic.subscribe(email="max@customer.example")
+    classic.cancel(over["subscription_id"])
+    classic.outbox.clear()
+    assert drift.check(vendors).at_end
+    told = list(Finding.objects.filter(state="open").values_list("kind", "subject"))
+
+    fix(comparing.NOT_LINKED)
+    run_jobs()
+    drift.check(vendors)
+
+    assert told == [(comparing.NOT_LINKED, unheard_of["subscription_id"])]
+    assert set(AccountLink.objects.values_list("paddle_subscription_id", flat=True)) == {
+        linked["subscription_id"],
+        unheard_of["subscription_id"],
+    }
+    assert open_findings() == []

@@ -9,7 +9,7 @@ import pytest
 
 from integration_project import clock, finding, fixes
 from integration_project.errors import NotPossible, Temporary
-from integration_project.models import Finding
+from integration_project.models import Finding, Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
@@ -516,3 +516,31 @@ def test_what_cannot_be_looked_at_again_does_not_stand_before_what_can(world: Wo
     WebhookEvent.objects.filter(event_type="subscription.created").update(finished_at=clock.now())
 
     assert drift.look_again(world.vendors) == 1
+
+
+def test_what_the_core_would_not_meter_is_not_called_unlinked(world: World) -> None:
+    """By the day that decides: the import would begin at go-live, when the price is not metered any more."""
+    PlanMapping.objects.all().delete()
+    day = clock.now().date()
+    Installation.objects.update(charge_from=day + dt.timedelta(days=2))
+    target = {"target": PlanMapping.Target.NOT_METERED, "plan": "", "m3ter_product": ""}
+    make_mapping(effective_from=day + dt.timedelta(days=1), **target)
+    buy(world.paddle, 2)
+    world.paddle.outbox.clear()
+
+    assert check(world) == []
+
+
+def test_what_began_before_its_price_was_metered_is_not_called_unlinked(
+    world: World, deliver: Run, run_jobs: Run
+) -> None:
+    PlanMapping.objects.all().delete()
+    make_mapping(target=PlanMapping.Target.NOT_METERED, plan="", m3ter_product="")
+    own = buy(world.paddle, 2)
+    deliver()
+    run_jobs()
+    make_mapping(effective_from=clock.now().date())
+    period = world.paddle.subscriptions[own]["current_billing_period"]
+    period["starts_at"] = clock.now().isoformat().replace("+00:00", "Z")
+
+    assert check(world) == []
