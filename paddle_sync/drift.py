@@ -8,7 +8,6 @@ position after it in one transaction, so that any run may end anywhere and the n
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -20,8 +19,9 @@ from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Account, AccountPlan, ExternalMapping
 from integration_project.vendors.paddle.entities import Subscription
+from integration_project.vendors.paddle_classic.client import DELETED
 from integration_project.vendors.reading import Json, Unreadable
-from paddle_sync import comparing, judging
+from paddle_sync import classic, comparing, existing, judging
 from paddle_sync.accounts import TABLE
 from paddle_sync.comparing import NOT_LINKED, OF_M3TER, OF_PADDLE, OUT_OF_STEP, UNKNOWN, UNREADABLE
 from paddle_sync.models import AccountLink, ListPosition, WebhookEvent
@@ -33,11 +33,8 @@ SHARED = frozenset({NOT_LINKED, UNKNOWN})
 """Those that a subscription's events open too."""
 NO_LONGER = "It was compared again, and no longer holds."
 ROUND = "drift"
-LIVE = ("active", "trialing", "past_due", "paused")
-"""Paddle's statuses of a subscription that may still be used."""
 EXPECTED = timedelta(hours=1)
 """How long a new subscription's own events may take to arrive and run before it counts as not linked."""
-PAGE = 200
 TOGETHER = 50
 """Links whose subscriptions, accounts and mappings are read in one call each."""
 MOST_AGAIN = 20
@@ -140,10 +137,18 @@ def walk(vendors: Vendors, position: str = "") -> Iterator[Step]:
 
 
 def _subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
-    """Every live subscription must be linked, or be on its way, or mean nothing in m3ter."""
-    listed = vendors.paddle.look_through_subscriptions(status=LIVE, after=after)
-    while page := tuple(islice(listed, PAGE)):
-        ids = [str(data["id"]) for data in page]
+    """Every live subscription of Billing must be linked, or be on its way, or mean nothing in m3ter."""
+    return _unlinked(vendors, WebhookEvent.Source.PADDLE, stage, after)
+
+
+def _classic_subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
+    """The same of Classic, where that is on."""
+    return _unlinked(vendors, WebhookEvent.Source.PADDLE_CLASSIC, stage, after) if vendors.classic else iter(())
+
+
+def _unlinked(vendors: Vendors, source: str, stage: str, after: str) -> Iterator[Step]:
+    for page in existing.SOURCES[source].pages(vendors, after, ()):
+        ids = [str(data["id"]) for data in page.subscriptions]
         linked = set(
             AccountLink.objects.filter(paddle_subscription_id__in=ids).values_list("paddle_subscription_id", flat=True)
         )
@@ -152,8 +157,8 @@ def _subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
                 paddle_subscription_id__in=ids, state__in=(*UNDER_WAY, State.PARKED)
             ).values_list("paddle_subscription_id", flat=True)
         )
-        compared = [_against_links(data, linked=linked, waiting=waiting) for data in page]
-        yield Step(f"{stage}:{ids[-1]}", tuple(each for each in compared if each is not None))
+        compared = [_against_links(data, linked=linked, waiting=waiting) for data in page.subscriptions]
+        yield Step(f"{stage}:{page.cursor}", tuple(each for each in compared if each is not None))
 
 
 def _against_links(data: Json, *, linked: Set[str], waiting: Set[str]) -> Compared | None:
@@ -165,8 +170,10 @@ def _against_links(data: Json, *, linked: Set[str], waiting: Set[str]) -> Compar
         subscription = Subscription.from_paddle(data)
     except Unreadable as problem:
         return Compared(subscription_id, (UNREADABLE,), (comparing.unreadable(subscription_id, str(problem)),))
-    if subscription_id in waiting or _is_new(subscription) or judging.needs_nothing(data):
+    if subscription_id in waiting or _is_new(subscription):
         return None
+    if judging.needs_nothing(data):
+        return Compared(subscription_id, (NOT_LINKED,))
     return Compared(subscription_id, (NOT_LINKED,), (comparing.not_linked(subscription),))
 
 
@@ -199,6 +206,7 @@ def _links(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
 
 STAGES: tuple[tuple[str, Callable[[Vendors, str, str], Iterator[Step]]], ...] = (
     ("subscriptions", _subscriptions),
+    ("classic", _classic_subscriptions),
     ("links", _links),
 )
 
@@ -338,5 +346,9 @@ def _settle_what_is_gone(vendors: Vendors, began_at: datetime) -> None:
     asked = [subject for subject in unlinked if subject not in live and USUAL_ID.fullmatch(subject)]
     for start in range(0, len(asked), TOGETHER):
         for data in vendors.paddle.look_through_subscriptions(ids=asked[start : start + TOGETHER]):
-            if data.get("status") not in LIVE:
+            if data.get("status") not in existing.NOT_OVER:
                 finding.settle(NOT_LINKED, str(data["id"]), reason=f"It is {data.get('status')} in Paddle.")
+    for subject in unlinked if vendors.classic else ():
+        user = vendors.classic.find_user(subject) if classic.is_classic(subject) and subject not in live else None
+        if user is not None and user.state == DELETED:
+            finding.settle(NOT_LINKED, subject, reason="It is cancelled in Paddle Classic.")

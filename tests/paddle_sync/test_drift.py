@@ -544,3 +544,12 @@ def test_what_began_before_its_price_was_metered_is_not_called_unlinked(
     period["starts_at"] = clock.now().isoformat().replace("+00:00", "Z")
 
     assert check(world) == []
+
+
+def test_a_subscription_that_was_marked_as_not_metered_since_is_no_longer_called_unlinked(world: World) -> None:
+    buy(world.paddle, 2)
+    world.paddle.outbox.clear()
+    before = check(world)
+    PlanMapping.objects.update(target=PlanMapping.Target.NOT_METERED, m3ter_plan_id="", m3ter_product_id="")
+
+    assert (before, check(world)) == ([(comparing.NOT_LINKED, "")], [])
