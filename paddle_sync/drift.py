@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from integration_project import clock, finding
-from integration_project.errors import NotFound
+from integration_project.errors import BudgetSpent, NotFound
 from integration_project.finding import Found
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
@@ -99,13 +99,20 @@ def check(
     return replace(result, at_end=True)
 
 
-def look(vendors: Vendors, *, progress: Callable[[Result], None] = lambda result: None) -> Iterator[Compared]:
-    """Compare everything from the beginning and record nothing."""
-    result = Result()
-    for step in walk(vendors):
-        result = _counted(result, step)
-        progress(result)
-        yield from step.compared
+def look(vendors: Vendors, *, wait: Callable[[BudgetSpent], None]) -> Iterator[Compared]:
+    """Compare everything from the beginning and record nothing; `wait` is called while our share of calls is used up.
+
+    What was compared by then is not compared again.
+    """
+    position = ""
+    while True:
+        try:
+            for step in walk(vendors, position):
+                position = step.position
+                yield from step.compared
+            return
+        except BudgetSpent as spent:
+            wait(spent)
 
 
 def look_again(vendors: Vendors) -> int:

@@ -463,7 +463,7 @@ def test_findings_of_a_link_that_ended_are_closed(world: World) -> None:
 def test_looking_records_nothing(world: World) -> None:
     mapping_deleted(world)
 
-    found = [each.kind for compared in drift.look(world.vendors) for each in compared.found]
+    found = [each.kind for compared in drift.look(world.vendors, wait=print) for each in compared.found]
 
     assert found == [comparing.MAPPING_MISSING]
     assert (Finding.objects.count(), ListPosition.objects.count()) == (0, 0)
