@@ -1,10 +1,12 @@
 """Compares what Paddle, this database and m3ter say of each subscription; every difference is a finding.
 
 Nothing is put right here: each finding has its fix, or its acknowledgement, in integration_project/fixes.py. A round
-goes through Paddle's live subscriptions, then through the live links; it is walked in steps, each recorded with the
-position after it in one transaction, so that any run may end anywhere and the next one goes on.
+goes through Paddle's live subscriptions, then through the live links, then through Classic's subscriptions; it is
+walked in steps, each recorded with the position after it in one transaction, so that any run may end anywhere and the
+next one goes on.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +15,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from integration_project import clock, finding
-from integration_project.errors import BudgetSpent, NotFound
+from integration_project.errors import BudgetSpent, IntegrationError, NotFound, VendorClosed
 from integration_project.finding import Found
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
@@ -26,6 +28,8 @@ from paddle_sync.accounts import TABLE
 from paddle_sync.comparing import NOT_LINKED, OF_M3TER, OF_PADDLE, OUT_OF_STEP, UNKNOWN, UNREADABLE
 from paddle_sync.models import AccountLink, ListPosition, WebhookEvent
 from paddle_sync.reading_ahead import USUAL_ID
+
+logger = logging.getLogger(__name__)
 
 KINDS = (NOT_LINKED, *OF_PADDLE, *OF_M3TER)
 """The kinds of findings opened here, and closed here when they no longer hold."""
@@ -149,8 +153,15 @@ def _subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
 
 
 def _classic_subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
-    """The same of Classic, where that is on."""
-    return _unlinked(vendors, WebhookEvent.Source.PADDLE_CLASSIC, stage, after) if vendors.classic else iter(())
+    """The same of Classic, where that is on. It comes last, and one that cannot be read does not hold up a round."""
+    if vendors.classic is None:
+        return
+    try:
+        yield from _unlinked(vendors, WebhookEvent.Source.PADDLE_CLASSIC, stage, after)
+    except BudgetSpent:
+        raise
+    except IntegrationError as problem:
+        logger.warning("Paddle Classic's subscriptions were not compared to the end: %s", problem)
 
 
 def _unlinked(vendors: Vendors, source: str, stage: str, after: str) -> Iterator[Step]:
@@ -213,8 +224,8 @@ def _links(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
 
 STAGES: tuple[tuple[str, Callable[[Vendors, str, str], Iterator[Step]]], ...] = (
     ("subscriptions", _subscriptions),
-    ("classic", _classic_subscriptions),
     ("links", _links),
+    ("classic", _classic_subscriptions),
 )
 
 
@@ -355,7 +366,16 @@ def _settle_what_is_gone(vendors: Vendors, began_at: datetime) -> None:
         for data in vendors.paddle.look_through_subscriptions(ids=asked[start : start + TOGETHER]):
             if data.get("status") not in existing.NOT_OVER:
                 finding.settle(NOT_LINKED, str(data["id"]), reason=f"It is {data.get('status')} in Paddle.")
-    for subject in unlinked if vendors.classic else ():
-        user = vendors.classic.find_user(subject) if classic.is_classic(subject) and subject not in live else None
+    _settle_what_is_over_in_classic(vendors, [s for s in unlinked if s not in live and classic.is_classic(s)])
+
+
+def _settle_what_is_over_in_classic(vendors: Vendors, unlinked: Sequence[str]) -> None:
+    if vendors.classic is None:
+        return
+    for subject in unlinked:
+        try:
+            user = vendors.classic.find_user(subject)
+        except VendorClosed:
+            return
         if user is not None and user.state == DELETED:
             finding.settle(NOT_LINKED, subject, reason="It is cancelled in Paddle Classic.")

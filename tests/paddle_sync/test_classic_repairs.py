@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from integration_project import finding, fixes
+from integration_project import events, finding, fixes
 from integration_project.models import Finding, Installation
+from integration_project.pages import happenings
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle_classic.simulator import ClassicSimulator, sample
-from paddle_sync import comparing, drift
+from paddle_sync import comparing, drift, own_events
 from paddle_sync.models import AccountLink, PlanMapping, WebhookEvent
 from tests.builders import make_mapping
 from tests.paddle_sync.seen import open_findings, operations
@@ -112,3 +113,35 @@ def test_a_subscription_that_no_alert_told_of_is_found_in_classics_list_and_impo
         unheard_of["subscription_id"],
     }
     assert open_findings() == []
+
+
+def test_a_classic_that_cannot_be_read_keeps_no_round_from_its_end(
+    classic: ClassicSimulator, vendors: Vendors, deliver: Run, run_jobs: Run
+) -> None:
+    classic.subscribe(email="kai@customer.example")
+    deliver()
+    run_jobs()
+    classic.change_auth_code("another")
+
+    assert drift.check(vendors).at_end
+
+
+def test_a_subscription_that_was_cancelled_in_classic_before_anybody_linked_it_is_forgotten(
+    classic: ClassicSimulator, vendors: Vendors
+) -> None:
+    classic.clock_move(days=-1)
+    made = classic.subscribe(email="kai@customer.example")
+    classic.outbox.clear()
+    drift.check(vendors)
+    told = open_findings()
+    classic.cancel(made["subscription_id"])
+
+    drift.check(vendors)
+
+    assert (told, open_findings()) == ([(comparing.NOT_LINKED, "")], [])
+
+
+def test_the_time_line_says_in_words_what_each_alert_is_about() -> None:
+    told = {*events.CLASSIC_HANDLERS, *events.PADDLE_HANDLERS} - {own_events.SUBSCRIBE}
+
+    assert {each for each in told if "subscription" in each} - happenings.EVENTS_IN_WORDS.keys() == set()
