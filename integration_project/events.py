@@ -87,6 +87,7 @@ CLASSIC_HANDLERS = MappingProxyType(
         classic.PAYMENT_REFUNDED: classic_subscription_changed,
         SYNC: classic_subscription_changed,
         FOUND: classic_subscription_changed,
+        IMPORT: repairing.import_subscription,
     }
 )
 M3TER_HANDLERS = MappingProxyType(
