@@ -57,9 +57,8 @@ def test_import_of_existing_subscriptions(paddle: PaddleSimulator, m3ter: M3terS
         unit="calls",
         detail=", ".join(f"{count} {name}" for name, count in counts.most_common()),
     )
-    report.at_least(
-        f"import in one process, {TIMES} times the real limits: used of m3ter's limit",
-        len(m3ter.calls) / seconds / settings.M3TER_CALLS_PER_SECOND,
-        aim=0.2,
-        detail=f"{COUNT / seconds:.0f} subscriptions a second, no 429, on {connection.vendor}",
+    used = len(m3ter.calls) / seconds / settings.M3TER_CALLS_PER_SECOND
+    report.say(
+        f"import in one process, {TIMES} times the real limits: {used:.2f} of m3ter's limit used, "
+        f"{COUNT / seconds:.0f} subscriptions a second, no 429, on {connection.vendor}"
     )
