@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 from django.db.models import F, FloatField, Func, Value
-from django.db.models.functions import Greatest, Least
 
 from integration_project.errors import BudgetSpent
 from integration_project.models import CallBudget
@@ -26,6 +25,24 @@ SET_BACK = 1.0
 """Seconds by which a bucket must be ahead of the clock before the clock is taken to have been set back."""
 SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
+DATABASE_CLOCK = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"
+TAKE = """
+    UPDATE integration_project_callbudget
+    SET tokens = LEAST(%(capacity)s, tokens + GREATEST(0.0, %(now)s - refilled_at) * %(rate)s) - 1.0,
+        refilled_at = GREATEST(refilled_at, %(now)s),  -- never back, whoever's clock is a little late
+        rate = %(rate)s,
+        capacity = %(capacity)s
+    WHERE vendor = %(vendor)s
+      AND purpose = %(purpose)s
+      AND LEAST(%(capacity)s, tokens + GREATEST(0.0, %(now)s - refilled_at) * %(rate)s) >= %(at_least)s
+      AND (
+        %(operation)s IS NULL OR NOT EXISTS (
+          SELECT 1 FROM integration_project_circuit
+          WHERE is_open AND vendor = %(vendor)s AND operation IN ('', %(operation)s)
+        )
+      )
+"""
+"""Written out, because every call of a backlog takes a token, and building this anew cost more than running it."""
 
 
 @dataclass(frozen=True)
@@ -86,26 +103,39 @@ def take(vendor: str, purpose: str, *, patience: float = PATIENCE, sleep: Callab
         sleep(min(left, max(SHORTEST_PAUSE, min(pause, LONGEST_PAUSE))))
 
 
-def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share]) -> bool:
-    """Take a token from the own bucket, else from one that is full."""
-    if _update(vendor, purpose, shares[purpose], at_least=1.0):
-        return True
-    others = [other for other in shares if other != purpose]
-    return any(_update(vendor, other, shares[other], at_least=shares[other].capacity) for other in others)
+def take_unless_open(vendor: str, purpose: str, operation: str) -> bool:
+    """Take one call at once; False, and none taken, where no token is free or a circuit is open: look closer then."""
+    return _take_once(vendor, purpose, limit_of(vendor).shares(), unless_open=operation)
 
 
-def _update(vendor: str, purpose: str, share: Share, *, at_least: float) -> bool:
-    """Refill one bucket by the time gone by and take a token, if then it holds `at_least` so many."""
-    now = _now()
-    gone_by = Greatest(Value(0.0), now - F("refilled_at"), output_field=FloatField())
-    refilled = Least(Value(share.capacity), F("tokens") + gone_by * Value(share.rate), output_field=FloatField())
-    bucket = CallBudget.objects.filter(vendor=vendor, purpose=purpose).alias(refilled=refilled)
-    # refilled_at does not go back here, whoever's clock is a little late.
-    until = Greatest(F("refilled_at"), now, output_field=FloatField())
-    taken = bucket.filter(refilled__gte=at_least).update(
-        tokens=refilled - Value(1.0), refilled_at=until, rate=share.rate, capacity=share.capacity
+def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share], *, unless_open: str | None = None) -> bool:
+    """Take a token from the own bucket, else from one that is full; none where that operation's circuit is open."""
+    others = {other: share.capacity for other, share in shares.items() if other != purpose}
+    return any(
+        _update(vendor, bucket, shares[bucket], at_least=at_least, unless_open=unless_open)
+        for bucket, at_least in {purpose: 1.0, **others}.items()
     )
-    return bool(taken)
+
+
+def _update(vendor: str, purpose: str, share: Share, *, at_least: float, unless_open: str | None) -> bool:
+    """Refill one bucket by the time gone by and take a token, if then it holds `at_least` so many."""
+    values = {
+        "vendor": vendor,
+        "purpose": purpose,
+        "rate": share.rate,
+        "capacity": float(share.capacity),
+        "at_least": float(at_least),
+        "operation": unless_open,
+    }
+    statement = TAKE
+    if connection.vendor == "postgresql":
+        statement = statement.replace("%(now)s", DATABASE_CLOCK)
+    else:
+        statement = statement.replace("LEAST(", "MIN(").replace("GREATEST(", "MAX(")
+        values["now"] = time.time()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return bool(cursor.rowcount)
 
 
 def _follow_clock(vendor: str) -> None:
@@ -118,8 +148,7 @@ def _follow_clock(vendor: str) -> None:
 def _now() -> Func | Value:
     """Tell the time of the database on PostgreSQL; SQLite lives on this machine and has its clock."""
     if connection.vendor == "postgresql":
-        epoch = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"
-        return Func(template=epoch, output_field=FloatField())
+        return Func(template=DATABASE_CLOCK, output_field=FloatField())
     return Value(time.time(), output_field=FloatField())
 
 

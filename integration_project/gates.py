@@ -24,6 +24,8 @@ class VendorGate:
         """Take one call out of the budget; raises BudgetSpent or VendorClosed instead."""
         if time.monotonic() >= self._trial_ends:
             self._tried.clear()
+        if not self._tried and budgets.take_unless_open(self._vendor, self._purpose, operation):
+            return
         due = circuits.to_try(self._vendor, operation, tried=self._tried)
         budgets.take(self._vendor, self._purpose)
         for circuit in due:

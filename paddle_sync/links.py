@@ -18,6 +18,19 @@ from paddle_sync.story import Snapshot, SubscriptionStory
 from paddle_sync.wanted import WantedPlan
 
 LONGEST_STATUS = 20
+RECORDED_OF_A_PLAN = (
+    "link",
+    "m3ter_account_plan_id",
+    "m3ter_plan_id",
+    "m3ter_plan_group_id",
+    "m3ter_product_id",
+    "starts_at",
+    "ends_at",
+    "quantity",
+    "quantity_field",
+    "paddle_price_ids",
+)
+"""What we write down of an account plan besides its code, and write over when it changes."""
 
 
 def of(subscription_id: str) -> AccountLink | None:
@@ -93,19 +106,23 @@ def be_unsure(link: AccountLink) -> None:
 
 def record_plans(link: AccountLink, done: Done) -> None:
     """Write down the plans that the account has now because of this link, and no others."""
-    with transaction.atomic():
-        for entry in done.attached:
-            plan = entry.account_plan
-            values = {
-                "link": link,
-                "m3ter_account_plan_id": plan.id,
-                "m3ter_plan_id": entry.wanted.plan_id,
-                "m3ter_plan_group_id": entry.wanted.plan_group_id,
-                "m3ter_product_id": entry.wanted.product_id,
-                "starts_at": plan.start_date,
-                **_about(entry.wanted),
-            }
-            AccountPlanLink.objects.update_or_create(code=entry.code, defaults=values)
+    rows = [
+        AccountPlanLink(
+            code=entry.code,
+            link=link,
+            m3ter_account_plan_id=entry.account_plan.id,
+            m3ter_plan_id=entry.wanted.plan_id,
+            m3ter_plan_group_id=entry.wanted.plan_group_id,
+            m3ter_product_id=entry.wanted.product_id,
+            starts_at=entry.account_plan.start_date,
+            **_about(entry.wanted),
+        )
+        for entry in done.attached
+    ]
+    with transaction.atomic(savepoint=False):
+        AccountPlanLink.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["code"], update_fields=RECORDED_OF_A_PLAN
+        )
         link.plans.exclude(code__in=[entry.code for entry in done.attached]).delete()
         if link.plans_unsure:
             link.plans_unsure = False
@@ -141,9 +158,9 @@ def record_decisions(subscription_id: str, link: AccountLink | None, decided: Se
     wanted = {(entry.span.item.price_id, entry.span.decided_at): entry.answer for entry in decided}
     if rows.keys() == wanted.keys() and all(row.link_id == (link and link.pk) for row in rows.values()):
         return
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         decisions.filter(pk__in=[row.pk for place, row in rows.items() if place not in wanted]).delete()
-        decisions.update(link=link)
+        decisions.exclude(link=link).update(link=link)
         PlanDecision.objects.bulk_create(
             PlanDecision(
                 paddle_subscription_id=subscription_id,

@@ -167,10 +167,18 @@ class SubscriptionStory:
         if self._has_latest(data):
             return
         occurred_at = max(updated_at, self.latest.occurred_at) if self.snapshots else updated_at
-        SubscriptionSnapshot.objects.update_or_create(
+        snapshot = SubscriptionSnapshot(
             paddle_subscription_id=self.subscription_id,
             event_id=name,
-            defaults={"occurred_at": occurred_at, "event_type": READ, "data": data},
+            occurred_at=occurred_at,
+            event_type=READ,
+            data=data,
+        )
+        SubscriptionSnapshot.objects.bulk_create(
+            [snapshot],
+            update_conflicts=True,
+            unique_fields=["paddle_subscription_id", "event_id"],
+            update_fields=["occurred_at", "event_type", "data"],
         )
 
     def _has_latest(self, data: Mapping[str, Any]) -> bool:
