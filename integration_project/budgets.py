@@ -119,7 +119,7 @@ def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share], *, unless
 
 def _update(vendor: str, purpose: str, share: Share, *, at_least: float, unless_open: str | None) -> bool:
     """Refill one bucket by the time gone by and take a token, if then it holds `at_least` so many."""
-    values = {
+    values: dict[str, str | float | None] = {
         "vendor": vendor,
         "purpose": purpose,
         "rate": share.rate,

@@ -5,6 +5,7 @@ Nothing stands still between feeding and working here, so this is the work of on
 
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -27,8 +28,9 @@ TIMES = 10
 def test_import_of_existing_subscriptions(paddle: PaddleSimulator, m3ter: M3terSimulator, settings: Settings) -> None:
     settings.PADDLE_CALLS_PER_MINUTE *= TIMES
     settings.M3TER_CALLS_PER_SECOND *= TIMES
-    for limit in (m3ter.access.per_organisation, *m3ter.access.per_address.values()):
-        limit.limit = None if limit.limit is None else limit.limit * TIMES
+    limits: list[Any] = [m3ter.access.per_organisation, *m3ter.access.per_address.values()]
+    for limit in limits:
+        limit.limit *= TIMES
     make_mapping()
     subscribed(paddle, COUNT)
     paddle.rate_limit.limit = 240 * TIMES
