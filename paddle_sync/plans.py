@@ -111,9 +111,11 @@ def desired_spans(story: SubscriptionStory, terms: Terms, moves: Moves | None = 
 
 
 def canceled_at(story: SubscriptionStory) -> datetime | None:
-    """When the subscription ended; None while it goes on."""
-    parts = stretches(story)
-    return parts[-1].begins_at if parts and parts[-1].snapshot.subscription.status == CANCELED else None
+    """When the subscription ended, whatever was heard of it since; None while it goes on."""
+    since = None
+    for part in stretches(story):
+        since = (since or part.begins_at) if part.snapshot.subscription.status == CANCELED else None
+    return since
 
 
 def stopped_at(story: SubscriptionStory) -> datetime | None:
