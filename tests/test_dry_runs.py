@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from billing_bridge.models import Push
 from integration_project import clock
-from integration_project.events import HANDLERS, M3TER_HANDLERS, PADDLE_HANDLERS
+from integration_project.events import M3TER_HANDLERS, PADDLE_HANDLERS
 from integration_project.models import CallBudget, Circuit, Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import NewAccount, NewAccountPlan
@@ -342,9 +342,3 @@ def test_a_replayed_notice_of_a_bill_calls_what_its_dry_run_said(
     foreseen = rehearsed(event, stage)
 
     assert_equal(foreseen, *replayed(event, stage))
-
-
-def test_every_type_of_event_is_compared() -> None:
-    compared = {"paddle": {*OF_SUBSCRIPTIONS, *OF_TRANSACTIONS}, "m3ter": set(OF_BILLS)}
-
-    assert {source: set(handlers) for source, handlers in HANDLERS.items()} == compared

@@ -12,7 +12,17 @@ def _charged(stage: Stage, write: Write) -> Json:
     return stage.look("get subscription", write.path.removesuffix("/charge"))
 
 
-WRITES: Mapping[str, Rehearsed] = {"charge subscription": Rehearsed(_charged)}
+def _subscribed(stage: Stage, write: Write) -> Json:
+    """A destination is answered as it is by then."""
+    answer = stage.look("get notification setting", write.path)
+    names = [{"name": name} for name in write.body["subscribed_events"]]
+    return {**answer, "data": {**answer["data"], "subscribed_events": names}}
+
+
+WRITES: Mapping[str, Rehearsed] = {
+    "charge subscription": Rehearsed(_charged),
+    "update notification setting": Rehearsed(_subscribed),
+}
 TABLE = Table(
     writes=WRITES,
     reading_posts={"preview charge": re.compile(r"/subscriptions/[^/]+/charge/preview$")},
