@@ -96,7 +96,7 @@ def record_plans(link: AccountLink, done: Done) -> None:
                 **_about(entry.wanted),
             }
             AccountPlanLink.objects.update_or_create(code=entry.code, defaults=values)
-        link.plans.exclude(code__in=[entry.code for entry in done.attached]).delete()
+        link.plans_now().exclude(code__in=[entry.code for entry in done.attached]).delete()
         for plan_id, end in done.ended_before.items():
             earlier = AccountPlanLink.objects.filter(m3ter_account_plan_id=plan_id).exclude(link=link)
             earlier.update(ends_at=end)
@@ -111,7 +111,7 @@ def record_ends(ended: Sequence[Attached]) -> None:
 def record_quiet_changes(link: AccountLink, final: Sequence[WantedPlan], decided: Sequence[Decided]) -> None:
     """Write down what m3ter need not know: quantities nobody asked it to keep, prices that came to one plan."""
     by_code = {plan.code(link.paddle_subscription_id): plan for plan in final}
-    for row in link.plans.all():
+    for row in link.plans_now():
         values = _about(by_code[row.code])
         if any(getattr(row, name) != value for name, value in values.items()):
             AccountPlanLink.objects.filter(pk=row.pk).update(**values)

@@ -12,6 +12,7 @@ from simple_history.models import HistoricalRecords
 from integration_project.work import WorkItem
 from paddle_sync.bulk_models import BulkItem as BulkItem
 from paddle_sync.bulk_models import BulkRun as BulkRun
+from paddle_sync.catalogue_models import CatalogueEntry as CatalogueEntry
 
 
 class WebhookEvent(WorkItem):
@@ -289,43 +290,6 @@ class PlanMapping(models.Model):
         return f"{self.paddle_price_id or self.paddle_product_id} -> {goes_to} from {self.effective_from}"
 
 
-class CatalogueEntry(models.Model):
-    """A product, price, plan or plan group as the vendor last listed it, so that pages offer choices without a call."""
-
-    class Kind(models.TextChoices):
-        PADDLE_PRODUCT = "paddle_product", "Paddle product"
-        PADDLE_PRICE = "paddle_price", "Paddle price"
-        M3TER_PRODUCT = "m3ter_product", "m3ter product"
-        M3TER_PLAN = "m3ter_plan", "m3ter plan"
-        M3TER_PLAN_GROUP = "m3ter_plan_group", "m3ter plan group"
-        M3TER_COUNTER = "m3ter_counter", "m3ter counter"
-
-    kind = models.CharField(max_length=20, choices=Kind.choices)
-    vendor_id = models.CharField(max_length=64)
-    name = models.CharField(max_length=300)
-    code = models.CharField(max_length=120, blank=True, default="")
-    parent_id = models.CharField(max_length=64, blank=True, default="", help_text="Product of a price or plan.")
-    currency = models.CharField(max_length=3, blank=True, default="")
-    interval = models.CharField(
-        max_length=40, blank=True, default="", help_text="Billing interval or frequency in words."
-    )
-    active = models.BooleanField(default=True)
-    data = models.JSONField(default=dict, blank=True, help_text="Product ids of a plan group, amounts of a price.")
-    seen_at = models.DateTimeField()
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=("kind", "vendor_id"), name="catalogue_once"),)
-        indexes = (
-            models.Index(fields=("kind", "name"), name="catalogue_by_name"),
-            models.Index(fields=("kind", "code"), name="catalogue_by_code"),
-        )
-        permissions = (("refresh_catalogueentry", "Can ask for the vendors' catalogues to be read again"),)
-        verbose_name_plural = "catalogue entries"
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.vendor_id})"
-
-
 class AccountLink(models.Model):
     """One Paddle subscription and the one m3ter account that measures it."""
 
@@ -364,6 +328,14 @@ class AccountLink(models.Model):
     entities_ended_at = models.DateTimeField(
         null=True, blank=True, help_text="The end that everything on the account was given at the cancellation."
     )
+    account_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Since when it has this account, where it had another before: its plans there begin then.",
+    )
+    left_account_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="The m3ter account that it had before."
+    )
     bill_epoch = models.DateField(null=True, blank=True, help_text="The m3ter account's first bill date and anchor.")
     external_mapping_id = models.CharField(max_length=64, blank=True, default="")
     adopted = models.BooleanField(default=False, help_text="The m3ter account existed before.")
@@ -379,10 +351,17 @@ class AccountLink(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=("live", "ended")), name="link_state_known"),
         )
-        permissions = (("sync_accountlink", "Can ask for a subscription to be worked out again"),)
+        permissions = (
+            ("sync_accountlink", "Can ask for a subscription to be worked out again"),
+            ("relink_accountlink", "Can link a subscription to another m3ter account"),
+        )
 
     def __str__(self) -> str:
         return f"{self.paddle_subscription_id} = {self.m3ter_account_code}"
+
+    def plans_now(self) -> "models.QuerySet[AccountPlanLink]":
+        """The plans on the account that it has now; those on one that it left stay on record."""
+        return self.plans.filter(left_account_id="")
 
 
 class AccountPlanLink(models.Model):
@@ -402,6 +381,12 @@ class AccountPlanLink(models.Model):
     paddle_price_ids = models.JSONField(default=list, blank=True)
     quantity_field = models.CharField(
         max_length=80, blank=True, default="", help_text="Custom field in m3ter that was given the quantity."
+    )
+    left_account_id = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="The m3ter account it is on, where the subscription has left that for another.",
     )
 
     class Meta:

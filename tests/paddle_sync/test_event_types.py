@@ -80,6 +80,7 @@ class Row:
 
 FOLLOWS = "integration_project.events.subscription_changed"
 FOLLOWS_CLASSIC = "integration_project.events.classic_subscription_changed"
+RELINKS = "integration_project.events.relink"
 BUYER = "paddle_sync.handlers.people.changed"
 PAYMENT = "billing_bridge.settlement.transaction_changed"
 BILL = "billing_bridge.importing.bill_noticed"
@@ -274,10 +275,12 @@ NOTICES = tuple(
 OURS = (
     Row(BILLING, "subscription.sync", FOLLOWS),
     Row(BILLING, "subscription.found", FOLLOWS),
+    Row(BILLING, "subscription.relink", RELINKS),
     Row(BILLING, "repair.import_subscription", "paddle_sync.repairing.import_subscription"),
     Row(BILLING, "repair.subscribe_destination", "integration_project.events.subscribe_destination"),
     Row(CLASSIC, "subscription.sync", FOLLOWS_CLASSIC),
     Row(CLASSIC, "subscription.found", FOLLOWS_CLASSIC),
+    Row(CLASSIC, "subscription.relink", RELINKS),
 )
 TABLE = (
     *SUBSCRIPTIONS,
@@ -332,8 +335,8 @@ class Stage:
         """Deliver an event once; the status of the answer."""
         if "alert_id" in event:
             body, form = body_of(signed(event)), "application/x-www-form-urlencoded"
-            return self.client.post("/webhooks/paddle-classic/", data=body, content_type=form).status_code
-        return post_notification(self.client, event).status_code
+            return int(self.client.post("/webhooks/paddle-classic/", data=body, content_type=form).status_code)
+        return int(post_notification(self.client, event).status_code)
 
     def tell(self, event: Json) -> None:
         """Deliver an event that Paddle knows of already, and work on all there is."""
@@ -461,7 +464,7 @@ def test_a_type_that_is_left_is_stored_answered_and_changes_nothing(stage: Stage
 
 def test_the_table_says_what_works_on_each_type() -> None:
     handlers = {
-        (source, name): f"{handler.__module__}.{handler.__qualname__}"  # type: ignore[attr-defined]
+        (source, name): f"{handler.__module__}.{handler.__qualname__}"
         for source, by_type in HANDLERS.items()
         for name, handler in by_type.items()
     }
