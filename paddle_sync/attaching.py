@@ -83,12 +83,20 @@ def bring_about(
 
 
 def end_all(account: Ensured, rows: Sequence[AccountPlanLink], at: datetime, m3ter: M3terClient) -> list[Attached]:
-    """End what still runs, because the subscription stopped: that waits for nobody's decision about other items."""
-    running = {row.m3ter_account_plan_id: row for row in rows if row.ends_at is None and row.starts_at < at}
+    """End what still runs, because the subscription stopped: that waits for nobody's decision about other items.
+
+    What was to begin later ends as it begins.
+    """
+    ends = {row: max(at, row.starts_at) for row in rows}
+    running = {row.m3ter_account_plan_id: row for row in rows if row.ends_at is None or row.ends_at > ends[row]}
     if not running:
         return []
     return [
-        Attached(replace(as_wanted([row], (), "")[0], ends_at=at), row.code, m3ter.end_account_plan(plan, end_date=at))
+        Attached(
+            replace(as_wanted([row], (), "")[0], ends_at=ends[row]),
+            row.code,
+            m3ter.end_account_plan(plan, end_date=ends[row]),
+        )
         for plan in m3ter.list_account_plans(account.id)
         if (row := running.get(plan.id)) is not None
     ]
@@ -149,17 +157,36 @@ class _Plans:
     def _find(self) -> None:
         """Find what stands for each wanted plan already: by its code, by our record, or running under another name."""
         for code, plan in self.wanted.items():
-            alike = [each for each in self.existing.values() if plan.target in {each.plan_id, each.plan_group_id}]
+            alike = [each for each in self.existing.values() if plan.target in _targets(each)]
             by_code = next((each for each in alike if each.code == code), None)
-            by_record = next((each for each in alike if self.row_of.get(each.id) == code), None)
-            adoptable = [each for each in alike if not self._is_made_by_us(each)]
-            standing = next((each for each in adoptable if _runs_at(each, plan.starts_at)), None)
-            found = by_code or by_record or standing
+            recorded = [each for each in alike if self.row_of.get(each.id) == code]
+            by_record = next(
+                (each for each in recorded if plan.ends_at is None or each.start_date < plan.ends_at), None
+            )
+            found = by_code or by_record
             if found is not None:
                 self.found[code] = found
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Let what somebody else put there stand for the first wanted plan that it overlaps with, and for no other."""
+        taken = {plan.id for plan in self.found.values()}
+        for code, plan in sorted(self.wanted.items(), key=lambda each: each[1].starts_at):
+            if code in self.found:
+                continue
+            for each in self.existing.values():
+                is_free = each.id not in taken and not self._is_made_by_us(each)
+                at_once = overlap(plan.starts_at, plan.ends_at, each.start_date, each.end_date)
+                if is_free and at_once and plan.target in _targets(each):
+                    self.found[code] = each
+                    taken.add(each.id)
+                    break
 
     def _refuse_strangers(self) -> None:
-        """What somebody else put there is left alone, and stands in the way of another plan of its product."""
+        """What somebody else put there is left alone, and stands in the way of another plan of its product.
+
+        It does so too where a plan that ended before it is to go on.
+        """
         taken = {plan.id for plan in self.found.values()}
         strangers = [
             each
@@ -167,10 +194,11 @@ class _Plans:
             if each.id not in taken and each.id not in self.before and not self._is_made_by_us(each)
         ]
         for code, plan in self.wanted.items():
-            if code in self.found:
+            missing_from = self.found[code].end_date if code in self.found else plan.starts_at
+            if missing_from is None or (plan.ends_at is not None and plan.ends_at <= missing_from):
                 continue
             for other in strangers:
-                at_once = overlap(plan.starts_at, plan.ends_at, other.start_date, other.end_date)
+                at_once = overlap(missing_from, plan.ends_at, other.start_date, other.end_date)
                 if at_once and set(plan.products) & set(_products_of(other)):
                     raise _in_the_way(plan, other)
 
@@ -199,15 +227,19 @@ class _Plans:
         start = min(plan.starts_at for plan in self.wanted.values())
         for plan_id in self.before.keys() - taken:
             plan = self.existing.get(plan_id)
-            if plan is not None and plan.start_date < start and _runs_at(plan, start):
-                self.m3ter.end_account_plan(plan, end_date=start)
-                self.done.ended_before[plan_id] = start
-                self._say(f"plan {plan.plan_id or plan.plan_group_id} of the subscription before ended {_when(start)}")
+            end = max(start, plan.start_date) if plan is not None else start  # what began later counts for nothing
+            if plan is not None and (plan.end_date is None or plan.end_date > end):
+                self.m3ter.end_account_plan(plan, end_date=end)
+                self.done.ended_before[plan_id] = end
+                self._say(f"plan {plan.plan_id or plan.plan_group_id} of the subscription before ended {_when(end)}")
 
     def _remove_obsolete(self) -> None:
         """Take away what we made by an earlier, less complete story; what was billed by then can only be ended."""
         taken = {plan.id for plan in self.found.values()}
-        for plan in [each for each in self.existing.values() if self._is_made_by_us(each) and each.id not in taken]:
+        ours = [each for each in self.existing.values() if self._is_made_by_us(each) and each.id not in taken]
+        for plan in ours:
+            if plan.end_date == plan.start_date:  # taken back before, as far as m3ter let us
+                continue
             try:
                 self.m3ter.delete_account_plan(plan)
             except VendorRejected:
@@ -240,7 +272,10 @@ class _Plans:
 
     def _swap(self, code: str, old_code: str) -> AccountPlan:
         plan, old = self.wanted[code], self.found[old_code]
-        swapped = self.m3ter.replace_account_plan(old.id, self._new(plan))
+        try:
+            swapped = self.m3ter.replace_account_plan(old.id, self._new(plan))
+        except VendorRejected as refusal:
+            return self._standing(code, plan, refusal)
         self.found[old_code] = swapped.original
         self._say(f"plan {old.plan_id} replaced by {plan.target} {_when(plan.starts_at)}")
         return swapped.new
@@ -250,16 +285,22 @@ class _Plans:
         try:
             made = self.m3ter.create_account_plan(self._new(plan))
         except VendorRejected as refusal:
-            existing = () if isinstance(refusal, NotFound) else self.m3ter.list_account_plans(self.account.id)
-            code = plan.code(self.subscription_id)
-            standing = next((each for each in existing if each.code == code and plan.target in _targets(each)), None)
-            if standing is not None:
-                return standing
-            if isinstance(refusal, Conflict):
-                raise not_listed_yet(refusal) from None
-            raise _refused(self.account, plan, refusal) from None
+            return self._standing(plan.code(self.subscription_id), plan, refusal)
         self._say(f"plan {plan.target} put on it {_when(plan.starts_at)}")
         return made
+
+    def _standing(self, code: str, plan: WantedPlan, refusal: VendorRejected) -> AccountPlan:
+        """The plan that was refused because an attempt whose answer was lost had put it there; else say what is wrong.
+
+        That attempt ended the plan before it too, where it was a swap: m3ter does both or neither.
+        """
+        existing = () if isinstance(refusal, NotFound) else self.m3ter.list_account_plans(self.account.id)
+        standing = next((each for each in existing if each.code == code and plan.target in _targets(each)), None)
+        if standing is not None:
+            return standing
+        if isinstance(refusal, Conflict):
+            raise not_listed_yet(refusal) from None
+        raise _refused(self.account, plan, refusal) from None
 
     def _new(self, plan: WantedPlan) -> NewAccountPlan:
         return NewAccountPlan(
@@ -306,11 +347,6 @@ def _products_of(plan: AccountPlan) -> tuple[str, ...]:
     if plan.plan_group_id:
         return resolving.products_of_group(plan.plan_group_id)
     return (plan.product_id,) if plan.product_id else ()
-
-
-def _runs_at(plan: AccountPlan, moment: datetime) -> bool:
-    """Say whether a plan runs at that moment, or begins later: either way it stands in the way of another."""
-    return plan.end_date is None or plan.end_date > moment
 
 
 def _when(moment: datetime) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import date, datetime, tzinfo
 
-from integration_project.vendors.m3ter.client import M3terClient
+from integration_project.errors import VendorRejected
+from integration_project.vendors.m3ter.client import M3terClient, not_listed_yet
 from integration_project.vendors.m3ter.entities import CounterAdjustment, NewCounterAdjustment
 from paddle_sync.models import AccountLink, CounterLink
-from paddle_sync.wanted import WantedCount
+from paddle_sync.plans import Difference
+from paddle_sync.wanted import CHARGED_PERIOD, WantedCount
 
 Counts = dict[tuple[str, date], int]
 """Counter and day -> the whole count at the end of that day."""
@@ -84,14 +86,44 @@ def _keep(
     return words
 
 
+def changes_in_charged(counts: Sequence[WantedCount], final: Counts) -> tuple[Difference, ...]:
+    """Say in words which counts were called for and left undone, because their period was charged or locked."""
+    due = {(each.counter_id, each.day): each.value for each in counts}
+    if due == final:
+        return ()
+    called_for = "; ".join(_in_words(place, value) for place, value in sorted(due.items() - final.items()))
+    stays = "; ".join(_in_words(place, value) for place, value in sorted(final.items() - due.items()))
+    return (
+        Difference(
+            CHARGED_PERIOD,
+            "counters",
+            f"The subscription's story calls for these counts: {called_for or 'none'}. Part of that lies in a period"
+            f" that is charged or locked already, so m3ter has instead: {stays or 'none'}.",
+            "Decide whether the customer is owed something for the period that was charged, then acknowledge this.",
+        ),
+    )
+
+
+def _in_words(place: tuple[str, date], value: int) -> str:
+    counter, day = place
+    return f"{value} of {counter} from {day:%d %B %Y} on"
+
+
 def _say(
     link: AccountLink, counter: str, day: date, value: int, kept: CounterAdjustment | None, m3ter: M3terClient
 ) -> CounterAdjustment:
     if kept is not None:
         return m3ter.update_counter_adjustment(kept, value=value)
-    return m3ter.create_counter_adjustment(
-        NewCounterAdjustment(account_id=link.m3ter_account_id, counter_id=counter, date=day, value=value)
-    )
+    account_id = link.m3ter_account_id
+    try:
+        return m3ter.create_counter_adjustment(
+            NewCounterAdjustment(account_id=account_id, counter_id=counter, date=day, value=value)
+        )
+    except VendorRejected as refusal:  # an answer may have been lost, and the list may have lagged behind
+        there = next((each for each in m3ter.list_counter_adjustments(account_id, counter) if each.date == day), None)
+        if there is None:
+            raise not_listed_yet(refusal) from None
+        return there if there.value == value else m3ter.update_counter_adjustment(there, value=value)
 
 
 def _last(counts: Counts, counter: str, day: date) -> int:

@@ -1,6 +1,7 @@
 """m3ter becomes what a subscription's whole story calls for: account, plans, counts, billing terms, and their end."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.db import transaction
 
@@ -56,8 +57,10 @@ def bring_about(
     final = wanted.keep_charged(resolved.plans, have, until)
     account: Ensured | None = None
     words: list[str] = []
-    if link is None or thorough or not attaching.is_right(rows, final, story.subscription_id):
+    if link is None or thorough or link.plans_unsure or not attaching.is_right(rows, final, story.subscription_id):
         account = _account(story, terms, row, link, vendors)
+        if link is not None:
+            links.be_unsure(link)
         done = attaching.bring_about(account, final, rows, story.subscription_id, vendors.m3ter)
         words += [_made(account, final)] if link is None else done.words
         link = _write_down(story, account, link, done, resolved, vendors.m3ter, thorough=thorough)
@@ -68,7 +71,11 @@ def bring_about(
     words += counting.bring_about(link, counts, vendors.m3ter, account_is_new=is_new, thorough=thorough)
     words += _keep_terms(link, story, terms, vendors.m3ter, thorough=thorough)
     words += _end_with_it(link, story, vendors.m3ter, account_is_new=is_new)
-    told = (*wanted.changes_in_charged(resolved.plans, final, until), *resolving.decided_otherwise(resolved.decided))
+    told = (
+        *wanted.changes_in_charged(resolved.plans, final, until),
+        *counting.changes_in_charged(resolved.counts, counts),
+        *resolving.decided_otherwise(resolved.decided),
+    )
     return Followed(link, tuple(words), told, account)
 
 
@@ -77,9 +84,10 @@ def stop(story: SubscriptionStory, link: AccountLink | None, m3ter: M3terClient)
     at = plans.stopped_at(story)
     if link is None or at is None:
         return ()
-    ended = attaching.end_all(links.account_of(link), attaching.recorded(link), at, m3ter)
+    ended = attaching.end_all(links.account_of(link), attaching.recorded(link), _not_in_charged(at, link), m3ter)
     links.record_ends(ended)
-    return tuple(f"plan {each.wanted.target} ends at {at:%Y-%m-%d %H:%M:%S}" for each in ended)
+    words = [f"plan {each.wanted.target} ends at {each.wanted.ends_at:%Y-%m-%d %H:%M:%S}" for each in ended]
+    return (*words, *_end_with_it(link, story, m3ter, account_is_new=False))
 
 
 def conflict(problem: NeedsConfiguration) -> tuple[Difference, ...]:
@@ -147,13 +155,21 @@ def _keep_terms(
 
 def _end_with_it(link: AccountLink, story: SubscriptionStory, m3ter: M3terClient, *, account_is_new: bool) -> list[str]:
     """Everything on the account ends with the subscription, what others put there too."""
-    at = plans.canceled_at(story)
-    if at is None or link.entities_ended_at == at:
+    canceled = plans.canceled_at(story)
+    if canceled is None:
+        return []
+    at = _not_in_charged(canceled, link)
+    if link.entities_ended_at is not None and canceled <= link.entities_ended_at <= at:
         return []
     if not account_is_new:
         m3ter.end_billing_entities(link.m3ter_account_id, at, entities=ENDED_WITH_IT)
     links.save(link, entities_ended_at=at)
     return [f"all that the account is billed for ends at {at:%Y-%m-%d %H:%M:%S}"]
+
+
+def _not_in_charged(at: datetime, link: AccountLink) -> datetime:
+    """The moment at which something may end: nothing inside a period that was charged or locked is changed."""
+    return at if link.charged_until is None else max(at, link.charged_until)
 
 
 def _made(account: Ensured, attached: tuple[WantedPlan, ...]) -> str:

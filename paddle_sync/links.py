@@ -81,6 +81,16 @@ def before(link: AccountLink) -> AccountLink | None:
     return others.exclude(pk=link.pk).order_by("-pk").first()
 
 
+def be_unsure(link: AccountLink) -> None:
+    """Write down, before m3ter is changed, that what we wrote down may soon be wrong: a refusal or a crash may follow.
+
+    Whoever comes next looks into m3ter, also where nothing seems to be missing by then.
+    """
+    if not link.plans_unsure:
+        link.plans_unsure = True
+        AccountLink.objects.filter(pk=link.pk).update(plans_unsure=True)
+
+
 def record_plans(link: AccountLink, done: Done) -> None:
     """Write down the plans that the account has now because of this link, and no others."""
     with transaction.atomic():
@@ -97,6 +107,9 @@ def record_plans(link: AccountLink, done: Done) -> None:
             }
             AccountPlanLink.objects.update_or_create(code=entry.code, defaults=values)
         link.plans_now().exclude(code__in=[entry.code for entry in done.attached]).delete()
+        if link.plans_unsure:
+            link.plans_unsure = False
+            AccountLink.objects.filter(pk=link.pk).update(plans_unsure=False)
         for plan_id, end in done.ended_before.items():
             earlier = AccountPlanLink.objects.filter(m3ter_account_plan_id=plan_id).exclude(link=link)
             earlier.update(ends_at=end)

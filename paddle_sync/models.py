@@ -12,7 +12,8 @@ from simple_history.models import HistoricalRecords
 from integration_project.work import WorkItem
 from paddle_sync.bulk_models import BulkItem as BulkItem
 from paddle_sync.bulk_models import BulkRun as BulkRun
-from paddle_sync.catalogue_models import CatalogueEntry as CatalogueEntry
+from paddle_sync.link_models import CounterLink as CounterLink
+from paddle_sync.link_models import PlanMove as PlanMove
 
 
 class WebhookEvent(WorkItem):
@@ -290,6 +291,43 @@ class PlanMapping(models.Model):
         return f"{self.paddle_price_id or self.paddle_product_id} -> {goes_to} from {self.effective_from}"
 
 
+class CatalogueEntry(models.Model):
+    """A product, price, plan or plan group as the vendor last listed it, so that pages offer choices without a call."""
+
+    class Kind(models.TextChoices):
+        PADDLE_PRODUCT = "paddle_product", "Paddle product"
+        PADDLE_PRICE = "paddle_price", "Paddle price"
+        M3TER_PRODUCT = "m3ter_product", "m3ter product"
+        M3TER_PLAN = "m3ter_plan", "m3ter plan"
+        M3TER_PLAN_GROUP = "m3ter_plan_group", "m3ter plan group"
+        M3TER_COUNTER = "m3ter_counter", "m3ter counter"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    vendor_id = models.CharField(max_length=64)
+    name = models.CharField(max_length=300)
+    code = models.CharField(max_length=120, blank=True, default="")
+    parent_id = models.CharField(max_length=64, blank=True, default="", help_text="Product of a price or plan.")
+    currency = models.CharField(max_length=3, blank=True, default="")
+    interval = models.CharField(
+        max_length=40, blank=True, default="", help_text="Billing interval or frequency in words."
+    )
+    active = models.BooleanField(default=True)
+    data = models.JSONField(default=dict, blank=True, help_text="Product ids of a plan group, amounts of a price.")
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("kind", "vendor_id"), name="catalogue_once"),)
+        indexes = (
+            models.Index(fields=("kind", "name"), name="catalogue_by_name"),
+            models.Index(fields=("kind", "code"), name="catalogue_by_code"),
+        )
+        permissions = (("refresh_catalogueentry", "Can ask for the vendors' catalogues to be read again"),)
+        verbose_name_plural = "catalogue entries"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.vendor_id})"
+
+
 class AccountLink(models.Model):
     """One Paddle subscription and the one m3ter account that measures it."""
 
@@ -335,6 +373,9 @@ class AccountLink(models.Model):
     )
     left_account_id = models.CharField(
         max_length=64, blank=True, default="", help_text="The m3ter account that it had before."
+    )
+    plans_unsure = models.BooleanField(
+        default=False, help_text="Plans in m3ter were being changed, and what came of it was not written down yet."
     )
     bill_epoch = models.DateField(null=True, blank=True, help_text="The m3ter account's first bill date and anchor.")
     external_mapping_id = models.CharField(max_length=64, blank=True, default="")
@@ -427,43 +468,6 @@ class PlanDecision(models.Model):
     def __str__(self) -> str:
         goes_to = self.m3ter_plan_id or self.m3ter_plan_group_id or "not metered"
         return f"{self.paddle_price_id} -> {goes_to} since {self.decided_at:%Y-%m-%d}"
-
-
-class CounterLink(models.Model):
-    """A counter adjustment that we keep in m3ter: how many seats an account has from the end of a day on."""
-
-    link = models.ForeignKey(AccountLink, on_delete=models.CASCADE, related_name="counters")
-    m3ter_counter_id = models.CharField(max_length=64)
-    day = models.DateField(help_text="The adjustment's date in the organisation's time zone.")
-    value = models.BigIntegerField(help_text="The whole count at the end of that day, not a difference.")
-    m3ter_adjustment_id = models.CharField(max_length=64)
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=("link", "m3ter_counter_id", "day"), name="counter_once_a_day"),)
-
-    def __str__(self) -> str:
-        return f"{self.m3ter_counter_id} = {self.value} from {self.day}"
-
-
-class PlanMove(models.Model):
-    """A person's decision: from a moment on, an item follows the mapping in force then, not its first one."""
-
-    paddle_subscription_id = models.CharField(max_length=64, db_index=True)
-    paddle_price_id = models.CharField(max_length=64)
-    moves_at = models.DateTimeField(help_text="From this moment on, by the mapping in force on that day.")
-    created_at = models.DateTimeField()
-    by = models.CharField(max_length=150)
-    reason = models.TextField(blank=True, default="")
-
-    class Meta:
-        constraints = (
-            models.UniqueConstraint(
-                fields=("paddle_subscription_id", "paddle_price_id", "moves_at"), name="move_once_per_moment"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.paddle_price_id} of {self.paddle_subscription_id} moves at {self.moves_at:%Y-%m-%d %H:%M}"
 
 
 class ListPosition(models.Model):

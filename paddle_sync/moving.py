@@ -89,7 +89,7 @@ def moves_of(mapping: PlanMapping, moves_at: datetime | None) -> list[Move]:
                 before=(decision.m3ter_plan_id or decision.m3ter_plan_group_id) if decision else "",
                 after=target_of(mapping),
                 moves_at=at,
-                refused=_why_not(mapping, link, at, after),
+                refused=_why_not(mapping, link, at, after, decision),
             )
         )
     return sorted(found, key=lambda move: (move.subscription_id, move.price_id))
@@ -164,9 +164,17 @@ def _moves_asked(links: Iterable[AccountLink]) -> dict[tuple[str, str], datetime
     return asked
 
 
-def _why_not(mapping: PlanMapping, link: AccountLink, at: datetime | None, after: PlanMapping | None) -> str:
+def _why_not(
+    mapping: PlanMapping,
+    link: AccountLink,
+    at: datetime | None,
+    after: PlanMapping | None,
+    decision: PlanDecision | None,
+) -> str:
     if at is None:
         return "Paddle names no next period."
+    if decision is not None and at <= decision.decided_at:
+        return f"It follows its plan since {decision.decided_at:%Y-%m-%d %H:%M} UTC; choose a later moment."
     if link.charged_until is not None and at < link.charged_until:
         return f"It is charged until {link.charged_until:%Y-%m-%d %H:%M} UTC; choose a later moment."
     if after is None:

@@ -69,7 +69,7 @@ def resume(parked: QuerySet[WebhookEvent], *, by: str, reason: str) -> int:
 
 def resume_subscription(subscription_id: str, *, by: str, reason: str) -> int:
     """Run a subscription's parked events again: what they waited for together is solved."""
-    parked = WebhookEvent.objects.filter(paddle_subscription_id=subscription_id, event_type__startswith="subscription.")
+    parked = WebhookEvent.objects.filter(paddle_subscription_id=subscription_id, event_type__startswith="subscription")
     return resume(parked, by=by, reason=reason)
 
 

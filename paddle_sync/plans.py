@@ -64,6 +64,8 @@ class Span:
     pieces: tuple[Piece, ...]
     is_current: bool = True
     """Whether the subscription has the item now."""
+    is_moved: bool = False
+    """Whether it begins where a person moved it, and not where its stay began."""
 
     @property
     def starts_at(self) -> datetime:
@@ -306,6 +308,7 @@ def _split(stay: _Stay, moves: Sequence[datetime], opening: datetime | None, ter
             metered_from.astimezone(terms.zone).date(),
             pieces,
             is_current=end is None and until is None,
+            is_moved=first is not None,
         )
 
 

@@ -146,6 +146,7 @@ def _point(link: AccountLink, account: Account, unsettled: Unsettled, *, by: str
             link.m3ter_account_id, link.m3ter_account_code = account.id, account.code or ""
             link.name, link.adopted, link.external_mapping_id = account.name[:200], True, ""
             link.charged_until = link.entities_ended_at = None
+            link.plans_unsure = True  # whatever event comes next puts the plans there
             link.updated_at = now
             history_note(link, reason)
             link._history_user = get_user_model().objects.filter(username=by).first()  # type: ignore[attr-defined]

@@ -106,6 +106,7 @@ def resolve(spans: Sequence[Span], decisions: Sequence[PlanDecision], zone: tzin
     uses = [use for entry in decided for use in _uses(entry)]
     plans = wanted.together(uses)
     _refuse_two_plans_of_a_product(plans, decided)
+    _refuse_two_fields_of_a_plan([use.plan for use in uses if use.plan.quantity_field])
     return Resolved(tuple(decided), plans, wanted.counts(uses, zone))
 
 
@@ -137,12 +138,15 @@ def products_of_group(plan_group_id: str) -> tuple[str, ...]:
 
 def _decide(spans: Sequence[Span], decisions: Sequence[PlanDecision], zone: tzinfo) -> tuple[list[Decided], list[Span]]:
     exact = {(row.paddle_price_id, row.decided_at): row for row in decisions}
-    # What we learn later may move a stay's beginning by seconds; what was decided about it stays decided.
+    # What we learn later may move a stay's beginning by seconds; what was decided about it stays decided. A person's
+    # moment never moves, and what was decided before on that day is what the person wants otherwise.
     by_day = {(row.paddle_price_id, _day(row.decided_at, zone)): row for row in reversed(decisions)}
     decided, open_ones = [], []
     for span in spans:
         price_id = span.item.price_id
-        row = exact.get((price_id, span.decided_at)) or by_day.get((price_id, span.day))
+        row = exact.get((price_id, span.decided_at))
+        if row is None and not span.is_moved:
+            row = by_day.get((price_id, span.day))
         if row is None:
             open_ones.append(span)
         else:
@@ -236,6 +240,20 @@ def _refuse_two_plans_of_a_product(plans: Sequence[WantedPlan], decided: Sequenc
         if shared:
             raise _conflict(
                 shared[0], one, other, {entry.span.item.price_id: str(entry.span.item) for entry in decided}
+            )
+
+
+def _refuse_two_fields_of_a_plan(counted: Sequence[WantedPlan]) -> None:
+    """Refuse to guess which of two custom fields of one plan takes which quantity: it has one that takes it."""
+    for one, other in combinations({(plan.target, plan.quantity_field): plan for plan in counted}.values(), 2):
+        if one.target == other.target:
+            raise PlanConflict(
+                PLAN_CONFLICT,
+                one.target,
+                f"The prices {', '.join((*one.price_ids, *other.price_ids))} are mapped to one plan, {one.target}, and"
+                f" their quantities to two custom fields of it, {one.quantity_field} and {other.quantity_field}. One"
+                " plan keeps one quantity, and nothing was created in m3ter. Let both use one field, or keep one of"
+                f" them as a counter; {NEXT_STEP}",
             )
 
 

@@ -141,14 +141,14 @@ class SubscriptionStory:
         return first if first is not None and first.is_existing else None
 
     def is_fresh(self, event: WebhookEvent) -> bool:
-        """Say whether what we know is as good as a read: first attempt, and the newest of it under a minute old.
+        """Say whether what we know is as good as a read: first attempt, event and newest knowledge under a minute old.
 
         An event that does not say all of what its subscription is has to be followed by a read.
         """
         if all(snapshot.event_id != event.event_id for snapshot in self.snapshots):
             return False
         first_time = event.attempts <= 1 and event.replays == 0
-        return first_time and clock.now() - self.latest.occurred_at < FRESH
+        return first_time and clock.now() - min(event.occurred_at, self.latest.occurred_at) < FRESH
 
     def with_read(self, event: WebhookEvent, vendors: Vendors) -> "SubscriptionStory":
         """Read the subscription again and take that into the story; one that Paddle does not know adds nothing."""

@@ -20,21 +20,34 @@ KINDS = (
     wanted.CHARGED_PERIOD,
 )
 """The kinds of findings opened here, and closed here when they no longer hold."""
+BY_PLANS = (resolving.MAPPED_OTHERWISE, wanted.CHARGED_PERIOD)
+"""Those that nobody can judge while it is open what plans a subscription should have."""
 
 
 def keep_in_step(
-    story: SubscriptionStory, *, is_ours: bool, known: bool | None, others: Sequence[Difference] = ()
+    story: SubscriptionStory,
+    *,
+    is_ours: bool,
+    known: bool | None,
+    others: Sequence[Difference] = (),
+    worked_out: bool = True,
 ) -> list[str]:
     """Open what holds now and close what does not; say in words what changed.
 
     `is_ours`: it has an account. `known`: whether Paddle, asked just now, knows the subscription; None when it was not
-    asked, and then what was said of that stays. `others`: what its plans and its account gave to tell.
+    asked, and then what was said of that stays. `others`: what its plans and its account gave to tell. `worked_out`:
+    its plans are known; while they are not, what was said of them stays.
     """
     found = [*_found(story, is_ours=is_ours), *others]
     if known is False:
         found.append(_unknown(story))
     kinds = KINDS if known is None else (*KINDS, UNKNOWN)
-    return _tell(story.subscription_id, found, kinds)
+    return _tell(story.subscription_id, found, tuple(kind for kind in kinds if worked_out or kind not in BY_PLANS))
+
+
+def settle_all(subscription_id: str) -> list[str]:
+    """Close what was said of a subscription whose account belongs to a later one; say in words what changed."""
+    return _tell(subscription_id, [], KINDS)
 
 
 def _found(story: SubscriptionStory, *, is_ours: bool) -> list[Difference]:

@@ -114,11 +114,11 @@ def changes_in_charged(
     wanted: Sequence[WantedPlan], final: Sequence[WantedPlan], until: datetime | None
 ) -> tuple[Difference, ...]:
     """Say in words what was called for and left undone, because its period was charged or locked."""
-    undone = [plan for plan in wanted if plan not in final]
-    if until is None or not undone:
+    due, has = [_in_words(plan) for plan in wanted], [_in_words(plan) for plan in final]
+    if until is None or set(due) == set(has):
         return ()
-    called_for = "; ".join(_in_words(plan) for plan in undone)
-    stays = "; ".join(_in_words(plan) for plan in final if plan not in wanted) or "nothing"
+    called_for = "; ".join(words for words in due if words not in has) or "nothing"
+    stays = "; ".join(words for words in has if words not in due) or "nothing"
     return (
         Difference(
             CHARGED_PERIOD,
@@ -131,8 +131,8 @@ def changes_in_charged(
 
 
 def _in_words(plan: WantedPlan) -> str:
-    end = f" to {plan.ends_at:%d %B %Y, %H:%M}" if plan.ends_at else ""
-    return f"{plan.target} from {plan.starts_at:%d %B %Y, %H:%M}{end} UTC"
+    end = f" to {plan.ends_at:%d %B %Y, %H:%M:%S}" if plan.ends_at else ""
+    return f"{plan.target} from {plan.starts_at:%d %B %Y, %H:%M:%S}{end} UTC"
 
 
 def _goes_beyond(plan: WantedPlan, until: datetime) -> bool:
@@ -145,7 +145,7 @@ def _before(plans: Sequence[WantedPlan], until: datetime) -> set[tuple[str, date
 
 
 def _merged(plans: Sequence[WantedPlan]) -> list[WantedPlan]:
-    """Join uses of one target that touch; the quantity is that of the end."""
+    """Join uses of one target that touch; the quantity is that of the end: of the items a field is for, if any is."""
     groups: list[list[WantedPlan]] = []
     for plan in plans:
         end = _end(groups[-1]) if groups else None
@@ -164,12 +164,13 @@ def _end(plans: Sequence[WantedPlan]) -> datetime | None:
 def _one(plans: Sequence[WantedPlan]) -> WantedPlan:
     end = _end(plans)
     last = [plan for plan in plans if plan.ends_at == end]
+    field = next((plan.quantity_field for plan in last if plan.quantity_field), "")
     return replace(
         plans[0],
         ends_at=end,
-        quantity=sum(plan.quantity for plan in last),
+        quantity=sum(plan.quantity for plan in last if plan.quantity_field == field),
         price_ids=tuple(sorted({price for plan in plans for price in plan.price_ids})),
-        quantity_field=next((plan.quantity_field for plan in last if plan.quantity_field), ""),
+        quantity_field=field,
     )
 
 

@@ -19,7 +19,7 @@ def grant(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("integration_project", "0003_grant_bulk_runs"),
-        ("paddle_sync", "0008_relinking"),
+        ("paddle_sync", "0009_relinking"),
     ]
 
     operations = [migrations.RunPython(grant, migrations.RunPython.noop)]

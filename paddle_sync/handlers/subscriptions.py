@@ -32,7 +32,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     link = before = links.of(story.subscription_id)
     done = _followed(link, story)
     if link is not None and link.state == AccountLink.State.ENDED:
-        _leave_to_successor(link, done, event)
+        _leave_to_successor(link, [*done, *telling.settle_all(story.subscription_id)], event)
         return
     thorough = event.event_type == SYNC
     result, held, met = Followed(link), None, False
@@ -50,6 +50,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
         is_ours=result.link is not None,
         known=_is_known(story, result, before, met=met),
         others=(*result.differences, *(following.conflict(held) if held else ())),
+        worked_out=held is None,
     )
 
     if held is not None:

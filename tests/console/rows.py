@@ -34,6 +34,7 @@ from paddle_sync.models import (
     CatalogueEntry,
     EventAttempt,
     EventDecision,
+    PlanDecision,
     PlanMapping,
     SubscriptionSnapshot,
     WebhookEvent,
@@ -253,6 +254,18 @@ def make_everything() -> Everything:
         starts_at=now,
         paddle_price_ids=["pri_mapped"],
     )
+    mapping = make_mapping("pri_mapped", plan="plan-eur", m3ter_product="product-1")
+    PlanDecision.objects.create(
+        link=link,
+        paddle_price_id="pri_mapped",
+        decided_at=now,
+        mapping=mapping,
+        target="plan",
+        m3ter_plan_id="plan-eur",
+        m3ter_product_id="product-1",
+        metering_starts="creation",
+        quantity_use="ignored",
+    )
     SubscriptionSnapshot.objects.create(
         paddle_subscription_id=link.paddle_subscription_id,
         occurred_at=now,
@@ -269,7 +282,7 @@ def make_everything() -> Everything:
         parked=parked,
         failed=failed,
         link=link,
-        mapping=make_mapping("pri_mapped", plan="plan-eur", m3ter_product="product-1"),
+        mapping=mapping,
         held=held,
         unconfirmed=unconfirmed,
         failed_bill=failed_bill,

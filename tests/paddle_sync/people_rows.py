@@ -20,6 +20,16 @@ BUYER: Row = {
     "country": "IE",
     "address": {"first_line": "4 Quay Street", "city": "Cork", "postal_code": "T12 X000"},
 }
+HARBOUR = {"name": "Harbour Tools Ltd"}
+FOLLOWED = "The account says of its buyer what Paddle says now."
+NOTHING_CHANGED = "Nothing changed: the account already says what Paddle knows of the buyer."
+NOT_CONCERNED = "Nothing to do: no account in m3ter is linked to a subscription that this concerns."
+
+
+def last(event_type: str) -> WebhookEvent:
+    """The newest event of Paddle's of a type."""
+    events = WebhookEvent.objects.filter(event_type=event_type, event_id__startswith="evt_")
+    return events.exclude(event_id__contains="/").order_by("-pk")[0]
 
 
 def edit(paddle: PaddleSimulator, method: str, path: str, **fields: Any) -> Row:
@@ -58,3 +68,15 @@ def written_down() -> str:
     events = list(WebhookEvent.objects.values())
     attempts = list(EventAttempt.objects.values())
     return json.dumps([events, attempts], default=str)
+
+
+def all_changed(paddle: PaddleSimulator, bought: Row) -> list[Row]:
+    """Everything about a buyer changes, some of it twice; the events of it, not delivered yet."""
+    before = len(paddle.events)
+    customer = f"/customers/{bought['customer_id']}"
+    rename(paddle, bought, "Anna Other")
+    edit(paddle, "PATCH", customer, email="first@harbour.example")
+    edit(paddle, "PATCH", f"{customer}/addresses/{bought['address_id']}", first_line="5 Pier Road", city=None)
+    edit(paddle, "PATCH", f"{customer}/businesses/{bought['business_id']}", name="Harbour Works")
+    edit(paddle, "PATCH", customer, email="second@harbour.example")
+    return [dict(event) for event in paddle.events[before:]]

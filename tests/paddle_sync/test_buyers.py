@@ -195,8 +195,9 @@ def test_an_account_is_taken_over_from_an_earlier_subscription_only(
     Installation.objects.update(customer_codes_trusted=True)
     make_mapping()
     same: dict[str, Any] = {"custom_data": {"m3ter_account_code": "harbour-tools"}, "customer_id": "ctm_1"}
-    old, new = subscription(**same), subscription(**same)
     long_ago = stamp(clock.now() - dt.timedelta(days=300))
+    over = {"status": "canceled", "started_at": stamp(clock.now() - dt.timedelta(days=400)), "canceled_at": long_ago}
+    old, new = subscription(**same, **over), subscription(**same)
     envelopes = [
         notification("subscription.created", old, occurred_at=long_ago),
         notification("subscription.created", new),

@@ -132,7 +132,9 @@ def test_an_alert_of_a_payment_that_came_first_waits_for_nobody(
     run_jobs()
 
     assert AccountLink.objects.count() == 1
-    assert WebhookEvent.objects.get(event_type="subscription_created").state == "processed"
+    first, second = WebhookEvent.objects.order_by("pk")
+    assert (first.event_type, first.state) == ("subscription_payment_succeeded", "processed")
+    assert (second.event_type, second.state, second.note[:15]) == ("subscription_created", "ignored", "Nothing changed")
 
 
 def test_an_alert_of_a_subscription_that_classic_does_not_know_is_ignored_with_the_reason(
@@ -148,7 +150,7 @@ def test_an_alert_of_a_subscription_that_classic_does_not_know_is_ignored_with_t
     run_jobs()
 
     event = WebhookEvent.objects.get()
-    assert (event.state, event.note[:40]) == ("ignored", "Paddle does not know this subscription, ")
+    assert (event.state, event.note[:40]) == ("ignored", "Paddle does not know the subscription 48")
 
 
 def test_while_classic_is_off_its_events_stay_where_they_are(

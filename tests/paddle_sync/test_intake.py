@@ -134,14 +134,14 @@ def test_what_is_decided_resumes_exactly_what_waits_for_it() -> None:
 def test_a_type_without_a_handler_is_ignored_in_words(
     m3ter: M3terSimulator, installation: Installation, run_jobs: Run
 ) -> None:
-    make_event("customer.updated", {"id": "ctm_1"})
+    make_event("discount.created", {"id": "dsc_1"})
 
     run_jobs()
 
     event = WebhookEvent.objects.get()
     assert (event.state, event.note) == (
         "ignored",
-        "Stored; nothing is done for events of the type customer.updated.",
+        "Stored; nothing is done for events of the type discount.created.",
     )
 
 

@@ -26,7 +26,10 @@ Run = Callable[[], int]
 
 @pytest.mark.parametrize(
     ("age", "reads"),
-    [(dt.timedelta(), ["get customer"]), (dt.timedelta(hours=1), ["list subscriptions", "get customer"])],
+    [
+        (dt.timedelta(), ["list customers", "get customer"]),
+        (dt.timedelta(hours=1), ["list subscriptions", "list customers", "get customer"]),
+    ],
     ids=["fresh", "old"],
 )
 def test_while_m3ter_refuses_the_key_waiting_events_cost_paddle_nothing(

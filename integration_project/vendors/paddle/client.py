@@ -208,7 +208,7 @@ class PaddleClient:
     def subscribe_destination(self, setting_id: str, event_types: Sequence[str]) -> NotificationSetting:
         """Have a webhook destination told of exactly these types of events; the rest of it stays as it is."""
         return self._http.call(
-            SUBSCRIBE_DESTINATION,
+            "update notification setting",
             "PATCH",
             f"/notification-settings/{_segment(setting_id)}",
             read=_entity(NotificationSetting.from_paddle),

@@ -42,6 +42,11 @@ def part(stage: Stage, name: str) -> str:
     return str(stage.simulator.subscriptions[stage.subscription_id][f"{name}_id"])
 
 
+def subscribe_destination(stage: Stage) -> object:
+    stage.simulator.send_webhooks_to("http://127.0.0.1/webhooks/paddle/")
+    return stage.client.subscribe_destination(sample.NOTIFICATION_SETTING_ID, ["subscription.created"])
+
+
 CALLS: Mapping[str, Callable[[Stage], object]] = {
     "get_subscription": lambda stage: stage.client.get_subscription(stage.subscription_id, include=INCLUDES),
     "list_subscriptions": lambda stage: list(
@@ -68,6 +73,9 @@ CALLS: Mapping[str, Callable[[Stage], object]] = {
     "list_prices": lambda stage: list(stage.client.list_prices()),
     "list_currencies": lambda stage: stage.client.list_currencies(),
     "list_events": list_events,
+    "look_through_subscriptions": lambda stage: list(stage.client.look_through_subscriptions()),
+    "list_customers": lambda stage: list(stage.client.list_customers(ids=[stage.customer_id])),
+    "subscribe_destination": subscribe_destination,
     "list_notification_settings": lambda stage: list(stage.client.list_notification_settings()),
 }
 """Every method of the client, called in every shape we use."""

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("paddle_sync", "0007_decisions_of_attached_plans"),
+        ("paddle_sync", "0008_plans_unsure"),
     ]
 
     operations = [
