@@ -94,6 +94,7 @@ CLASSIC_HANDLERS = MappingProxyType(
         SYNC: classic_subscription_changed,
         FOUND: classic_subscription_changed,
         RELINK: relink,
+        IMPORT: repairing.import_subscription,
     }
 )
 M3TER_HANDLERS = MappingProxyType(

@@ -15,14 +15,13 @@ from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.errors import NotPossible
 from integration_project.models import Finding
-from paddle_sync import intake, parking
-from paddle_sync.classic import is_classic
+from paddle_sync import classic, intake, parking
 from paddle_sync.models import AccountLink, PlanMove, WebhookEvent, history_note
 from paddle_sync.own_events import FOUND
 
 SYNC_PERMISSION = "paddle_sync.sync_accountlink"
 RELINK_PERMISSION = "paddle_sync.relink_accountlink"
-BEGAN_WITH = ("subscription.created", "subscription.imported", FOUND)
+BEGAN_WITH = ("subscription.created", "subscription.imported", classic.CREATED, FOUND)
 """The events that a subscription's account is made by."""
 
 
@@ -71,11 +70,9 @@ def acknowledgement_of(kind: str) -> str:
 
 
 def _source(subscription_id: str) -> str:
-    """Which of Paddle's two products keeps a subscription; its id says so where no link does."""
-    link = AccountLink.objects.filter(paddle_subscription_id=subscription_id).first()
-    if link is not None:
-        return link.source
-    return WebhookEvent.Source.PADDLE_CLASSIC if is_classic(subscription_id) else WebhookEvent.Source.PADDLE
+    """Which of Paddle's two products keeps a subscription, linked or not."""
+    is_classic = classic.is_classic(subscription_id)
+    return WebhookEvent.Source.PADDLE_CLASSIC if is_classic else WebhookEvent.Source.PADDLE
 
 
 def _sync(row: Finding, *, by: str, reason: str) -> None:
@@ -83,7 +80,7 @@ def _sync(row: Finding, *, by: str, reason: str) -> None:
 
 
 def _import(row: Finding, *, by: str, reason: str) -> None:
-    intake.ask_to_import(row.subject, by=by, reason=reason)
+    intake.ask_to_import(row.subject, by=by, reason=reason, source=_source(row.subject))
 
 
 def _subscribe(row: Finding, *, by: str, reason: str) -> None:
@@ -138,7 +135,7 @@ def _make_again(row: Finding, *, by: str, reason: str) -> None:
     if began is not None:
         intake.replay(began.pk, by=by, reason=reason)
     else:
-        intake.ask_to_import(subscription_id, by=by, reason=reason)
+        intake.ask_to_import(subscription_id, by=by, reason=reason, source=_source(subscription_id))
 
 
 def _use_account(row: Finding, *, by: str, reason: str) -> None:
@@ -235,6 +232,8 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         "subscription out of step": SYNC,
         "unknown to Paddle": "Nothing here makes a subscription known to Paddle. Acknowledging says that you know what"
         " it is; it stays quiet then.",
+        "subscription unreadable": "Nothing here changes what Paddle says. Acknowledging says that you know; it stays"
+        " quiet as long as the subscription reads the same.",
         "account missing": MAKE_AGAIN,
         "account changed": SYNC,
         "plan missing": SYNC,

@@ -17,13 +17,14 @@ from paddle_sync.models import AccountLink, AccountPlanLink
 NOT_LINKED = telling.NOT_LINKED
 UNKNOWN = telling.UNKNOWN
 OUT_OF_STEP = "subscription out of step"
+UNREADABLE = "subscription unreadable"
 ACCOUNT_MISSING = "account missing"
 ACCOUNT_CHANGED = "account changed"
 PLAN_MISSING = "plan missing"
 PLAN_CHANGED = "plan changed"
 PLAN_UNKNOWN = "plan unknown"
 MAPPING_MISSING = "mapping missing"
-OF_PADDLE: tuple[str, ...] = (OUT_OF_STEP, UNKNOWN)
+OF_PADDLE: tuple[str, ...] = (OUT_OF_STEP, UNKNOWN, UNREADABLE)
 """What a link is compared with Paddle for."""
 OF_M3TER: tuple[str, ...] = (
     ACCOUNT_MISSING,
@@ -42,6 +43,15 @@ def not_linked(subscription: Subscription) -> Found:
         f"Paddle lists the subscription {subscription.id} ({subscription.status}), but it has no m3ter account here and"
         " no event of it waits; its usage is billed nowhere.",
         "Import the subscription: its plans then start with its current billing period, and not before go-live.",
+    )
+
+
+def unreadable(subscription_id: str, why: str) -> Found:
+    return Found(
+        UNREADABLE,
+        f"Paddle lists the subscription {subscription_id}, but not as its contract says: {why}. It cannot be compared,"
+        " and nothing that changes there arrives in m3ter.",
+        "Look at the subscription in Paddle. This closes itself once a comparison can read it.",
     )
 
 

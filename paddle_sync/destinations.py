@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from integration_project import finding
 from integration_project.errors import Ignored, NotFound
+from integration_project.finding import Found
 from integration_project.models import Circuit, Finding
 from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.client import SUBSCRIBE_DESTINATION
@@ -21,6 +22,7 @@ KINDS = (DESTINATION_MISSING, TYPES_MISSING)
 SUBJECT = "Paddle"
 REAL_TRAFFIC = frozenset({None, "platform", "all"})
 """Traffic sources with which a destination hears of what really happens; without one it is the default, platform."""
+NO_LONGER = "It no longer holds."
 BY_HAND = "in Paddle (Developer tools > Notifications)"
 
 
@@ -68,22 +70,23 @@ def _is_ours(setting: NotificationSetting) -> bool:
 
 
 def _tell(ours: Sequence[NotificationSetting], missing: Sequence[str]) -> None:
+    """Open what holds and close what does not; what a person closed stays closed as long as it says the same."""
     subject = ours[0].id if ours and missing else ""
     for other in Finding.objects.filter(kind=TYPES_MISSING, state=Finding.State.OPEN).exclude(subject=subject):
-        finding.settle(TYPES_MISSING, other.subject, reason="It no longer holds.")
-    if ours:
-        finding.settle(DESTINATION_MISSING, SUBJECT, reason="There is an active destination.")
-    else:
-        finding.report(
-            DESTINATION_MISSING,
-            SUBJECT,
-            detail=_no_destination(),
-            next_step=f"Make one {BY_HAND}, active, for the traffic of the platform, with the address"
-            f" {settings.SITE_URL.rstrip('/') or 'https://your-host'}{reverse('paddle-webhook')}, and put its secret"
-            " key into PADDLE_WEBHOOK_SECRETS. Until then, events are fetched from Paddle's list every five minutes.",
-        )
+        finding.settle(TYPES_MISSING, other.subject, reason=NO_LONGER)
+    absent = () if ours else (Found(DESTINATION_MISSING, _no_destination(), _how_to_make_one()),)
+    finding.keep_in_step(SUBJECT, absent, (DESTINATION_MISSING,), reason="There is an active destination.")
     if subject:
-        finding.report(TYPES_MISSING, subject, detail=_types_in_words(missing), next_step=_how_to_subscribe(missing))
+        untold = Found(TYPES_MISSING, _types_in_words(missing), _how_to_subscribe(missing))
+        finding.keep_in_step(subject, (untold,), (TYPES_MISSING,), reason=NO_LONGER)
+
+
+def _how_to_make_one() -> str:
+    address = f"{settings.SITE_URL.rstrip('/') or 'https://your-host'}{reverse('paddle-webhook')}"
+    return (
+        f"Make one {BY_HAND}, active, for the traffic of the platform, with the address {address}, and put its secret"
+        " key into PADDLE_WEBHOOK_SECRETS. Until then, events are fetched from Paddle's list every five minutes."
+    )
 
 
 def _no_destination() -> str:

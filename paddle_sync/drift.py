@@ -1,30 +1,35 @@
 """Compares what Paddle, this database and m3ter say of each subscription; every difference is a finding.
 
 Nothing is put right here: each finding has its fix, or its acknowledgement, in integration_project/fixes.py. A round
-goes through Paddle's live subscriptions, then through the live links; it is walked in steps, each recorded with the
-position after it in one transaction, so that any run may end anywhere and the next one goes on.
+goes through Paddle's live subscriptions, then through the live links, then through Classic's subscriptions; it is
+walked in steps, each recorded with the position after it in one transaction, so that any run may end anywhere and the
+next one goes on.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from integration_project import clock, finding
-from integration_project.errors import NotFound
+from integration_project.errors import BudgetSpent, IntegrationError, NotFound, VendorClosed
 from integration_project.finding import Found
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import Account, AccountPlan, ExternalMapping
 from integration_project.vendors.paddle.entities import Subscription
-from paddle_sync import comparing, resolving
+from integration_project.vendors.paddle_classic.client import DELETED
+from integration_project.vendors.reading import Json, Unreadable
+from paddle_sync import classic, comparing, existing, judging
 from paddle_sync.accounts import TABLE
-from paddle_sync.comparing import NOT_LINKED, OF_M3TER, OF_PADDLE, OUT_OF_STEP, UNKNOWN
+from paddle_sync.comparing import NOT_LINKED, OF_M3TER, OF_PADDLE, OUT_OF_STEP, UNKNOWN, UNREADABLE
 from paddle_sync.models import AccountLink, ListPosition, WebhookEvent
 from paddle_sync.reading_ahead import USUAL_ID
+
+logger = logging.getLogger(__name__)
 
 KINDS = (NOT_LINKED, *OF_PADDLE, *OF_M3TER)
 """The kinds of findings opened here, and closed here when they no longer hold."""
@@ -32,11 +37,8 @@ SHARED = frozenset({NOT_LINKED, UNKNOWN})
 """Those that a subscription's events open too."""
 NO_LONGER = "It was compared again, and no longer holds."
 ROUND = "drift"
-LIVE = ("active", "trialing", "past_due", "paused")
-"""Paddle's statuses of a subscription that may still be used."""
 EXPECTED = timedelta(hours=1)
 """How long a new subscription's own events may take to arrive and run before it counts as not linked."""
-PAGE = 200
 TOGETHER = 50
 """Links whose subscriptions, accounts and mappings are read in one call each."""
 MOST_AGAIN = 20
@@ -101,13 +103,20 @@ def check(
     return replace(result, at_end=True)
 
 
-def look(vendors: Vendors, *, progress: Callable[[Result], None] = lambda result: None) -> Iterator[Compared]:
-    """Compare everything from the beginning and record nothing."""
-    result = Result()
-    for step in walk(vendors):
-        result = _counted(result, step)
-        progress(result)
-        yield from step.compared
+def look(vendors: Vendors, *, wait: Callable[[BudgetSpent], None]) -> Iterator[Compared]:
+    """Compare everything from the beginning and record nothing; `wait` is called while our share of calls is used up.
+
+    What was compared by then is not compared again.
+    """
+    position = ""
+    while True:
+        try:
+            for step in walk(vendors, position):
+                position = step.position
+                yield from step.compared
+            return
+        except BudgetSpent as spent:
+            wait(spent)
 
 
 def look_again(vendors: Vendors) -> int:
@@ -115,7 +124,8 @@ def look_again(vendors: Vendors) -> int:
     done_since = WebhookEvent.objects.filter(
         paddle_subscription_id=OuterRef("subject"), finished_at__gt=OuterRef("seen_at")
     )
-    concerned = Finding.objects.filter(Exists(done_since), kind__in=KINDS, state=Finding.State.OPEN)
+    is_linked = _live_links().filter(paddle_subscription_id=OuterRef("subject"))
+    concerned = Finding.objects.filter(Exists(done_since), Exists(is_linked), kind__in=KINDS, state=Finding.State.OPEN)
     chosen = concerned.order_by("subject").values_list("subject", flat=True).distinct()[:MOST_AGAIN]
     links = list(_live_links().filter(paddle_subscription_id__in=list(chosen)).order_by("pk"))
     for link, compared in _compared(vendors, links):
@@ -138,10 +148,25 @@ def walk(vendors: Vendors, position: str = "") -> Iterator[Step]:
 
 
 def _subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
-    """Every live subscription must be linked, or be on its way, or mean nothing in m3ter."""
-    listed = vendors.paddle.list_subscriptions(status=LIVE, after=after or None)
-    while page := tuple(islice(listed, PAGE)):
-        ids = [subscription.id for subscription in page]
+    """Every live subscription of Billing must be linked, or be on its way, or mean nothing in m3ter."""
+    return _unlinked(vendors, WebhookEvent.Source.PADDLE, stage, after)
+
+
+def _classic_subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
+    """The same of Classic, where that is on. It comes last, and one that cannot be read does not hold up a round."""
+    if vendors.classic is None:
+        return
+    try:
+        yield from _unlinked(vendors, WebhookEvent.Source.PADDLE_CLASSIC, stage, after)
+    except BudgetSpent:
+        raise
+    except IntegrationError as problem:
+        logger.warning("Paddle Classic's subscriptions were not compared to the end: %s", problem)
+
+
+def _unlinked(vendors: Vendors, source: str, stage: str, after: str) -> Iterator[Step]:
+    for page in existing.SOURCES[source].pages(vendors, after, ()):
+        ids = [str(data["id"]) for data in page.subscriptions]
         linked = set(
             AccountLink.objects.filter(paddle_subscription_id__in=ids).values_list("paddle_subscription_id", flat=True)
         )
@@ -150,29 +175,29 @@ def _subscriptions(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
                 paddle_subscription_id__in=ids, state__in=(*UNDER_WAY, State.PARKED)
             ).values_list("paddle_subscription_id", flat=True)
         )
-        yield Step(
-            f"{stage}:{page[-1].id}",
-            tuple(
-                Compared(each.id, (NOT_LINKED,), () if each.id in linked else (comparing.not_linked(each),))
-                for each in page
-                if each.id in linked or not (each.id in waiting or _is_new(each) or _means_nothing(each))
-            ),
-        )
+        compared = [_against_links(data, linked=linked, waiting=waiting) for data in page.subscriptions]
+        yield Step(f"{stage}:{page.cursor}", tuple(each for each in compared if each is not None))
+
+
+def _against_links(data: Json, *, linked: Set[str], waiting: Set[str]) -> Compared | None:
+    """Compare one with its link; None where nothing is to be said of it."""
+    subscription_id = str(data["id"])
+    if subscription_id in linked:
+        return Compared(subscription_id, (NOT_LINKED,))
+    try:
+        subscription = Subscription.from_paddle(data)
+    except Unreadable as problem:
+        return Compared(subscription_id, (UNREADABLE,), (comparing.unreadable(subscription_id, str(problem)),))
+    if subscription_id in waiting or _is_new(subscription):
+        return None
+    if judging.needs_nothing(data):
+        return Compared(subscription_id, (NOT_LINKED,))
+    return Compared(subscription_id, (NOT_LINKED,), (comparing.not_linked(subscription),))
 
 
 def _is_new(subscription: Subscription) -> bool:
     created, now = subscription.created_at, clock.now()
     return created is not None and now - EXPECTED < created <= now
-
-
-def _means_nothing(subscription: Subscription) -> bool:
-    """Say whether operators marked all of it as not metered, so that it needs no account."""
-    period = subscription.current_billing_period
-    began = (period.starts_at if period else clock.now()).date()
-    mappings = (
-        resolving.mapping_for(item.price.id or "", item.price.product_id or "", began) for item in subscription.items
-    )
-    return all(mapping is not None and mapping.target == resolving.NOT_METERED for mapping in mappings)
 
 
 # --- Links against Paddle and m3ter -----------------------------------------------------------------------------------
@@ -183,7 +208,7 @@ class _Together:
     """What was read at once for many links."""
 
     at: datetime
-    subscriptions: Mapping[str, Subscription]
+    subscriptions: Mapping[str, Json]
     accounts: Mapping[str, Account]
     mappings: Sequence[ExternalMapping]
 
@@ -200,6 +225,7 @@ def _links(vendors: Vendors, stage: str, after: str) -> Iterator[Step]:
 STAGES: tuple[tuple[str, Callable[[Vendors, str, str], Iterator[Step]]], ...] = (
     ("subscriptions", _subscriptions),
     ("links", _links),
+    ("classic", _classic_subscriptions),
 )
 
 
@@ -219,12 +245,21 @@ def _compared(vendors: Vendors, links: Sequence[AccountLink]) -> Iterator[tuple[
         if _is_under_way(link, together.at):
             yield link, None
             continue
-        found = [*comparing.against_m3ter(link, account, plans, is_mapped=is_mapped)]
-        kinds = OF_M3TER
+        kinds, found = OF_M3TER, [*comparing.against_m3ter(link, account, plans, is_mapped=is_mapped)]
         if link.source == WebhookEvent.Source.PADDLE and USUAL_ID.fullmatch(link.paddle_subscription_id):
-            found += comparing.against_paddle(link, together.subscriptions.get(link.paddle_subscription_id))
-            kinds += OF_PADDLE if link.buyer_known else (OUT_OF_STEP,)
+            more_kinds, more = _against_paddle(link, together.subscriptions.get(link.paddle_subscription_id))
+            kinds, found = kinds + more_kinds, found + more
         yield link, Compared(link.paddle_subscription_id, kinds, tuple(found))
+
+
+def _against_paddle(link: AccountLink, data: Json | None) -> tuple[tuple[str, ...], list[Found]]:
+    """Compare a link with what Paddle lists: the kinds that settles, and what was found."""
+    try:
+        subscription = None if data is None else Subscription.from_paddle(data)
+    except Unreadable as problem:
+        return (UNREADABLE,), [comparing.unreadable(link.paddle_subscription_id, str(problem))]
+    kinds = OF_PADDLE if link.buyer_known else (OUT_OF_STEP, UNREADABLE)
+    return kinds, list(comparing.against_paddle(link, subscription))
 
 
 def _read(vendors: Vendors, links: Sequence[AccountLink]) -> _Together:
@@ -233,7 +268,9 @@ def _read(vendors: Vendors, links: Sequence[AccountLink]) -> _Together:
     usual = [each for each in ids if USUAL_ID.fullmatch(each)]
     return _Together(
         at=at,
-        subscriptions={each.id: each for each in vendors.paddle.list_subscriptions(ids=usual)} if usual else {},
+        subscriptions={str(each["id"]): each for each in vendors.paddle.look_through_subscriptions(ids=usual)}
+        if usual
+        else {},
         accounts={each.id: each for each in vendors.m3ter.list_accounts(ids=accounts)},
         mappings=tuple(vendors.m3ter.list_external_mappings(m3ter_ids=accounts)),
     )
@@ -316,6 +353,8 @@ def _settle_what_is_gone(vendors: Vendors, began_at: datetime) -> None:
     """Close findings about what this round did not come upon any more: unlinked since, or no longer live in Paddle."""
     unseen = Finding.objects.filter(state=Finding.State.OPEN, seen_at__lt=began_at)
     live = set(_live_links().values_list("paddle_subscription_id", flat=True))
+    for subject in list(unseen.filter(kind=UNREADABLE).values_list("subject", flat=True)):
+        finding.settle(UNREADABLE, subject, reason="Paddle lists it no longer, or as its contract says.")
     for row in unseen.filter(kind__in=(OUT_OF_STEP, *OF_M3TER)):
         if row.subject not in live:
             finding.settle(row.kind, row.subject, key=row.key, reason="The subscription is no longer linked.")
@@ -324,6 +363,19 @@ def _settle_what_is_gone(vendors: Vendors, began_at: datetime) -> None:
         finding.settle(NOT_LINKED, subject, reason="It is linked.")
     asked = [subject for subject in unlinked if subject not in live and USUAL_ID.fullmatch(subject)]
     for start in range(0, len(asked), TOGETHER):
-        for subscription in vendors.paddle.list_subscriptions(ids=asked[start : start + TOGETHER]):
-            if subscription.status not in LIVE:
-                finding.settle(NOT_LINKED, subscription.id, reason=f"It is {subscription.status} in Paddle.")
+        for data in vendors.paddle.look_through_subscriptions(ids=asked[start : start + TOGETHER]):
+            if data.get("status") not in existing.NOT_OVER:
+                finding.settle(NOT_LINKED, str(data["id"]), reason=f"It is {data.get('status')} in Paddle.")
+    _settle_what_is_over_in_classic(vendors, [s for s in unlinked if s not in live and classic.is_classic(s)])
+
+
+def _settle_what_is_over_in_classic(vendors: Vendors, unlinked: Sequence[str]) -> None:
+    if vendors.classic is None:
+        return
+    for subject in unlinked:
+        try:
+            user = vendors.classic.find_user(subject)
+        except VendorClosed:
+            return
+        if user is not None and user.state == DELETED:
+            finding.settle(NOT_LINKED, subject, reason="It is cancelled in Paddle Classic.")

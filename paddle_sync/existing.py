@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from itertools import count, islice
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Q
 
 from integration_project import clock
-from integration_project.errors import IntegrationError, Permanent
+from integration_project.errors import IntegrationError, NotPossible, Permanent
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.reading import Json
@@ -50,6 +51,7 @@ class Source:
     label: str
     pages: Callable[[Vendors, str, Sequence[str]], Iterator[Page]]
     """Gives the pages after a cursor, of all subscriptions that are not over, or of those with the ids named."""
+    is_on: Callable[[], bool] = lambda: True
 
 
 class LostToAnother(Exception):
@@ -81,7 +83,9 @@ def _of_classic(vendors: Vendors, after: str, only: Sequence[str]) -> Iterator[P
 
 SOURCES: Mapping[str, Source] = {
     WebhookEvent.Source.PADDLE: Source("Paddle Billing", _of_billing),
-    WebhookEvent.Source.PADDLE_CLASSIC: Source("Paddle Classic", _of_classic),
+    WebhookEvent.Source.PADDLE_CLASSIC: Source(
+        "Paddle Classic", _of_classic, is_on=lambda: bool(settings.PADDLE_CLASSIC_VENDOR_ID)
+    ),
 }
 """Every list of existing subscriptions there is; a further one is one more row."""
 
@@ -106,12 +110,24 @@ def ask(
     limit: int | None = None,
 ) -> BulkRun:
     """Make a run that takes in existing subscriptions, to be prepared by whoever comes first."""
+    if not SOURCES[source].is_on():
+        raise NotPossible(f"{SOURCES[source].label} is off here, so nothing can be read from it.")
     what = "the subscriptions named" if only else "every subscription that is not cancelled"
     title = f"Import from {SOURCES[source].label}: {what}{f', {limit} at most' if limit else ''}"
     params = {"source": source, "only": list(only), "limit": limit}
     run = bulk.create(BulkRun.Kind.IMPORT, title, by=by, reason=reason, params=params)
     bulk.wake_up()
     return run
+
+
+def look_again(run_id: int, *, by: str, reason: str) -> None:
+    """Read the list and judge it anew: mappings, accounts and subscriptions may have changed since it was shown."""
+    anew = {"state": State.PREPARING, "cursor": "", "listed_at": None, "lease": None, "lease_until": None, "note": ""}
+    with transaction.atomic():
+        if not BulkRun.objects.filter(pk=run_id, kind=BulkRun.Kind.IMPORT, state=State.PREVIEWED).update(**anew):
+            raise NotPossible("It does not wait for a decision any more, so there is nothing to look at again.")
+        BulkItem.objects.filter(run=run_id).delete()
+    bulk.wake_up()
 
 
 def to_prepare() -> list[int]:

@@ -50,7 +50,8 @@ def bring_about(
     What we wrote down says whether there is anything to do; `thorough` looks into m3ter all the same.
     """
     if link is None and not resolved.is_metered:
-        return Followed(None)
+        links.record_decisions(story.subscription_id, None, resolved.decided)
+        return Followed(None, differences=resolving.decided_otherwise(resolved.decided))
     until = link.charged_until if link is not None else None
     rows = attaching.recorded(link)
     have = attaching.as_wanted(rows, resolved.plans, story.subscription_id)
@@ -130,7 +131,7 @@ def _write_down(
             reason = f'its account "{account.code}" was linked'
             parking.resume_subscription(subscription_id, by=BY, reason=reason)
         links.record_plans(link, done)
-        links.record_decisions(link, resolved.decided)
+        links.record_decisions(subscription_id, link, resolved.decided)
         if mapping_id and link.external_mapping_id != mapping_id:
             links.save(link, external_mapping_id=mapping_id)
     return link

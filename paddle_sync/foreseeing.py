@@ -1,19 +1,21 @@
 """What a mapping would mean for a subscription we know: which items it decides, what they get, what is missing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, tzinfo
 from typing import Any
 
 from integration_project import clock, installation
-from integration_project.errors import NotPossible
+from integration_project.errors import NotPossible, Permanent
 from integration_project.models import Installation
 from integration_project.vendors import reading
 from integration_project.vendors.reading import Unreadable
-from paddle_sync import choosing, mappings
+from paddle_sync import choosing, classic, mappings
 from paddle_sync.mappings import deciding, target_of
 from paddle_sync.models import PlanMapping, SubscriptionSnapshot, WebhookEvent
 
+SUBSCRIPTION = "subscription"
+"""How the types of a subscription's events begin, in Billing and in Classic."""
 FOUND_TYPES = ("subscription.imported", "subscription.found")
 """Subscriptions that existed before: their plans begin at go-live, or with the current billing period."""
 QuantityUse = PlanMapping.QuantityUse
@@ -28,6 +30,8 @@ class SeenItem:
     name: str
     quantity: int
     began: datetime
+    decided: datetime
+    """The mapping of this day decides; where there was none yet, that of the day on which its metering begins."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ def foresee(candidate: PlanMapping, others: Iterable[PlanMapping], seen: Seen, z
     beside = [mapping for mapping in others if mapping.pk != candidate.pk]
     found = []
     for item in seen.items:
-        chosen = deciding([candidate, *beside], item.price_id, item.product_id, item.began.astimezone(zone).date())
+        days = [moment.astimezone(zone).date() for moment in (item.decided, item.began)]
+        in_force = (deciding([candidate, *beside], item.price_id, item.product_id, day) for day in days)
+        chosen = next((mapping for mapping in in_force if mapping is not None), None)
         found.append(Foreseen(item, chosen, chosen is candidate))
     return tuple(found)
 
@@ -103,7 +109,7 @@ def look_at(about: str, row: Installation) -> Seen:
 
 def recent(candidate: PlanMapping, most: int) -> list[WebhookEvent]:
     """The newest events of subscriptions to try it with: those that wait for its price or product stand first."""
-    about = WebhookEvent.objects.filter(source__startswith="paddle", event_type__startswith="subscription.")
+    about = WebhookEvent.objects.filter(source__startswith="paddle", event_type__startswith=SUBSCRIPTION)
     key = {"waiting_for_key": candidate.paddle_price_id} if candidate.paddle_price_id else {}
     key = key or {"waiting_for_product": candidate.paddle_product_id}
     waiting = list(about.filter(state=WebhookEvent.State.PARKED, **key).order_by("-pk")[:most])
@@ -133,7 +139,7 @@ def _quantity(mapping: PlanMapping, item: SeenItem, names: choosing.Names) -> st
 
 
 def _of_event(event: WebhookEvent, snapshots: Sequence[SubscriptionSnapshot], row: Installation) -> Seen:
-    if not event.event_type.startswith("subscription."):
+    if not event.event_type.startswith(SUBSCRIPTION):
         raise NotPossible(
             f"{event.event_id} is a {event.event_type}, which has no items of a subscription. Choose an event whose "
             "type begins with subscription."
@@ -147,44 +153,51 @@ def _of_event(event: WebhookEvent, snapshots: Sequence[SubscriptionSnapshot], ro
     return _seen(title, event.paddle_subscription_id, data, known, row, event=event)
 
 
-def _payload(event: WebhookEvent) -> dict[str, Any] | None:
-    payload = getattr(event, "payload", None)
-    try:
-        data = payload.entity() if payload is not None else None
-    except (ValueError, KeyError):
+def _payload(event: WebhookEvent) -> Mapping[str, Any] | None:
+    """What an event itself says its subscription is; None where it says nothing of its items."""
+    if getattr(event, "payload", None) is None:
         return None
-    return data if isinstance(data, dict) else None
+    try:
+        is_classic = event.source == WebhookEvent.Source.PADDLE_CLASSIC
+        data = classic.subscription_of(event) if is_classic else event.payload.entity()
+    except (ValueError, KeyError, Permanent):
+        return None
+    return data if isinstance(data, Mapping) and data.get("items") else None
 
 
 def _seen(
     title: str,
     subscription_id: str,
-    data: dict[str, Any],
+    data: Mapping[str, Any],
     known: Sequence[SubscriptionSnapshot],
     row: Installation,
     *,
     event: WebhookEvent | None = None,
 ) -> Seen:
     types = [each.event_type for each in known] + ([event.event_type] if event else [])
+    found = any(each in FOUND_TYPES for each in types)
     try:
-        beginning = _beginning(data, found=any(each in FOUND_TYPES for each in types), row=row)
-        items = tuple(_item(item, known, beginning) for item in reading.entries(data, "items"))
+        beginning = _beginning(data, found=found, row=row)
+        items = tuple(_item(item, known, beginning, found=found) for item in reading.entries(data, "items"))
     except Unreadable as problem:
         raise NotPossible(f"Its items could not be read: {problem}.") from None
     return Seen(title, subscription_id, str(data.get("status") or ""), items)
 
 
-def _item(data: Any, known: Sequence[SubscriptionSnapshot], beginning: datetime) -> SeenItem:
+def _item(data: Any, known: Sequence[SubscriptionSnapshot], beginning: datetime, *, found: bool) -> SeenItem:
     price = reading.mapping(data.get("price"), "price")
     price_id = reading.identifier(price)
     product = reading.optional_mapping(data, "product") or {}
     names = (product.get("name"), price.get("name") or price.get("description"))
+    came = _began(price_id, known)
+    created = reading.optional_moment(data, "created_at") if found and came is None else None
     return SeenItem(
         price_id=price_id,
         product_id=reading.optional_text(price, "product_id") or "",
         name=", ".join(str(name) for name in names if name),
         quantity=reading.whole(data, "quantity"),
-        began=_began(price_id, known) or beginning,
+        began=came or beginning,
+        decided=created or came or beginning,
     )
 
 
@@ -198,7 +211,7 @@ def _began(price_id: str, known: Sequence[SubscriptionSnapshot]) -> datetime | N
     return None
 
 
-def _beginning(data: dict[str, Any], *, found: bool, row: Installation) -> datetime:
+def _beginning(data: Mapping[str, Any], *, found: bool, row: Installation) -> datetime:
     """When the subscription began, as far as metering goes; its past before go-live is settled."""
     moments = (reading.optional_moment(data, name) for name in ("started_at", "first_billed_at", "created_at"))
     began = next((moment for moment in moments if moment is not None), None) or clock.now()

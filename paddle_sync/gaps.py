@@ -28,8 +28,9 @@ UNREADABLE = "event unreadable"
 NOT_READ = "events not read"
 KINDS = (MISSING, UNREADABLE, NOT_READ)
 """The kinds of findings opened here."""
-OVERLAP = timedelta(minutes=10)
-"""How much of the list's end is read again: Paddle shows some events later than younger ones."""
+OVERLAP = timedelta(minutes=25)
+"""How much of the list's end is read again: Paddle shows some events later than younger ones, and each is to be seen
+once more when its webhook is late."""
 YOUNG = timedelta(minutes=2)
 """What is younger is left to its webhook, which is on its way."""
 LATE = timedelta(minutes=15)
@@ -66,6 +67,8 @@ class Source:
     known: Callable[[Sequence[Listed]], set[str]]
     """Ids of those entries that are stored already."""
     is_on: Callable[[Vendors], bool] = lambda vendors: True
+    undelivered: Callable[[Sequence[Listed]], set[str]] = lambda page: set()
+    """Ids of those that were fetched, and that no webhook brought since."""
     is_by_time: bool = False
     """Whether positions are moments, so that one that was read to its end moves on though nothing happened."""
 
@@ -77,7 +80,7 @@ class Looked:
     listed: int = 0
     fetched: int = 0
     late: int = 0
-    """Those fetched that were old enough to have been delivered."""
+    """Those old enough to have been delivered that no webhook brought, fetched now or before."""
     at_end: bool = False
 
     def __str__(self) -> str:
@@ -101,7 +104,7 @@ def fetch(
     while not looked.at_end and (most_pages is None or looked.listed < most_pages * PAGE):
         page = tuple(islice(entries, PAGE))
         missing = _missing(source, page)
-        late = [entry for entry in missing if clock.now() - entry.occurred_at > LATE]
+        late = _late(source, page, missing)
         fetched = len(missing) if dry_run else _store(source, row, page, missing, late)
         looked = replace(
             looked,
@@ -130,6 +133,12 @@ def _missing(source: Source, page: Sequence[Listed]) -> list[Listed]:
     """Entries that are not stored here, without those that their webhooks may still bring."""
     known, now = source.known(page), clock.now()
     return [entry for entry in page if entry.event_id not in known and not now - YOUNG < entry.occurred_at <= now]
+
+
+def _late(source: Source, page: Sequence[Listed], missing: Sequence[Listed]) -> list[Listed]:
+    """Entries that ought to have been delivered by now and were not, whoever stored them."""
+    absent = {entry.event_id for entry in missing} | source.undelivered(page)
+    return [entry for entry in page if entry.event_id in absent and clock.now() - entry.occurred_at > LATE]
 
 
 def _store(
@@ -232,6 +241,11 @@ def _known_of_paddle(page: Sequence[Listed]) -> set[str]:
     return set(stored.values_list("event_id", flat=True))
 
 
+def _undelivered_of_paddle(page: Sequence[Listed]) -> set[str]:
+    stored = WebhookEvent.objects.filter(source=WebhookEvent.Source.PADDLE, event_id__in=[e.event_id for e in page])
+    return set(stored.filter(notification_id="").values_list("event_id", flat=True))
+
+
 # --- Paddle Classic ---------------------------------------------------------------------------------------------------
 
 
@@ -279,6 +293,7 @@ PADDLE = Source(
     begin=event_ids.first_at,
     read=_read_paddle,
     known=_known_of_paddle,
+    undelivered=_undelivered_of_paddle,
 )
 CLASSIC = Source(
     source=WebhookEvent.Source.PADDLE_CLASSIC,

@@ -57,9 +57,12 @@ def receive_notification(source: str, envelope: Envelope, body: str) -> bool:
             event.save(force_insert=True)
             WebhookPayload(event=event, body=body).save(force_insert=True)
     except IntegrityError:
-        if WebhookEvent.objects.filter(source=source, event_id=envelope.event_id).exists():
-            return False
-        raise
+        stored = WebhookEvent.objects.filter(source=source, event_id=envelope.event_id)
+        if not stored.exists():
+            raise
+        if envelope.notification_id:  # of an event that was fetched before its webhook came, only this was unknown
+            stored.filter(notification_id="").update(notification_id=envelope.notification_id)
+        return False
     work.wake_up(EVENTS)
     return True
 

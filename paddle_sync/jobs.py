@@ -73,20 +73,22 @@ def resume_overtaken() -> int:
 
 
 def fetch_missed_events() -> str:
-    """Fetch what Paddle lists and no webhook brought."""
+    """Fetch what Paddle lists and no webhook brought; one list that cannot be read keeps nobody from the others."""
     installation.require_match(installation.current())
-    said = []
+    said: list[str] = []
+    problems: list[IntegrationError] = []
     with open_vendors(PURPOSE) as vendors:
         for source in gaps.SOURCES:
             if not source.is_on(vendors):
                 continue
             try:
                 said.append(str(gaps.fetch(vendors, source, needed_of(source.source))))
-            except (BudgetSpent, VendorClosed):
-                raise
             except IntegrationError as error:
-                gaps.not_read(source, str(error))
-                raise
+                problems.append(error)
+                if not isinstance(error, BudgetSpent | VendorClosed):
+                    gaps.not_read(source, str(error))
+    if problems:
+        raise problems[0]
     return "; ".join(said)
 
 

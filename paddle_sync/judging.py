@@ -16,6 +16,7 @@ from paddle_sync import accounts, attaching, links, moving, plans, resolving, st
 from paddle_sync.models import AccountLink, BulkItem
 from paddle_sync.own_events import FOUND
 from paddle_sync.plans import Terms
+from paddle_sync.resolving import Resolved
 from paddle_sync.story import Snapshot, SubscriptionStory
 from paddle_sync.wanted import WantedPlan, keep_charged
 
@@ -76,13 +77,31 @@ def _case(data: Mapping[str, Any], row: Installation) -> _Case | Foreseen:
         return Foreseen(Verdict.UNREADABLE, str(problem))
 
 
-def _called_for(data: Mapping[str, Any], row: Installation) -> _Case:
+def needs_nothing(data: Mapping[str, Any]) -> bool:
+    """Say whether nothing of an unlinked subscription would be metered if it were taken in now.
+
+    By what is stored of it and by the mappings; False where something has to be decided first.
+    """
+    try:
+        _, resolved = _resolved(data, installation.current())
+    except (NeedsConfiguration, Permanent):
+        return False
+    return not resolved.is_metered
+
+
+def _resolved(data: Mapping[str, Any], row: Installation) -> tuple[SubscriptionStory, Resolved]:
+    """The story as it would be, and the plans it would call for."""
     subscription_id = str(data["id"])
     terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
     told = _story_with(subscription_id, data, row)
-    link = links.of(subscription_id)
     spans = plans.desired_spans(told, terms, moving.moments_of(subscription_id))
-    resolved = resolving.resolve(spans, resolving.decisions_of(link), terms.zone)
+    return told, resolving.resolve(spans, resolving.decisions_of(subscription_id), terms.zone)
+
+
+def _called_for(data: Mapping[str, Any], row: Installation) -> _Case:
+    subscription_id = str(data["id"])
+    link = links.of(subscription_id)
+    told, resolved = _resolved(data, row)
     wanted = resolved.plans
     if link is not None:
         raise _Nothing(_of_linked(link, wanted))

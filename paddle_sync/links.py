@@ -128,19 +128,25 @@ def record_quiet_changes(link: AccountLink, final: Sequence[WantedPlan], decided
         values = _about(by_code[row.code])
         if any(getattr(row, name) != value for name, value in values.items()):
             AccountPlanLink.objects.filter(pk=row.pk).update(**values)
-    record_decisions(link, decided)
+    record_decisions(link.paddle_subscription_id, link, decided)
 
 
-def record_decisions(link: AccountLink, decided: Sequence[Decided]) -> None:
-    """Write down what each item was mapped to, so that a mapping changed later changes nothing by itself."""
-    rows = {(row.paddle_price_id, row.decided_at): row for row in link.decisions.all()}
+def record_decisions(subscription_id: str, link: AccountLink | None, decided: Sequence[Decided]) -> None:
+    """Write down what each item was mapped to, so that a mapping changed later changes nothing by itself.
+
+    That holds for what is not metered too: else it would be metered from its beginning one day.
+    """
+    decisions = PlanDecision.objects.filter(paddle_subscription_id=subscription_id)
+    rows = {(row.paddle_price_id, row.decided_at): row for row in decisions}
     wanted = {(entry.span.item.price_id, entry.span.decided_at): entry.answer for entry in decided}
-    if rows.keys() == wanted.keys():
+    if rows.keys() == wanted.keys() and all(row.link_id == (link and link.pk) for row in rows.values()):
         return
     with transaction.atomic():
-        link.decisions.filter(pk__in=[row.pk for place, row in rows.items() if place not in wanted]).delete()
+        decisions.filter(pk__in=[row.pk for place, row in rows.items() if place not in wanted]).delete()
+        decisions.update(link=link)
         PlanDecision.objects.bulk_create(
             PlanDecision(
+                paddle_subscription_id=subscription_id,
                 link=link,
                 paddle_price_id=price_id,
                 decided_at=decided_at,

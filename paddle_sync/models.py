@@ -442,9 +442,17 @@ class AccountPlanLink(models.Model):
 
 
 class PlanDecision(models.Model):
-    """What an item of a linked subscription was mapped to when that was decided; later changes of mappings leave it."""
+    """What an item of a subscription was mapped to when that was decided; later changes of mappings leave it."""
 
-    link = models.ForeignKey(AccountLink, on_delete=models.CASCADE, related_name="decisions")
+    paddle_subscription_id = models.CharField(max_length=64)
+    link = models.ForeignKey(
+        AccountLink,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="decisions",
+        help_text="Empty while nothing of the subscription is metered.",
+    )
     paddle_price_id = models.CharField(max_length=64)
     decided_at = models.DateTimeField(
         help_text="When the item's stay began, or a person moved it: it chose the mapping."
@@ -461,7 +469,9 @@ class PlanDecision(models.Model):
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=("link", "paddle_price_id", "decided_at"), name="decision_once_per_stay"),
+            models.UniqueConstraint(
+                fields=("paddle_subscription_id", "paddle_price_id", "decided_at"), name="decision_once_per_stay"
+            ),
         )
         indexes = (models.Index(fields=("paddle_price_id",), name="decision_by_price"),)
 

@@ -139,7 +139,7 @@ def _concerns(mapping: PlanMapping, item: HeldItem) -> bool:
 def _decisions(links: Iterable[int]) -> dict[tuple[int, str], PlanDecision]:
     """What was last decided about each item."""
     rows = PlanDecision.objects.filter(link__in=list(links)).order_by("decided_at", "pk")
-    return {(row.link_id, row.paddle_price_id): row for row in rows}
+    return {(row.link_id, row.paddle_price_id): row for row in rows if row.link_id is not None}
 
 
 def _follows(mapping: PlanMapping, decision: PlanDecision | None) -> bool:

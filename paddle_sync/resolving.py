@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from integration_project.errors import MappingMissing, NeedsConfiguration, PlanConflict
 from paddle_sync import wanted
-from paddle_sync.models import AccountLink, CatalogueEntry, PlanDecision, PlanMapping
+from paddle_sync.models import CatalogueEntry, PlanDecision, PlanMapping
 from paddle_sync.plans import Difference, Span
 from paddle_sync.wanted import Use, WantedCount, WantedPlan
 
@@ -93,9 +93,10 @@ class Resolved:
         return any(entry.answer.target != NOT_METERED for entry in self.decided)
 
 
-def decisions_of(link: AccountLink | None) -> tuple[PlanDecision, ...]:
-    """What was decided about the items of a linked subscription."""
-    return () if link is None else tuple(link.decisions.order_by("decided_at", "pk"))
+def decisions_of(subscription_id: str) -> tuple[PlanDecision, ...]:
+    """What was decided about the items of a subscription."""
+    rows = PlanDecision.objects.filter(paddle_subscription_id=subscription_id)
+    return tuple(rows.order_by("decided_at", "pk"))
 
 
 def resolve(spans: Sequence[Span], decisions: Sequence[PlanDecision], zone: tzinfo) -> Resolved:
@@ -308,14 +309,13 @@ def _unknown_group(plan: WantedPlan) -> NeedsConfiguration:
 
 def _difference(entry: Decided, today: Answer) -> Difference:
     item = entry.span.item
-    was = f"has {entry.answer.goal}" if entry.answer.goal else "has no plan"
+    was = f"It has {entry.answer.goal}" if entry.answer.goal else "It is not metered here"
     now = "is marked as not metered" if not today.goal else f"is mapped to {today.goal}"
     if today.goal == entry.answer.goal:
         now = f"is mapped to {today.goal} with another choice about trials or quantities"
     return Difference(
         MAPPED_OTHERWISE,
         item.price_id,
-        f"{item} {now} by now. The subscription's m3ter account {was} for it, as was decided for"
-        f" {entry.span.decided_at:%d %B %Y}, and that was left as it is.",
+        f"{item} {now} by now. {was}, as was decided for {entry.span.decided_at:%d %B %Y}, and that was left as it is.",
         "Move the subscription to today's mapping, or map the price as it was.",
     )

@@ -62,7 +62,7 @@ def undecided(most: int) -> tuple[list[Undecided], int]:
         entry.events += row["events"]
         entry.since = min(entry.since or row["since"], row["since"])
     for price_id, subscription_id in _waiting_subscriptions():
-        found[price_id].subscriptions.add(subscription_id)
+        found.setdefault(price_id, Undecided(price_id)).subscriptions.add(subscription_id)
     prices, products = _mapped()
     for item in live_items():
         if item.price_id in found or not (item.price_id in prices or item.product_id in products):

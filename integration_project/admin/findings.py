@@ -15,6 +15,7 @@ from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, LedgerAdmin
 from integration_project.models import Finding
 from integration_project.showing import Link, Story, Tone
+from paddle_sync import classic
 from paddle_sync.models import AccountLink, PlanMapping, WebhookEvent
 
 SEVERITY_TONES: dict[str, Tone] = {
@@ -161,7 +162,7 @@ class FindingAdmin(LedgerAdmin):
             waiting = urlencode({"paddle_subscription_id": subject, "state__exact": WebhookEvent.State.PARKED})
             found.append(Link("Plan mappings", showing.list_of(PlanMapping, ""), strong=True))
             found.append(Link("Events that wait", showing.list_of(WebhookEvent, waiting)))
-        if subject.startswith("sub_"):
+        if subject.startswith("sub_") or classic.is_classic(subject):
             query = urlencode({"paddle_subscription_id": subject})
             found.append(Link("Events of the subscription", showing.list_of(WebhookEvent, query)))
         return found

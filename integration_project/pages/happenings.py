@@ -19,7 +19,7 @@ from integration_project import clock, showing
 from integration_project.admin.findings import SEVERITY_TONES
 from integration_project.models import Finding
 from integration_project.showing import Tone
-from paddle_sync import own_events
+from paddle_sync import classic, own_events
 from paddle_sync.admin.events import TONES as EVENT_TONES
 from paddle_sync.models import (
     AccountLink,
@@ -211,6 +211,7 @@ def _log(link: AccountLink) -> "QuerySet[LogEntry]":
 EVENTS_IN_WORDS: dict[str, str] = {
     own_events.SYNC: "Sync now: the subscription and its account are looked at anew.",
     own_events.RELINK: "A person links the subscription to another m3ter account.",
+    own_events.IMPORT: "Import asked for: the subscription is read from Paddle and taken in.",
     own_events.FOUND: "Found in Paddle's list: it existed before this application heard of it.",
     "subscription.created": "The subscription began.",
     "subscription.imported": "The subscription was imported into Paddle.",
@@ -221,6 +222,12 @@ EVENTS_IN_WORDS: dict[str, str] = {
     "subscription.paused": "The subscription was paused.",
     "subscription.resumed": "The subscription was resumed.",
     "subscription.canceled": "The subscription was cancelled.",
+    classic.CREATED: "The subscription began.",
+    classic.UPDATED: "The subscription was changed.",
+    classic.CANCELLED: "The subscription was cancelled.",
+    classic.PAYMENT_SUCCEEDED: "A payment succeeded.",
+    classic.PAYMENT_FAILED: "A payment failed.",
+    classic.PAYMENT_REFUNDED: "A payment was refunded.",
     "transaction.created": "A transaction was created.",
     "transaction.ready": "A transaction is ready.",
     "transaction.updated": "A transaction was changed.",

@@ -53,7 +53,7 @@ class ImportForm(ReasonForm):
     field_order = ("source", "reason")
     source = forms.ChoiceField(
         label="Read them from",
-        choices=lambda: [(name, source.label) for name, source in existing.SOURCES.items()],
+        choices=lambda: [(name, source.label) for name, source in existing.SOURCES.items() if source.is_on()],
         widget=forms.Select(attrs={"class": "c-input"}),
     )
 
@@ -113,6 +113,15 @@ class BulkRunAdmin(LedgerAdmin):
             decide=bulk.start,
             offered=is_in(State.PREVIEWED),
             strong=True,
+        ),
+        Decision(
+            name="look_again",
+            label="Look again",
+            permission=BEGIN,
+            effect="A worker reads the list anew and says anew what would become of each. Nothing is changed in m3ter.",
+            done="to be looked at again",
+            decide=existing.look_again,
+            offered=lambda run: run.kind == BulkRun.Kind.IMPORT and run.state == State.PREVIEWED,
         ),
         Decision(
             name="pause",
@@ -222,7 +231,9 @@ class BulkRunAdmin(LedgerAdmin):
                 cause = (
                     f"{row.title}: {existing.to_begin(row)} of {reached.total} {NOUNS[BulkRun.Kind(row.kind)]} to do."
                 )
-                next_step = "Look at what would be done below; then begin it, or cancel it."
+                next_step = "Look at what would be done below; then begin it, have it looked at again, or cancel it."
+                if row.kind != BulkRun.Kind.IMPORT:
+                    next_step = "Look at what would be done below; then begin it, or cancel it."
                 return Story(tone, cause, f"Nothing has been changed. {self._about_go_live(row)}", next_step)
             case State.DONE if reached.left_for_a_person:
                 left = (

@@ -63,7 +63,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
 def _resolved(story: SubscriptionStory, terms: Terms, link: AccountLink | None) -> resolving.Resolved:
     since = link.account_since if link is not None else None
     spans = plans.desired_spans(story, terms, moving.moments_of(story.subscription_id), since=since)
-    return resolving.resolve(spans, resolving.decisions_of(link), terms.zone)
+    return resolving.resolve(spans, resolving.decisions_of(story.subscription_id), terms.zone)
 
 
 def _require_m3ter(story: SubscriptionStory, row: Installation) -> None:

@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
             name="PlanDecision",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("paddle_subscription_id", models.CharField(max_length=64)),
                 ("paddle_price_id", models.CharField(max_length=64)),
                 (
                     "decided_at",
@@ -336,7 +337,12 @@ class Migration(migrations.Migration):
             model_name="plandecision",
             name="link",
             field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="decisions", to="paddle_sync.accountlink"
+                blank=True,
+                help_text="Empty while nothing of the subscription is metered.",
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="decisions",
+                to="paddle_sync.accountlink",
             ),
         ),
         migrations.AddField(
@@ -367,7 +373,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="plandecision",
             constraint=models.UniqueConstraint(
-                fields=("link", "paddle_price_id", "decided_at"), name="decision_once_per_stay"
+                fields=("paddle_subscription_id", "paddle_price_id", "decided_at"), name="decision_once_per_stay"
             ),
         ),
     ]

@@ -7,15 +7,16 @@ from django.db import migrations
 
 def write_down(apps: Any, schema_editor: Any) -> None:
     """Make a decision of each price that a plan was attached for."""
-    plans = apps.get_model("paddle_sync", "AccountPlanLink").objects.order_by("starts_at", "pk")
+    plans = apps.get_model("paddle_sync", "AccountPlanLink").objects.select_related("link").order_by("starts_at", "pk")
     decisions = apps.get_model("paddle_sync", "PlanDecision")
     for plan in plans.iterator():
         for price_id in plan.paddle_price_ids:
             decisions.objects.get_or_create(
-                link_id=plan.link_id,
+                paddle_subscription_id=plan.link.paddle_subscription_id,
                 paddle_price_id=price_id,
                 decided_at=plan.starts_at,
                 defaults={
+                    "link_id": plan.link_id,
                     "target": "plan_group" if plan.m3ter_plan_group_id else "plan",
                     "m3ter_plan_id": plan.m3ter_plan_id,
                     "m3ter_plan_group_id": plan.m3ter_plan_group_id,

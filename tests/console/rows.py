@@ -256,6 +256,7 @@ def make_everything() -> Everything:
     )
     mapping = make_mapping("pri_mapped", plan="plan-eur", m3ter_product="product-1")
     PlanDecision.objects.create(
+        paddle_subscription_id=link.paddle_subscription_id,
         link=link,
         paddle_price_id="pri_mapped",
         decided_at=now,

@@ -81,7 +81,7 @@ def test_a_run_offers_what_fits_its_state(browser: Browser) -> None:
 
     assert offered == {
         "preparing": ["Cancel the run"],
-        "previewed": ["Begin", "Cancel the run"],
+        "previewed": ["Begin", "Look again", "Cancel the run"],
         "running": ["Pause", "Cancel the run"],
         "paused": ["Continue", "Cancel the run"],
         "cancelled": [],
@@ -172,3 +172,30 @@ def test_too_many_events_for_a_run_are_refused_and_nothing_is_made(
 
     assert "More than 100 events are chosen." in answer.text
     assert (BulkRun.objects.count(), BulkItem.objects.count()) == (0, 0)
+
+
+def test_classic_is_no_choice_of_an_import_where_it_is_off(browser: Browser) -> None:
+    asked = browser("Operator").post(f"{RUNS}import/", {"source": "paddle_classic", "reason": "We go live."})
+
+    assert asked.status_code == 200
+    assert "not one of the available choices" in asked.text
+    assert not BulkRun.objects.exists()
+
+
+@pytest.mark.usefixtures("adapters")
+def test_what_was_foreseen_can_be_looked_at_again(browser: Browser, paddle: PaddleSimulator) -> None:
+    installation.current()
+    (unmapped,) = subscribed(paddle)
+    client = browser("Operator")
+    client.post(f"{RUNS}import/", {"source": "paddle", "reason": "We go live."})
+    jobs.carry_on_bulk_runs()
+    run = BulkRun.objects.get()
+    before = list(run.items.values_list("subject", "verdict"))
+    make_mapping()
+
+    client.post(decide(run, "look_again"), {"reason": "The price is mapped now."})
+    jobs.carry_on_bulk_runs()
+
+    assert before == [(unmapped, "unmapped")]
+    assert list(run.items.values_list("subject", "verdict")) == [(unmapped, "create")]
+    assert "Look again" in buttons(client, run)

@@ -28,6 +28,7 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (WebhookEvent, "reveal"): {*OPERATORS, "Auditor"},
     (PlanMapping, "remove"): OPERATORS,
     (BulkRun, "begin"): OPERATORS,
+    (BulkRun, "look_again"): OPERATORS,
     (BulkRun, "pause"): OPERATORS,
     (BulkRun, "continue"): OPERATORS,
     (BulkRun, "cancel"): OPERATORS,

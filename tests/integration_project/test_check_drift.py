@@ -1,6 +1,7 @@
 """check_drift says what differs, has what is safe put right, and tells the outcome by its exit status."""
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from io import StringIO
 
@@ -8,7 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from integration_project import clock
+from integration_project import budgets, clock
+from integration_project.errors import BudgetSpent
 from integration_project.models import Finding, Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
@@ -129,3 +131,27 @@ def test_it_goes_on_with_a_round_that_was_interrupted(
     assert (first, second) == (2, 1)
     listed = [call for call in paddle.calls if call.operation == "list subscriptions"]
     assert f"after={world.subscription_id}" in listed[0].query
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]], ids=["for real", "dry run"])
+def test_it_waits_while_our_share_of_calls_is_used_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    mapping_deleted(world)
+    buy(world.paddle, 2)
+    waits: list[float] = []
+    allowed = iter(range(1000))
+
+    def take(vendor: str, purpose: str) -> None:
+        if next(allowed) in {0, 2, 4, 8}:
+            raise BudgetSpent("all used", retry_after=0.25)
+
+    monkeypatch.setattr(budgets, "take", take)
+    monkeypatch.setattr(time, "sleep", waits.append)
+
+    status, said = run(*arguments)
+
+    assert status == 1
+    assert set(waits) == {0.25}
+    assert len(waits) == 4
+    assert sum(line.startswith("mapping missing") for line in said) == 1

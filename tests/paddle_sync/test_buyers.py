@@ -195,14 +195,15 @@ def test_an_account_is_taken_over_from_an_earlier_subscription_only(
     Installation.objects.update(customer_codes_trusted=True)
     make_mapping()
     same: dict[str, Any] = {"custom_data": {"m3ter_account_code": "harbour-tools"}, "customer_id": "ctm_1"}
-    long_ago = stamp(clock.now() - dt.timedelta(days=300))
-    over = {"status": "canceled", "started_at": stamp(clock.now() - dt.timedelta(days=400)), "canceled_at": long_ago}
-    old, new = subscription(**same, **over), subscription(**same)
-    envelopes = [
-        notification("subscription.created", old, occurred_at=long_ago),
-        notification("subscription.created", new),
+    old, new = subscription(**same), subscription(**same)
+    long_ago, later = (stamp(clock.now() - dt.timedelta(days=days)) for days in (300, 200))
+    over = {**old, "status": "canceled", "canceled_at": later}
+    first = [
+        notification("subscription.created", {**old, "started_at": long_ago}, occurred_at=long_ago),
+        notification("subscription.canceled", over, occurred_at=later),
     ]
-    for envelope in reversed(envelopes) if later_first else envelopes:
+    second = [notification("subscription.created", new)]
+    for envelope in [*second, *first] if later_first else [*first, *second]:
         post_notification(client, envelope)
         run_jobs()
 
@@ -210,4 +211,4 @@ def test_an_account_is_taken_over_from_an_earlier_subscription_only(
     assert live.paddle_subscription_id == new["id"]
     assert len(list(m3ter.memory.accounts)) == 1
     parked = WebhookEvent.objects.filter(state="parked").values_list("paddle_subscription_id", "waiting_for_kind")
-    assert list(parked) == ([(old["id"], "account conflict")] if later_first else [])
+    assert set(parked) == ({(old["id"], "account conflict")} if later_first else set())

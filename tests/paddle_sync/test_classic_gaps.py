@@ -6,9 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from integration_project import clock
+from integration_project.errors import IntegrationError
 from integration_project.events import needed_of
 from integration_project.models import Finding, Installation
 from integration_project.vendors import Vendors
+from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle_classic.simulator import ClassicSimulator, sample
 from paddle_sync import gaps, jobs
 from paddle_sync.models import AccountLink, ListPosition, WebhookEvent
@@ -79,4 +81,20 @@ def test_a_quiet_history_is_not_read_from_the_beginning_each_time(classic: Class
 
     assert (first, len(classic.calls) - first) == (5, 1)
     position = dt.datetime.fromisoformat(ListPosition.objects.get().position)
-    assert dt.timedelta(minutes=9) < clock.now() - position < dt.timedelta(minutes=12)
+    assert gaps.OVERLAP - dt.timedelta(minutes=1) < clock.now() - position < gaps.OVERLAP + dt.timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda paddle: paddle.revoke_key(), lambda paddle: paddle.fault("list events", "error_before")]
+)
+def test_classics_alerts_are_fetched_though_billings_list_cannot_be_read(
+    classic: ClassicSimulator, paddle: PaddleSimulator, vendors: Vendors, harm: Callable[[PaddleSimulator], object]
+) -> None:
+    classic.subscribe(email="kai@customer.example")
+    classic.outbox.clear()
+    harm(paddle)
+
+    with pytest.raises(IntegrationError):
+        jobs.fetch_missed_events()
+
+    assert types() == ["subscription_created", "subscription_payment_succeeded"]

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from integration_project import fixes
+from integration_project.admin import findings
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.simulator import PaddleSimulator, sample
@@ -129,3 +131,36 @@ def test_a_dry_run_says_what_is_wrong_and_opens_nothing(paddle: PaddleSimulator,
 
     assert "transaction.completed" in said
     assert Finding.objects.count() == 0
+
+
+def acknowledge(operator: User) -> None:
+    (told,) = Finding.objects.filter(state="open")
+    findings.close(told.pk, by=operator.username, reason="It is meant so.")
+
+
+def test_a_missing_destination_that_somebody_acknowledged_stays_quiet_until_it_comes_and_goes(
+    paddle: PaddleSimulator, vendors: Vendors, operator: User
+) -> None:
+    setting = paddle.world.memory.settings[sample.NOTIFICATION_SETTING_ID]
+    setting["active"] = False
+    destinations.check(vendors, NEEDED)
+    acknowledge(operator)
+
+    destinations.check(vendors, NEEDED)
+
+    assert open_findings() == []
+
+
+def test_missing_types_that_somebody_closed_stay_quiet_until_others_are_missing(
+    paddle: PaddleSimulator, vendors: Vendors, operator: User
+) -> None:
+    tell_only_of(paddle, "subscription.created")
+    destinations.check(vendors, NEEDED)
+    acknowledge(operator)
+
+    destinations.check(vendors, NEEDED)
+    same = open_findings()
+    destinations.check(vendors, (*NEEDED, "subscription.canceled"))
+
+    assert same == []
+    assert open_findings() == [("event types missing", "")]

@@ -9,14 +9,14 @@ import pytest
 
 from integration_project import clock, finding, fixes
 from integration_project.errors import NotPossible, Temporary
-from integration_project.models import Finding
+from integration_project.models import Finding, Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from paddle_sync import comparing, drift, jobs
 from paddle_sync.models import AccountLink, AccountPlanLink, EventDecision, ListPosition, PlanMapping, WebhookEvent
-from tests.builders import make_mapping
+from tests.builders import make_event, make_mapping
 from tests.paddle_sync.seen import CLOUD, open_findings, operations
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
@@ -463,7 +463,7 @@ def test_findings_of_a_link_that_ended_are_closed(world: World) -> None:
 def test_looking_records_nothing(world: World) -> None:
     mapping_deleted(world)
 
-    found = [each.kind for compared in drift.look(world.vendors) for each in compared.found]
+    found = [each.kind for compared in drift.look(world.vendors, wait=print) for each in compared.found]
 
     assert found == [comparing.MAPPING_MISSING]
     assert (Finding.objects.count(), ListPosition.objects.count()) == (0, 0)
@@ -482,3 +482,74 @@ def test_a_fix_of_a_closed_finding_is_refused(world: World) -> None:
         fixes.apply(fixes.SYNC, told.pk, by="olga", reason="It was broken.")
 
     assert not WebhookEvent.objects.filter(event_type="subscription.sync").exists()
+
+
+# --- What cannot be read, and what nobody can put right ---------------------------------------------------------------
+
+
+def test_a_subscription_that_cannot_be_read_does_not_keep_the_others_from_being_compared(
+    world: World, deliver: Run, run_jobs: Run
+) -> None:
+    unreadable = buy(world.paddle, 2)
+    deliver()
+    run_jobs()
+    unheard_of = buy(world.paddle, 3)
+    world.paddle.outbox.clear()
+    world.paddle.subscriptions[unreadable]["items"][0]["price"] = None
+    mapping_deleted(world)
+
+    found = check(world)
+
+    about = Finding.objects.filter(state="open").values_list("kind", "subject")
+    assert (comparing.NOT_LINKED, unheard_of) in about
+    assert (comparing.MAPPING_MISSING, world.subscription_id) in about
+    assert (comparing.UNREADABLE, unreadable) in about
+    assert found.count((comparing.UNREADABLE, "")) == 1
+
+
+def test_what_cannot_be_looked_at_again_does_not_stand_before_what_can(world: World) -> None:
+    mapping_deleted(world)
+    check(world)
+    for number in range(drift.MOST_AGAIN):
+        finding.report(comparing.NOT_LINKED, f"sub_{number:026}", detail="It is not linked.")
+        make_event("subscription.updated", {"id": f"sub_{number:026}"}, state="ignored", finished_at=clock.now())
+    WebhookEvent.objects.filter(event_type="subscription.created").update(finished_at=clock.now())
+
+    assert drift.look_again(world.vendors) == 1
+
+
+def test_what_the_core_would_not_meter_is_not_called_unlinked(world: World) -> None:
+    """By the day that decides: the import would begin at go-live, when the price is not metered any more."""
+    PlanMapping.objects.all().delete()
+    day = clock.now().date()
+    Installation.objects.update(charge_from=day + dt.timedelta(days=2))
+    target = {"target": PlanMapping.Target.NOT_METERED, "plan": "", "m3ter_product": ""}
+    make_mapping(effective_from=day + dt.timedelta(days=1), **target)
+    buy(world.paddle, 2)
+    world.paddle.outbox.clear()
+
+    assert check(world) == []
+
+
+def test_what_began_before_its_price_was_metered_is_not_called_unlinked(
+    world: World, deliver: Run, run_jobs: Run
+) -> None:
+    PlanMapping.objects.all().delete()
+    make_mapping(target=PlanMapping.Target.NOT_METERED, plan="", m3ter_product="")
+    own = buy(world.paddle, 2)
+    deliver()
+    run_jobs()
+    make_mapping(effective_from=clock.now().date())
+    period = world.paddle.subscriptions[own]["current_billing_period"]
+    period["starts_at"] = clock.now().isoformat().replace("+00:00", "Z")
+
+    assert check(world) == []
+
+
+def test_a_subscription_that_was_marked_as_not_metered_since_is_no_longer_called_unlinked(world: World) -> None:
+    buy(world.paddle, 2)
+    world.paddle.outbox.clear()
+    before = check(world)
+    PlanMapping.objects.update(target=PlanMapping.Target.NOT_METERED, m3ter_plan_id="", m3ter_product_id="")
+
+    assert (before, check(world)) == ([(comparing.NOT_LINKED, "")], [])

@@ -281,6 +281,7 @@ OURS = (
     Row(CLASSIC, "subscription.sync", FOLLOWS_CLASSIC),
     Row(CLASSIC, "subscription.found", FOLLOWS_CLASSIC),
     Row(CLASSIC, "subscription.relink", RELINKS),
+    Row(CLASSIC, "repair.import_subscription", "paddle_sync.repairing.import_subscription"),
 )
 TABLE = (
     *SUBSCRIPTIONS,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from integration_project import clock
 from integration_project.errors import IntegrationError
@@ -281,8 +282,10 @@ def test_subscriptions_of_classic_are_taken_in_like_those_of_billing(
     assert operations(paddle) == []
 
 
-def test_an_import_from_classic_says_where_classic_is_off(vendors: Vendors) -> None:
+def test_an_import_from_classic_says_where_classic_was_switched_off_since(vendors: Vendors, settings: Settings) -> None:
+    settings.PADDLE_CLASSIC_VENDOR_ID = "1"
     run = existing.ask(**WHY, source="paddle_classic")
+    settings.PADDLE_CLASSIC_VENDOR_ID = ""
 
     with pytest.raises(IntegrationError, match="Paddle Classic is off"):
         existing.prepare(run.pk, vendors)

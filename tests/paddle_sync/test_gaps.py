@@ -267,3 +267,33 @@ def test_an_events_id_tells_its_moment(paddle: PaddleSimulator) -> None:
 
     assert event_ids.first_at(moment) <= first < event_ids.first_at(moment + dt.timedelta(seconds=30))
     assert len(event_ids.first_at(moment)) == len(first)
+
+
+def fetched_a_while_ago(paddle: PaddleSimulator) -> None:
+    """What every run of the detector does while things are young: nothing is late yet, so nothing is told."""
+    make_mapping()
+    paddle.clock.set(clock.now() - gaps.LATE - dt.timedelta(minutes=2))
+    buy(paddle, 1)
+    jobs.fetch_missed_events()
+    Finding.objects.all().delete()
+
+
+def test_webhooks_that_never_come_are_told_though_each_was_fetched_while_it_was_young(paddle: PaddleSimulator) -> None:
+    """As with a wrong secret: the destination is active, and everything it sends is refused."""
+    fetched_a_while_ago(paddle)
+
+    jobs.fetch_missed_events()
+
+    assert open_findings() == [MISSING]
+
+
+def test_a_webhook_that_comes_after_its_event_was_fetched_is_not_called_missing(
+    paddle: PaddleSimulator, deliver: Run
+) -> None:
+    fetched_a_while_ago(paddle)
+    deliver()
+
+    jobs.fetch_missed_events()
+
+    assert open_findings() == []
+    assert not WebhookEvent.objects.filter(notification_id="").exists()

@@ -195,3 +195,41 @@ def test_wrong_arguments_are_refused(db: None, while_waiting: Callable[[float], 
         run_it("--limit", "0", pause=while_waiting)
 
     assert BulkRun.objects.count() == 0
+
+
+def test_what_was_foreseen_earlier_is_looked_at_anew_before_it_is_shown(
+    paddle: PaddleSimulator, while_waiting: Callable[[float], object]
+) -> None:
+    subscribed(paddle)
+    before = run_it("--dry-run", pause=while_waiting)
+    make_mapping()
+    subscribed(paddle)
+
+    after = run_it("--dry-run", pause=while_waiting)
+
+    assert "      1  Unmapped: a price is mapped to nothing" in before
+    assert "2 subscriptions:\n      2  Create: a new account with its plans\n" in after
+    assert BulkRun.objects.get().state == "previewed"
+
+
+def test_a_dry_run_says_so_where_the_import_is_under_way_already(
+    paddle: PaddleSimulator, while_waiting: Callable[[float], object]
+) -> None:
+    make_mapping()
+    subscribed(paddle)
+    run_it("--yes", "--no-wait", pause=while_waiting)
+
+    said = run_it("--dry-run", pause=while_waiting)
+
+    assert "Nothing was changed" not in said
+    assert "was begun already; its page in the console shows how far it is" in said
+
+
+def test_an_import_from_classic_is_refused_where_classic_is_off(
+    db: None, while_waiting: Callable[[float], object]
+) -> None:
+    with pytest.raises(CommandError, match="Paddle Classic is off") as refused:
+        run_it("--source", "paddle_classic", pause=while_waiting)
+
+    assert refused.value.returncode == 1
+    assert BulkRun.objects.count() == 0

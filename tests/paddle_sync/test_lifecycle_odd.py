@@ -372,3 +372,32 @@ def test_a_plan_that_cannot_go_on_because_of_somebody_elses_is_a_conflict_to_be_
     assert (event.state, event.waiting_for_kind) == ("parked", "plan conflict")
     assert ("plan conflict", m3ter_sample.PRODUCT_CLOUD) in open_findings()
     assert writes(m3ter) == []
+
+
+# --- What is not metered ----------------------------------------------------------------------------------------------
+
+
+def test_what_was_decided_as_not_metered_is_not_metered_from_its_beginning_one_day(
+    paddle: PaddleSimulator, m3ter: M3terSimulator, deliver: Run, run_jobs: Run
+) -> None:
+    mapping = make_mapping(target="not_metered", plan="", m3ter_product="")
+    bought = paddle.complete_checkout(email="ap@harbour.example", items=[CLOUD])["subscription_id"]
+    deliver()
+    run_jobs()
+    PlanMapping.objects.filter(pk=mapping.pk).update(
+        target="plan", m3ter_plan_id=m3ter_sample.PLAN_SCALE, m3ter_product_id=m3ter_sample.PRODUCT_CLOUD
+    )
+
+    paddle.clock_move(days=32)
+    paddle.run_renewals()
+    deliver()
+    run_jobs()
+
+    assert list(m3ter.memory.accounts) == []
+    assert open_findings() == [("mapped otherwise", paddle_sample.PRICE_CLOUD_EUR)]
+    moved = clock.now().replace(microsecond=0)
+    moving.move(bought, paddle_sample.PRICE_CLOUD_EUR, moved, by="anna", reason="metered from now on")
+    run_jobs()
+    (plan,) = m3ter.memory.account_plans
+    assert dt.datetime.fromisoformat(plan["startDate"]) == moved
+    assert open_findings() == []

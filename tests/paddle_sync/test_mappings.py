@@ -10,9 +10,9 @@ from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
-from paddle_sync import mappings
+from paddle_sync import mappings, subscribed
 from paddle_sync.models import AccountLink, AccountPlanLink, PlanMapping, WebhookEvent
-from tests.builders import make_mapping
+from tests.builders import make_event, make_mapping, subscription
 from tests.paddle_sync.seen import CLOUD, INSIGHTS, SEATS, created, operations
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
@@ -144,3 +144,16 @@ def test_two_plans_of_one_product_park_the_event_until_a_mapping_changes(
     assert before == ("parked", "plan conflict", m3ter_sample.PRODUCT_CLOUD, [])
     assert (resumed, created().state) == (2, "processed")
     assert AccountPlanLink.objects.get().quantity == 11
+
+
+def test_a_price_that_comes_to_be_waited_for_while_the_undecided_are_counted_ends_no_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_event(
+        "subscription.created", subscription(), state="parked", waiting_for_kind="price", waiting_for_key="pri_1"
+    )
+    monkeypatch.setattr(subscribed, "_waiting", list)  # as if it was parked a moment after
+
+    found, _ = subscribed.undecided(5)
+
+    assert [each.price_id for each in found] == ["pri_1"]

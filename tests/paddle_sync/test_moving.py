@@ -61,6 +61,7 @@ def make_subscriber(
     decided_at = decided or now - dt.timedelta(days=90)
     mapping = mappings.deciding(PlanMapping.objects.all(), price, product, decided_at.date())
     PlanDecision.objects.create(
+        paddle_subscription_id=link.paddle_subscription_id,
         link=link,
         paddle_price_id=price,
         decided_at=decided_at,

@@ -153,7 +153,17 @@ def test_an_event_that_is_not_there_or_not_done_makes_the_status_one() -> None:
     assert queued() == {"a.failed"}
 
 
-@pytest.mark.parametrize("arguments", [["--since", "yesterday"], ["--waiting-for", "price"], ["--state", "running"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--since", "yesterday"],
+        ["--since", "99999999999d"],
+        ["--waiting-for", "price"],
+        ["--state", "running"],
+        ["--state", "failed", "--limit", "0"],
+        ["--state", "failed", "--limit", "-1"],
+    ],
+)
 def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         run(*arguments)
@@ -202,3 +212,11 @@ def test_waiting_for_an_event_that_is_not_there_makes_the_status_one() -> None:
 
     assert refusal.value.returncode == 1
     assert BulkRun.objects.get().state == "done"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--wait"]], ids=["queued", "waited for"])
+def test_where_nothing_is_chosen_all_is_done(arguments: list[str]) -> None:
+    out, _ = run("--type", "nothing.like.it", *arguments)
+
+    assert "0 of 0 events queued" in out
+    assert BulkRun.objects.count() == 0

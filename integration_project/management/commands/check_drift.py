@@ -73,20 +73,38 @@ class Command(BaseCommand):
 
     def _events(self, vendors: Vendors, *, dry_run: bool) -> int:
         """Look through every list of events to its end; say how many were missing."""
-        found = 0
-        for source in gaps.SOURCES:
-            while source.is_on(vendors):
-                looked = gaps.fetch(
-                    vendors, source, needed_of(source.source), dry_run=dry_run, progress=self._events_so_far
-                )
-                self._say(str(looked))
-                found += looked.fetched
-                if looked.at_end or dry_run:
-                    break
+        return sum(
+            self._events_of(source, vendors, dry_run=dry_run) for source in gaps.SOURCES if source.is_on(vendors)
+        )
+
+    def _events_of(self, source: gaps.Source, vendors: Vendors, *, dry_run: bool) -> int:
+        """Look through one list; where our share of calls is used up on the way, what was fetched by then is stored."""
+        found, looked = 0, gaps.Looked()
+
+        def so_far(now: gaps.Looked) -> None:
+            nonlocal looked
+            looked = now
+            self._events_so_far(now)
+
+        while not looked.at_end:
+            looked = gaps.Looked()
+            try:
+                gaps.fetch(vendors, source, needed_of(source.source), most_pages=None, dry_run=dry_run, progress=so_far)
+            except BudgetSpent as spent:
+                _wait(spent)
+                if dry_run:  # nothing was stored, so all of it is counted again
+                    continue
+            self._say(str(looked))
+            found += looked.fetched
         return found
 
     def _destination(self, vendors: Vendors, *, dry_run: bool) -> int:
-        wrong = destinations.check(vendors, needed_of(WebhookEvent.Source.PADDLE), dry_run=dry_run)
+        while True:
+            try:
+                wrong = destinations.check(vendors, needed_of(WebhookEvent.Source.PADDLE), dry_run=dry_run)
+                break
+            except BudgetSpent as spent:
+                _wait(spent)
         for sentence in wrong:
             self._say(sentence)
         return len(wrong)
@@ -103,7 +121,7 @@ class Command(BaseCommand):
                 result = drift.check(vendors, progress=so_far)
                 break
             except BudgetSpent as spent:  # what was compared is recorded, and the round goes on
-                time.sleep(min(spent.retry_after or 1.0, MOST_PATIENCE))
+                _wait(spent)
         self._say(str(result))
         open_ones = Finding.objects.filter(kind__in=drift.KINDS, state=Finding.State.OPEN)
         for kind, count in sorted(Counter(open_ones.values_list("kind", flat=True)).items()):
@@ -113,7 +131,7 @@ class Command(BaseCommand):
     def _look(self, vendors: Vendors) -> int:
         """Compare everything and write nothing; each difference is a line."""
         count = 0
-        for compared in drift.look(vendors):
+        for compared in drift.look(vendors, wait=_wait):
             for found in compared.found:
                 count += 1
                 self._say(f"{found.kind}, {compared.subject}: {found.detail}")
@@ -169,3 +187,8 @@ class Command(BaseCommand):
 
     def _on_terminal(self) -> bool:
         return self.stdout.isatty() and sys.stdout.isatty()
+
+
+def _wait(spent: BudgetSpent) -> None:
+    """Wait for our own share of a vendor's limit."""
+    time.sleep(min(spent.retry_after or 1.0, MOST_PATIENCE))

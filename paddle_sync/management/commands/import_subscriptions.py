@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from integration_project import installation
 from integration_project.connections import open_vendors
-from integration_project.errors import IntegrationError, Permanent, VendorClosed
+from integration_project.errors import IntegrationError, NotPossible, Permanent, VendorClosed
 from paddle_sync import bulk, existing
 from paddle_sync.management import watching
 from paddle_sync.models import BulkRun
@@ -71,6 +71,9 @@ class Command(BaseCommand):
         self._prepare(run)
         if run.state == BulkRun.State.PREVIEWED:
             self._preview(run)
+        if options["dry_run"] and run.state != BulkRun.State.PREVIEWED:
+            self.stdout.write(f"Run {run.pk} was begun already; its page in the console shows how far it is.")
+            return
         if options["dry_run"]:
             self.stdout.write(f"Nothing was changed. --resume begins what was looked at (run {run.pk}).")
             return
@@ -86,7 +89,7 @@ class Command(BaseCommand):
         if options["resume"]:
             if not runs:
                 raise CommandError("There is no unfinished import.", returncode=1)
-            return self._taken_on(runs[0])
+            return self._taken_on(runs[0], options)
         alike = [run for run in runs if run.params == _params(options)]
         if options["new"] or not alike:
             return None
@@ -96,15 +99,21 @@ class Command(BaseCommand):
         )
         if self.stdout.isatty() and not options["yes"] and not self._says_yes(f"{question} [Y/n] ", default=True):
             return None
-        return self._taken_on(found)
+        return self._taken_on(found, options)
 
-    def _taken_on(self, run: BulkRun) -> BulkRun:
+    def _taken_on(self, run: BulkRun, options: dict[str, Any]) -> BulkRun:
+        """Go on with an import; what was foreseen and not begun is looked at anew, since it may hold no longer."""
         self.stdout.write(f"Going on with run {run.pk}: {run.title} ({run.get_state_display().lower()}).")
+        if run.state == BulkRun.State.PREVIEWED:
+            existing.look_again(run.pk, by=_somebody(), reason=options["reason"])
+            run.refresh_from_db()
         return run
 
     def _new(self, options: dict[str, Any]) -> BulkRun:
-        by = f"command, {getpass.getuser()}"
-        return existing.ask(by=by, reason=options["reason"], **_params(options))
+        try:
+            return existing.ask(by=_somebody(), reason=options["reason"], **_params(options))
+        except NotPossible as problem:
+            raise CommandError(str(problem), returncode=1) from None
 
     def _prepare(self, run: BulkRun) -> None:
         """List and judge, in this process or beside the worker."""
@@ -159,12 +168,16 @@ class Command(BaseCommand):
                 raise CommandError("Nothing was changed: say --yes to do it.", returncode=2)
             if not self._says_yes(f"Take in {count} subscriptions? [y/N] ", default=False):
                 raise CommandError(f"Nothing was changed; run {run.pk} waits for a decision.", returncode=2)
-        decide(run.pk, by=f"command, {getpass.getuser()}", reason=options["reason"])
+        decide(run.pk, by=_somebody(), reason=options["reason"])
         run.refresh_from_db()
 
     def _says_yes(self, question: str, *, default: bool) -> bool:
         answer = self.ask(question).strip().lower()
         return default if not answer else answer in {"y", "yes"}
+
+
+def _somebody() -> str:
+    return f"command, {getpass.getuser()}"
 
 
 def _params(options: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ the replay would make. It reads at the vendors, so use --limit where many events
 exit status: 0 all were queued or tried out, with --wait all are done (or there were none), 1 some could not be or
 failed, 2 wrong arguments
 """
+LONGEST_NUMBER = 10
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -63,7 +64,7 @@ class Command(BaseCommand):
         parser.add_argument("--since", type=_moment, help="received since: a date, a time, or 30m, 24h, 7d ago")
         parser.add_argument("--waiting-for", type=_kind_and_key, metavar="KIND:KEY", help="such as price:pri_...")
         parser.add_argument("--subscription", help="only events of this Paddle subscription")
-        parser.add_argument("--limit", type=int, help="stop after so many, oldest first")
+        parser.add_argument("--limit", type=_positive, help="stop after so many, oldest first")
         parser.add_argument("--reason", default="replayed by command", help="kept with each event")
         parser.add_argument(
             "--dry-run", action="store_true", help="print what each replay would call and do, and change nothing"
@@ -136,6 +137,9 @@ class Command(BaseCommand):
         """Make a bulk run of them, which the worker carries out a few hundred at a time, and follow it."""
         by = f"command, {getpass.getuser()}"
         missing = self._unknown(wanted, set(chosen.values_list("event_id", flat=True))) if wanted else 0
+        if not (missing or chosen.exists()):
+            self.stdout.write("0 of 0 events queued; nothing is to be done.")
+            return
         try:
             run = bulk.replay(WebhookEvent.objects.filter(pk__in=chosen.values("pk")), by=by, reason=reason)
         except NotPossible as problem:
@@ -180,12 +184,21 @@ def _is_narrowed(options: dict[str, Any]) -> bool:
 
 def _moment(text: str) -> dt.datetime:
     if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in UNITS:
-        return clock.now() - dt.timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+        try:
+            return clock.now() - dt.timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+        except (OverflowError, ValueError):
+            raise argparse.ArgumentTypeError(f"{text!r} is longer ago than anything here") from None
     try:
         moment = parse_datetime(text) or dt.datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no date, no time and no span such as 24h") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def _kind_and_key(text: str) -> tuple[str, str]:
