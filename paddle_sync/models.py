@@ -367,9 +367,7 @@ class AccountLink(models.Model):
         null=True, blank=True, help_text="The end that everything on the account was given at the cancellation."
     )
     account_since = models.DateTimeField(
-        null=True,
-        blank=True,
-        help_text="Since when it has this account, where it had another before: its plans there begin then.",
+        null=True, blank=True, help_text="Since when it has it, where it had another before."
     )
     left_account_id = models.CharField(
         max_length=64, blank=True, default="", help_text="The m3ter account that it had before."
@@ -424,10 +422,7 @@ class AccountPlanLink(models.Model):
         max_length=80, blank=True, default="", help_text="Custom field in m3ter that was given the quantity."
     )
     left_account_id = models.CharField(
-        max_length=64,
-        blank=True,
-        default="",
-        help_text="The m3ter account it is on, where the subscription has left that for another.",
+        max_length=64, blank=True, default="", help_text="The m3ter account it is on, once the subscription left that."
     )
 
     class Meta:

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             name="account_since",
             field=models.DateTimeField(
                 blank=True,
-                help_text="Since when it has this account, where it had another before: its plans there begin then.",
+                help_text="Since when it has it, where it had another before.",
                 null=True,
             ),
         ),
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 blank=True,
                 default="",
-                help_text="The m3ter account it is on, where the subscription has left that for another.",
+                help_text="The m3ter account it is on, once the subscription left that.",
                 max_length=64,
             ),
         ),
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
             name="account_since",
             field=models.DateTimeField(
                 blank=True,
-                help_text="Since when it has this account, where it had another before: its plans there begin then.",
+                help_text="Since when it has it, where it had another before.",
                 null=True,
             ),
         ),
