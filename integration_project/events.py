@@ -5,13 +5,13 @@ A type that is not listed is stored, answered 200 and ignored, so what a vendor 
 
 from types import MappingProxyType
 
-from billing_bridge import importing, periods, settlement
+from billing_bridge import importing, leaving, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
-from paddle_sync import classic, destinations, repairing
+from paddle_sync import classic, destinations, relinking, repairing
 from paddle_sync.handlers import people, subscriptions
 from paddle_sync.models import WebhookEvent
-from paddle_sync.own_events import FOUND, IMPORT, OWN_TYPES, SUBSCRIBE, SYNC
+from paddle_sync.own_events import FOUND, IMPORT, OWN_TYPES, RELINK, SUBSCRIBE, SYNC
 from paddle_sync.processing import Handlers
 
 
@@ -29,6 +29,11 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
 def subscribe_destination(event: WebhookEvent, vendors: Vendors) -> None:
     """Have Paddle's destination told of every type that the table below names."""
     destinations.subscribe(event, vendors, needed_of(event.source))
+
+
+def relink(event: WebhookEvent, vendors: Vendors) -> None:
+    """Link a subscription to another m3ter account, unless something is owed or being charged on the one it has."""
+    relinking.carry_out(event, vendors, leaving.why_not)
 
 
 def needed_of(source: str) -> tuple[str, ...]:
@@ -55,6 +60,7 @@ PADDLE_HANDLERS = MappingProxyType(
         "subscription.canceled": subscription_changed,
         SYNC: subscription_changed,
         FOUND: subscription_changed,
+        RELINK: relink,
         IMPORT: repairing.import_subscription,
         SUBSCRIBE: subscribe_destination,
         "customer.created": people.changed,
@@ -87,6 +93,7 @@ CLASSIC_HANDLERS = MappingProxyType(
         classic.PAYMENT_REFUNDED: classic_subscription_changed,
         SYNC: classic_subscription_changed,
         FOUND: classic_subscription_changed,
+        RELINK: relink,
         IMPORT: repairing.import_subscription,
     }
 )

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import ledger
-from billing_bridge.models import Push, PushedBill, PushPolicy
+from billing_bridge import leaving
+from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.errors import NotPossible
 from integration_project.models import Finding
@@ -20,6 +20,7 @@ from paddle_sync.models import AccountLink, PlanMove, WebhookEvent, history_note
 from paddle_sync.own_events import FOUND
 
 SYNC_PERMISSION = "paddle_sync.sync_accountlink"
+RELINK_PERMISSION = "paddle_sync.relink_accountlink"
 BEGAN_WITH = ("subscription.created", "subscription.imported", classic.CREATED, FOUND)
 """The events that a subscription's account is made by."""
 
@@ -51,6 +52,12 @@ def fix_of(kind: str) -> Fix | None:
     """What puts this kind right, if anything here does."""
     entry = TABLE.get(kind)
     return entry if isinstance(entry, Fix) else None
+
+
+def fixes_of(kind: str) -> tuple[Fix, ...]:
+    """All that may put this kind right."""
+    fix = fix_of(kind)
+    return (*((fix,) if fix else ()), *BESIDE.get(kind, ()))
 
 
 def acknowledgement_of(kind: str) -> str:
@@ -113,7 +120,7 @@ def _make_again(row: Finding, *, by: str, reason: str) -> None:
     link = AccountLink.objects.select_for_update().filter(paddle_subscription_id=subscription_id).first()
     if link is None:
         raise NotPossible("The subscription is not linked any more.")
-    if open_pushes(subscription_id):
+    if leaving.open_pushes(subscription_id):
         raise NotPossible("A charge on the subscription is under way, or not yet confirmed. Try again afterwards.")
     if PushedBill.objects.filter(link=link).exists():
         raise NotPossible("Bills of the account are stored here. Have the account restored in m3ter instead.")
@@ -131,9 +138,11 @@ def _make_again(row: Finding, *, by: str, reason: str) -> None:
         intake.ask_to_import(subscription_id, by=by, reason=reason, source=_source(subscription_id))
 
 
-def open_pushes(subscription_id: str) -> bool:
-    """Say whether a charge on the subscription may be under way: then nothing about whose it is may change."""
-    return Push.objects.filter(paddle_subscription_id=subscription_id, state__in=ledger.OPEN).exists()
+def _use_account(row: Finding, *, by: str, reason: str) -> None:
+    """The finding's key is the code of the account that is in the way."""
+    if AccountLink.objects.filter(paddle_subscription_id=row.subject).exists():
+        raise NotPossible("The subscription is linked by now. Link it to another account from its account link.")
+    intake.ask_to_relink(row.subject, row.key, by=by, reason=reason, source=_source(row.subject))
 
 
 # --- The table --------------------------------------------------------------------------------------------------------
@@ -195,6 +204,17 @@ MAKE_AGAIN = Fix(
     " subscription is open, and where bills of the account are stored.",
     done="queued to get an account again",
     run=_make_again,
+)
+
+USE_ACCOUNT = Fix(
+    name="use_account",
+    label="Use that account",
+    permission=RELINK_PERMISSION,
+    effect="You say that the m3ter account with that code is this subscription's. It is noted there, and the events"
+    " that wait run again: the account is taken as it is, gets the buyer's name, and the subscription's plans. Refused"
+    " where it belongs to another live link, or is billed in another currency.",
+    done="queued to be given that account",
+    run=_use_account,
 )
 
 TABLE: Mapping[str, Fix | str] = MappingProxyType(
@@ -260,4 +280,6 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
     }
 )
 """Kind of finding -> what puts it right, or what acknowledging it means."""
-FIXES: tuple[Fix, ...] = (SYNC, IMPORT, SUBSCRIBE, MOVE, RUN_AGAIN, MAKE_AGAIN)
+BESIDE: Mapping[str, tuple[Fix, ...]] = MappingProxyType({"account conflict": (USE_ACCOUNT,)})
+"""Kind of finding -> what else may put it right, by a decision that only a person takes."""
+FIXES: tuple[Fix, ...] = (SYNC, IMPORT, SUBSCRIBE, MOVE, RUN_AGAIN, MAKE_AGAIN, USE_ACCOUNT)

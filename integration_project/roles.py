@@ -43,6 +43,7 @@ OPERATOR = (
     "paddle_sync.delete_planmapping",
     "paddle_sync.refresh_catalogueentry",
     "paddle_sync.sync_accountlink",
+    "paddle_sync.relink_accountlink",
     "paddle_sync.begin_bulkrun",
     "paddle_sync.steer_bulkrun",
     "integration_project.close_finding",

@@ -175,23 +175,28 @@ def _adopt(account: Account, wanted: NewAccount, buyer: Buyer, founding: Snapsho
     if taken is not None:
         raise _conflict(account, code, f"it belongs to the subscription {taken.paddle_subscription_id}")
     if account.is_skeleton and OURS not in account.custom_fields:
-        _refuse_what_others_claim(account, wanted, founding)
+        _refuse_what_others_claim(account, wanted, founding, m3ter)
         return _ensured(_fill(account, wanted, buyer, subscription_id, m3ter), code, adopted=True)
-    mappings = m3ter.external_mappings_of(entity=ENTITY, m3ter_id=account.id)
-    if not any((entry.external_table, entry.external_id) == (TABLE, subscription_id) for entry in mappings):
+    if not _is_mapped(account, subscription_id, m3ter):
         raise _conflict(account, code, "it holds a customer already, and no mapping of it names this subscription")
     if account.currency is not None and account.currency != wanted.currency:
         raise _conflict(account, code, f"it is billed in {account.currency}, the subscription in {wanted.currency}")
     return _ensured(people.follow(account, buyer, code, subscription_id, m3ter), code, adopted=True)
 
 
-def _refuse_what_others_claim(account: Account, wanted: NewAccount, founding: Snapshot) -> None:
+def _is_mapped(account: Account, subscription_id: str, m3ter: M3terClient) -> bool:
+    """Say whether a person, or an earlier attempt, noted in m3ter that the account is this subscription's."""
+    mappings = m3ter.external_mappings_of(entity=ENTITY, m3ter_id=account.id)
+    return any((entry.external_table, entry.external_id) == (TABLE, subscription_id) for entry in mappings)
+
+
+def _refuse_what_others_claim(account: Account, wanted: NewAccount, founding: Snapshot, m3ter: M3terClient) -> None:
     """Leave usage that came before its account to the customer whose subscription was the first to name its code."""
     if wanted.code == founding.subscription.id:
         return
     naming = SubscriptionSnapshot.objects.filter(data__custom_code=wanted.code, occurred_at__lte=founding.occurred_at)
     other = naming.exclude(data__customer_id=wanted.custom_fields[CUSTOMER]).order_by("occurred_at").first()
-    if other is not None:
+    if other is not None and not _is_mapped(account, founding.subscription.id, m3ter):
         why = f"the subscription {other.paddle_subscription_id} of another customer named it before"
         raise _conflict(account, wanted.code, why)
 

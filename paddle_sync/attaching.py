@@ -39,7 +39,7 @@ class Done:
 
 def recorded(link: AccountLink | None) -> tuple[AccountPlanLink, ...]:
     """The plans that we attached to a linked account."""
-    return () if link is None else tuple(link.plans.order_by("pk"))
+    return () if link is None else tuple(link.plans_now().order_by("pk"))
 
 
 def as_wanted(
@@ -77,6 +77,8 @@ def bring_about(
 ) -> Done:
     """Make the account's plans what is wanted, and say what was done; an account made just now has none yet."""
     existing = () if account.made_now else m3ter.list_account_plans(account.id)
+    settled = _ended_when_it_left(account, subscription_id)
+    existing = tuple(plan for plan in existing if plan.id not in settled)
     return _Plans(account, wanted, rows, subscription_id, existing, m3ter).bring_about()
 
 
@@ -315,8 +317,16 @@ class _Plans:
         self.done.words.append(words)
 
 
+def _ended_when_it_left(account: Ensured, subscription_id: str) -> set[str]:
+    """Plans of an earlier time on this account, which the subscription left and came back to: they are history."""
+    left = AccountPlanLink.objects.filter(
+        link__paddle_subscription_id=subscription_id, left_account_id=account.id, ends_at__isnull=False
+    )
+    return set(left.values_list("m3ter_account_plan_id", flat=True))
+
+
 def _plans_of(link: AccountLink | None) -> dict[str, AccountPlanLink]:
-    return {} if link is None else {row.m3ter_account_plan_id: row for row in link.plans.all()}
+    return {} if link is None else {row.m3ter_account_plan_id: row for row in link.plans_now()}
 
 
 def _fields(row: AccountPlanLink) -> dict[str, int]:

@@ -88,13 +88,23 @@ def create(kind: BulkRun.Kind, title: str, *, by: str, reason: str, params: Mapp
     )
 
 
-def add(run: BulkRun, entries: Iterable[tuple[str, Mapping[str, Any]]], *, after: int = 0) -> int:
-    """Add items, each subject once; `after` is how many there are already. Gives how many there are then."""
-    position = after
+def add(
+    run: BulkRun,
+    entries: Iterable[tuple[str, Mapping[str, Any]]],
+    *,
+    after: int = 0,
+    notes: Mapping[str, str] | None = None,
+) -> int:
+    """Add items, each subject once; `after` is how many there are already. Gives how many there are then.
+
+    `notes` say in words what would be done, by subject.
+    """
+    position, words = after, notes or {}
     items = []
     for subject, params in entries:
         position += 1
-        items.append(BulkItem(run=run, position=position, subject=subject, params=dict(params)))
+        note = words.get(subject, "")
+        items.append(BulkItem(run=run, position=position, subject=subject, params=dict(params), note=note))
     BulkItem.objects.bulk_create(items, batch_size=BATCH, ignore_conflicts=True)
     return position
 
@@ -284,6 +294,11 @@ BEGIN: Mapping[BulkRun.Kind, Callable[[BulkItem], int]] = {
     Kind.MOVE: _move,
 }
 """What beginning an item of a kind does; each gives the number of the event it put on the queue."""
+
+
+def waiting(kind: BulkRun.Kind) -> QuerySet[BulkItem]:
+    """Items of runs of a kind that are to be begun, or may be."""
+    return BulkItem.objects.filter(run__in=unfinished(kind), outcome=Outcome.WAITING)
 
 
 def unfinished(kind: BulkRun.Kind) -> QuerySet[BulkRun]:

@@ -126,7 +126,7 @@ def against_m3ter(
 def _plans(link: AccountLink, listed: Sequence[AccountPlan]) -> Iterator[Found]:
     """Every plan that we attached must be there as we left it; one that we did not must not overlap with ours."""
     there = {plan.id: plan for plan in listed}
-    ours = list(link.plans.order_by("pk"))
+    ours = list(link.plans_now().order_by("pk"))
     for plan in ours:
         found = there.pop(plan.m3ter_account_plan_id, None)
         if found is None:

@@ -51,6 +51,16 @@ def bring_about(
     return words
 
 
+def stop(link: AccountLink, day: date, m3ter: M3terClient) -> None:
+    """Have the account count none from a day on, because the subscription leaves it."""
+    has = recorded(link)
+    for counter in sorted({counter for counter, _ in has}):
+        existing = {each.date: each for each in m3ter.list_counter_adjustments(link.m3ter_account_id, counter)}
+        kept = existing.get(day)
+        if kept is None or kept.value != 0:
+            _say(link, counter, day, 0, kept, m3ter)
+
+
 def _keep(
     link: AccountLink, counter: str, days: dict[date, int], ours: set[str], m3ter: M3terClient, *, account_is_new: bool
 ) -> list[str]:

@@ -287,7 +287,7 @@ def _account(vendors: Vendors, link: AccountLink) -> Account | None:
 def _plans_on(vendors: Vendors, link: AccountLink, account: Account) -> tuple[AccountPlan, ...]:
     """The plans on an account; one of ours that the list lacks is read by itself, since lists may lag."""
     listed = vendors.m3ter.list_account_plans(account.id)
-    unlisted = set(link.plans.values_list("m3ter_account_plan_id", flat=True)) - {plan.id for plan in listed}
+    unlisted = set(link.plans_now().values_list("m3ter_account_plan_id", flat=True)) - {plan.id for plan in listed}
     read = (_plan(vendors, account_plan_id) for account_plan_id in sorted(unlisted))
     return (*listed, *(plan for plan in read if plan is not None))
 

@@ -14,7 +14,7 @@ from integration_project import clock, work
 from integration_project.errors import NotPossible
 from paddle_sync import parking
 from paddle_sync.models import WebhookEvent, WebhookPayload
-from paddle_sync.own_events import FOUND, IMPORT, SUBSCRIBE, SYNC
+from paddle_sync.own_events import FOUND, IMPORT, RELINK, SUBSCRIBE, SYNC
 from paddle_sync.queues import EVENTS
 
 State = WebhookEvent.State
@@ -89,6 +89,13 @@ def ask_to_import(
 ) -> WebhookEvent:
     """Have one subscription read from Paddle and taken in as one that existed before; who asked and why is kept."""
     return _own_event(source, IMPORT, {"id": subscription_id}, by=by, reason=reason)
+
+
+def ask_to_relink(
+    subscription_id: str, account: str, *, by: str, reason: str, source: str = WebhookEvent.Source.PADDLE
+) -> WebhookEvent:
+    """Have a subscription linked to the m3ter account with this code or id; who asked and why is kept."""
+    return _own_event(source, RELINK, {"id": subscription_id, "account": account}, by=by, reason=reason)
 
 
 def ask_to_subscribe(setting_id: str, *, by: str, reason: str) -> WebhookEvent:

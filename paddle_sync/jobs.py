@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from integration_project import circuits, clock, installation, wakeups, work
@@ -11,8 +11,8 @@ from integration_project.connections import open_rehearsal, open_vendors
 from integration_project.errors import BudgetSpent, IntegrationError, VendorClosed
 from integration_project.events import HANDLERS, needed_of
 from integration_project.vendors import M3TER, PADDLE
-from paddle_sync import bulk, catalogue, destinations, drift, existing, gaps, moving, parking, rehearsing
-from paddle_sync.models import EventRehearsal, PlanMapping, WebhookEvent
+from paddle_sync import bulk, catalogue, destinations, drift, existing, gaps, parking, rehearsing
+from paddle_sync.models import EventRehearsal, WebhookEvent
 from paddle_sync.processing import process_event
 from paddle_sync.queues import EVENTS, REHEARSALS
 from paddle_sync.rehearsing import DryRun
@@ -65,15 +65,6 @@ def refresh_catalogue() -> str:
     """Read both vendors' catalogues for the mapping pages."""
     with open_vendors(PURPOSE) as vendors:
         return str(catalogue.refresh(vendors))
-
-
-def move_subscriptions(mapping_id: int, moves_at: str, by: str, reason: str) -> str:
-    """Move what a mapping's page showed; begun again after a kill it goes on with those that are left."""
-    mapping = PlanMapping.objects.filter(pk=mapping_id).first()
-    if mapping is None:
-        return "The mapping is gone; nothing was moved."
-    moves = moving.moves_of(mapping, datetime.fromisoformat(moves_at) if moves_at else None)
-    return f"{moving.move_all(moves, by=by, reason=reason)} items moved to {mapping}."
 
 
 def resume_overtaken() -> int:

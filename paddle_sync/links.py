@@ -123,7 +123,7 @@ def record_plans(link: AccountLink, done: Done) -> None:
         AccountPlanLink.objects.bulk_create(
             rows, update_conflicts=True, unique_fields=["code"], update_fields=RECORDED_OF_A_PLAN
         )
-        link.plans.exclude(code__in=[entry.code for entry in done.attached]).delete()
+        link.plans_now().exclude(code__in=[entry.code for entry in done.attached]).delete()
         if link.plans_unsure:
             link.plans_unsure = False
             AccountLink.objects.filter(pk=link.pk).update(plans_unsure=False)
@@ -141,7 +141,7 @@ def record_ends(ended: Sequence[Attached]) -> None:
 def record_quiet_changes(link: AccountLink, final: Sequence[WantedPlan], decided: Sequence[Decided]) -> None:
     """Write down what m3ter need not know: quantities nobody asked it to keep, prices that came to one plan."""
     by_code = {plan.code(link.paddle_subscription_id): plan for plan in final}
-    for row in link.plans.all():
+    for row in link.plans_now():
         values = _about(by_code[row.code])
         if any(getattr(row, name) != value for name, value in values.items()):
             AccountPlanLink.objects.filter(pk=row.pk).update(**values)

@@ -366,6 +366,12 @@ class AccountLink(models.Model):
     entities_ended_at = models.DateTimeField(
         null=True, blank=True, help_text="The end that everything on the account was given at the cancellation."
     )
+    account_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it has it, where it had another before."
+    )
+    left_account_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="The m3ter account that it had before."
+    )
     plans_unsure = models.BooleanField(
         default=False, help_text="Plans in m3ter were being changed, and what came of it was not written down yet."
     )
@@ -384,10 +390,17 @@ class AccountLink(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=("live", "ended")), name="link_state_known"),
         )
-        permissions = (("sync_accountlink", "Can ask for a subscription to be worked out again"),)
+        permissions = (
+            ("sync_accountlink", "Can ask for a subscription to be worked out again"),
+            ("relink_accountlink", "Can link a subscription to another m3ter account"),
+        )
 
     def __str__(self) -> str:
         return f"{self.paddle_subscription_id} = {self.m3ter_account_code}"
+
+    def plans_now(self) -> "models.QuerySet[AccountPlanLink]":
+        """The plans on the account that it has now; those on one that it left stay on record."""
+        return self.plans.filter(left_account_id="")
 
 
 class AccountPlanLink(models.Model):
@@ -407,6 +420,9 @@ class AccountPlanLink(models.Model):
     paddle_price_ids = models.JSONField(default=list, blank=True)
     quantity_field = models.CharField(
         max_length=80, blank=True, default="", help_text="Custom field in m3ter that was given the quantity."
+    )
+    left_account_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="The m3ter account it is on, once the subscription left that."
     )
 
     class Meta:

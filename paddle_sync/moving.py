@@ -1,18 +1,22 @@
 """Moving subscriptions to another mapping: which would be moved, from what to what and since when; then doing so.
 
-Old subscriptions keep the plan that was decided for them, until somebody moves them.
+Old subscriptions keep the plan that was decided for them, until somebody moves them. However many they are, it is done
+by a bulk run, whose page shows how far it is.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
-from integration_project import clock, installation
-from paddle_sync import intake, mappings, subscribed
+from integration_project import installation
+from integration_project.errors import NotPossible
+from paddle_sync import bulk, mappings, subscribed
 from paddle_sync.mappings import deciding, target_of
-from paddle_sync.models import AccountLink, PlanDecision, PlanMapping, PlanMove
+from paddle_sync.models import AccountLink, BulkRun, PlanDecision, PlanMapping, PlanMove
+from paddle_sync.plans import whole
 from paddle_sync.subscribed import HeldItem
 
 COLUMNS = (
@@ -23,8 +27,6 @@ COLUMNS = (
     "charged_until",
     "created_at",
 )
-AT_ONCE = 200
-"""How many subscriptions are moved in one transaction."""
 
 
 @dataclass(frozen=True)
@@ -93,29 +95,39 @@ def moves_of(mapping: PlanMapping, moves_at: datetime | None) -> list[Move]:
     return sorted(found, key=lambda move: (move.subscription_id, move.price_id))
 
 
-def move(subscription_id: str, price_id: str, moves_at: datetime, *, by: str, reason: str) -> bool:
-    """Let an item follow, from a moment on, the mapping in force then; False when that was decided before."""
+def begin(mapping: PlanMapping, moves: Sequence[Move], *, by: str, reason: str) -> BulkRun:
+    """Begin a run of every move that is possible, which a person has looked at; each subscription is one item."""
+    possible: dict[str, list[Move]] = {}
+    for each in moves:
+        if each.moves_at is not None and not each.refused:
+            possible.setdefault(each.subscription_id, []).append(each)
+    if not possible:
+        raise NotPossible("None of these subscriptions can be moved at that moment.")
+    links = AccountLink.objects.filter(paddle_subscription_id__in=possible)
+    sources = dict(links.values_list("paddle_subscription_id", "source"))
     with transaction.atomic():
-        _, is_new = PlanMove.objects.get_or_create(
-            paddle_subscription_id=subscription_id,
-            paddle_price_id=price_id,
-            moves_at=moves_at.replace(microsecond=0),
-            defaults={"created_at": clock.now(), "by": by[:150], "reason": reason},
-        )
-        if is_new:
-            intake.ask_to_sync(subscription_id, by=by, reason=reason, source=_source_of(subscription_id))
-    return is_new
+        run = bulk.create(BulkRun.Kind.MOVE, f"Move to {mapping}", by=by, reason=reason, params={"mapping": mapping.pk})
+        entries = [(each, _params(some, sources[each])) for each, some in possible.items()]
+        bulk.add(run, entries, notes={each: _words(some) for each, some in possible.items()})
+        bulk.prepared(run)
+        bulk.start(run.pk, by=by, reason=reason)
+    run.refresh_from_db()
+    return run
 
 
-def move_all(moves: Sequence[Move], *, by: str, reason: str) -> int:
-    """Carry out every move that is possible, some at a time; say how many were new. Repeating it adds nothing."""
-    possible = [(each, each.moves_at) for each in moves if each.moves_at is not None and not each.refused]
-    done = 0
-    for start in range(0, len(possible), AT_ONCE):
-        with transaction.atomic():
-            for each, moves_at in possible[start : start + AT_ONCE]:
-                done += move(each.subscription_id, each.price_id, moves_at, by=by, reason=reason)
-    return done
+def _params(moves: Sequence[Move], source: str) -> dict[str, Any]:
+    """What the run needs to move one subscription; all its prices move at one moment."""
+    prices, (moment, *_) = [each.price_id for each in moves], [each.moves_at for each in moves if each.moves_at]
+    return {"price_ids": prices, "moves_at": whole(moment).isoformat(), "source": source}
+
+
+def _words(moves: Sequence[Move]) -> str:
+    words = [
+        f"{each.price_id} from {each.before or 'nothing'} to {each.after or 'nothing'} at"
+        f" {each.moves_at:%Y-%m-%d %H:%M:%S} UTC"
+        for each in moves
+    ]
+    return "; ".join(words)
 
 
 def _concerns(mapping: PlanMapping, item: HeldItem) -> bool:
@@ -139,11 +151,16 @@ def _follows(mapping: PlanMapping, decision: PlanDecision | None) -> bool:
 
 
 def _moves_asked(links: Iterable[AccountLink]) -> dict[tuple[str, str], datetime]:
-    """The latest moment to which each item was moved already."""
+    """The latest moment to which each item was moved already, or will be by a run that is under way."""
     asked: dict[tuple[str, str], datetime] = {}
-    moves = PlanMove.objects.filter(paddle_subscription_id__in=[link.paddle_subscription_id for link in links])
+    subscriptions = [link.paddle_subscription_id for link in links]
+    moves = PlanMove.objects.filter(paddle_subscription_id__in=subscriptions)
     for each in moves.order_by("moves_at"):
         asked[each.paddle_subscription_id, each.paddle_price_id] = each.moves_at
+    for item in bulk.waiting(BulkRun.Kind.MOVE).filter(subject__in=subscriptions):
+        for price_id in item.params["price_ids"]:
+            place, moment = (item.subject, price_id), datetime.fromisoformat(item.params["moves_at"])
+            asked[place] = max(asked.get(place, moment), moment)
     return asked
 
 
@@ -165,8 +182,3 @@ def _why_not(
     if after.pk != mapping.pk:
         return f"Another mapping is in force at that moment: {after}."
     return ""
-
-
-def _source_of(subscription_id: str) -> str:
-    link = AccountLink.objects.filter(paddle_subscription_id=subscription_id).only("source").first()
-    return link.source if link else str(AccountLink._meta.get_field("source").default)

@@ -100,12 +100,17 @@ def stretches(story: SubscriptionStory) -> tuple[Stretch, ...]:
     return tuple(Stretch(*each) for each in zip(told, moments, ends, strict=True))
 
 
-def desired_spans(story: SubscriptionStory, terms: Terms, moves: Moves | None = None) -> tuple[Span, ...]:
-    """Say which items are to be metered and when; nothing while nobody knows how the subscription began."""
+def desired_spans(
+    story: SubscriptionStory, terms: Terms, moves: Moves | None = None, *, since: datetime | None = None
+) -> tuple[Span, ...]:
+    """Say which items are to be metered and when; nothing while nobody knows how the subscription began.
+
+    `since` is when it came to the account that it has now: what was before belongs to another.
+    """
     parts = stretches(story)
     if not parts:
         return ()
-    opening = _opening(story, terms)
+    opening = later(_opening(story, terms), since)
     spans = [
         span for stay in _stays(parts) for span in _split(stay, (moves or {}).get(stay.price_id, ()), opening, terms)
     ]
@@ -113,9 +118,11 @@ def desired_spans(story: SubscriptionStory, terms: Terms, moves: Moves | None = 
 
 
 def canceled_at(story: SubscriptionStory) -> datetime | None:
-    """When the subscription ended; None while it goes on."""
-    parts = stretches(story)
-    return parts[-1].begins_at if parts and parts[-1].snapshot.subscription.status == CANCELED else None
+    """When the subscription ended, whatever was heard of it since; None while it goes on."""
+    since = None
+    for part in stretches(story):
+        since = (since or part.begins_at) if part.snapshot.subscription.status == CANCELED else None
+    return since
 
 
 def stopped_at(story: SubscriptionStory) -> datetime | None:
@@ -314,6 +321,11 @@ def _between(pieces: Sequence[Piece], start: datetime | None, end: datetime | No
         if ends is None or begins < ends:
             kept.append(Piece(begins, ends, piece.quantity, piece.is_trial))
     return tuple(kept)
+
+
+def later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two beginnings; None is one that always was."""
+    return max((moment for moment in (one, other) if moment is not None), default=None)
 
 
 def earlier(one: datetime | None, other: datetime | None) -> datetime | None:

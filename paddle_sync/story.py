@@ -13,7 +13,7 @@ from integration_project.vendors.paddle.entities import Subscription
 from integration_project.vendors.reading import Unreadable
 from paddle_sync import classic, reading_ahead
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
-from paddle_sync.own_events import FOUND, SYNC
+from paddle_sync.own_events import FOUND, WITHOUT_SNAPSHOT
 from paddle_sync.reading_ahead import FRESH
 
 FOUNDING = ("subscription.created", "subscription.imported", FOUND, classic.CREATED)
@@ -192,7 +192,7 @@ def _keep_event(event: WebhookEvent, *, codes_trusted: bool) -> None:
     """Keep the snapshot that an event carries; one that does not say it all, or asks only to look again, has none."""
     is_classic = event.source == WebhookEvent.Source.PADDLE_CLASSIC
     data = classic.subscription_of(event) if is_classic else event.payload.entity()
-    if data is None or event.event_type == SYNC:
+    if data is None or event.event_type in WITHOUT_SNAPSHOT:
         return
     keep(
         event.paddle_subscription_id,

@@ -22,16 +22,17 @@ from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.rehearsal import NEW
 from paddle_sync import intake, jobs
 from paddle_sync.models import AccountLink, EventAttempt, WebhookEvent
+from paddle_sync.own_events import RELINK
 from paddle_sync.rehearsing import DryRun
 from tests.billing_bridge.world import LIVE_SINCE, World, push_of
 from tests.builders import make_event, make_mapping, paddle_id, stamp, subscription
-from tests.paddle_sync.seen import CLOUD
+from tests.paddle_sync.seen import CLOUD, SEATS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
 Run = Callable[[], int]
 Calls = list[tuple[str, str, str]]
-OF_SUBSCRIPTIONS = sorted(kind for kind in PADDLE_HANDLERS if kind.startswith("subscription."))
+OF_SUBSCRIPTIONS = sorted(kind for kind in PADDLE_HANDLERS if kind.startswith("subscription.") and kind != RELINK)
 OF_TRANSACTIONS = sorted(kind for kind in PADDLE_HANDLERS if kind.startswith("transaction."))
 OF_BILLS = sorted(M3TER_HANDLERS)
 WHAT_READS_COST = (CallBudget, Circuit)
@@ -227,6 +228,63 @@ def test_a_replayed_event_of_a_subscription_calls_what_its_dry_run_said(
     foreseen = rehearsed(event, stage)
 
     assert_equal(foreseen, *replayed(event, stage))
+
+
+def linked_to_one_and_named_another(stage: Stage) -> dict[str, Any]:
+    make_mapping(
+        str(SEATS["price_id"]),
+        plan=m3ter_sample.PLAN_SEATS,
+        m3ter_product=m3ter_sample.PRODUCT_SEATS,
+        quantity_use="counter",
+        m3ter_counter_id=m3ter_sample.COUNTER_SEATS,
+    )
+    make_mapping()
+    checkout = stage.paddle.complete_checkout(email="ap@harbour.example", name="Harbour Tools", items=[CLOUD, SEATS])
+    bought = stage.vendors.paddle.get_subscription(checkout["subscription_id"]).raw
+    make_event("subscription.created", {**bought, "transaction_id": checkout["transaction_id"]})
+    stage.run_jobs()
+    stage.account("another")
+    return {"id": bought["id"], "account": "another"}
+
+
+def linked_to_the_one_it_has(stage: Stage) -> dict[str, Any]:
+    bought = nothing_differs(stage)
+    return {"id": bought["id"], "account": bought["id"]}
+
+
+def named_one_that_m3ter_lacks(stage: Stage) -> dict[str, Any]:
+    return {"id": nothing_differs(stage)["id"], "account": "nobody"}
+
+
+def given_the_one_in_its_way(stage: Stage) -> dict[str, Any]:
+    bought = somebody_elses_account_has_the_code(stage)
+    make_event("subscription.created", bought)
+    stage.run_jobs()
+    return {"id": bought["id"], "account": bought["id"]}
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [
+        linked_to_one_and_named_another,
+        linked_to_the_one_it_has,
+        named_one_that_m3ter_lacks,
+        given_the_one_in_its_way,
+    ],
+    ids=lambda situation: situation.__name__,
+)
+def test_a_relinking_calls_what_its_dry_run_said(stage: Stage, situation: Callable[[Stage], dict[str, Any]]) -> None:
+    data = situation(stage)
+    event = done(RELINK, data)
+    before = AccountLink.objects.values_list("m3ter_account_id", "account_since").first()
+
+    foreseen = rehearsed(event, stage)
+
+    calls, replay = replayed(event, stage)
+    assert_equal(foreseen, calls, replay)
+    after = AccountLink.objects.values_list("m3ter_account_id", "account_since").first()
+    changes = {linked_to_one_and_named_another, given_the_one_in_its_way}
+    assert (before != after) is (situation in changes)
 
 
 def no_push_of_ours(world: World) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from integration_project.vendors.paddle_classic.simulator import ClassicSimulato
 from integration_project.vendors.paddle_classic.simulator import sample as classic_sample
 from paddle_sync import classic as classics
 from paddle_sync.models import AccountLink, WebhookEvent
-from paddle_sync.own_events import FOUND, IMPORT, SUBSCRIBE, SYNC
+from paddle_sync.own_events import FOUND, IMPORT, RELINK, SUBSCRIBE, SYNC
 from tests.builders import make_mapping, subscription
 from tests.paddle_sync.seen import CLOUD, SEATS
 from tests.test_dry_runs import (
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
 Run = Callable[[], int]
 OF_PEOPLE = sorted(kind for kind in PADDLE_HANDLERS if kind.partition(".")[0] in {"customer", "address", "business"})
-OF_CLASSIC = sorted(CLASSIC_HANDLERS)
+OF_CLASSIC = sorted(set(CLASSIC_HANDLERS) - {RELINK})
 REPAIRS = (IMPORT, SUBSCRIBE)
 PRO = paddle_sample.PRICE_CLOUD_PRO_EUR
 BUSINESS = {"name": "Harbour Tools Ltd"}
@@ -221,8 +221,8 @@ def test_a_replayed_wish_to_subscribe_to_events_calls_what_its_dry_run_said(stag
 
 def test_every_type_of_event_is_compared() -> None:
     compared = {
-        "paddle": {*OF_SUBSCRIPTIONS, *OF_TRANSACTIONS, *OF_PEOPLE, *REPAIRS},
-        "paddle_classic": set(OF_CLASSIC),
+        "paddle": {*OF_SUBSCRIPTIONS, RELINK, *OF_TRANSACTIONS, *OF_PEOPLE, *REPAIRS},
+        "paddle_classic": {*OF_CLASSIC, RELINK},
         "m3ter": set(OF_BILLS),
     }
 

@@ -59,7 +59,7 @@ def fix_decision(fix: fixes.Fix) -> Decision:
         effect=fix.effect,
         done=fix.done,
         decide=partial(fixes.apply, fix),
-        offered=lambda finding: is_open(finding) and fixes.fix_of(finding.kind) is fix,
+        offered=lambda finding: is_open(finding) and fix in fixes.fixes_of(finding.kind),
         bulk=True,
         strong=True,
         preview=one_line,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
@@ -12,11 +13,12 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from billing_bridge import leaving
 from billing_bridge.admin import amounts, bill_story
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock, showing
 from integration_project.errors import NotPossible
-from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonedAdmin
+from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonedAdmin, ReasonForm
 from integration_project.models import Finding
 from integration_project.pages import account_story, account_then, happenings, timeline
 from integration_project.showing import Link, Panel, Right, Story, Text
@@ -40,6 +42,39 @@ def sync(link_id: int, *, by: str, reason: str) -> None:
     if waiting.exists():
         raise NotPossible("A sync that was asked for before waits for the worker already; it does the same.")
     intake.ask_to_sync(link.paddle_subscription_id, by=by, reason=reason, source=link.source)
+
+
+class RelinkForm(ReasonForm):
+    """Which account the subscription is to have."""
+
+    field_order = ("account", "reason")
+    account = forms.CharField(
+        label="Code or id of the m3ter account",
+        max_length=80,
+        widget=forms.TextInput(attrs={"class": "c-input"}),
+        help_text="The account has to exist in m3ter already; a worker looks.",
+    )
+
+
+def relink(link_id: int, *, by: str, reason: str, account: str) -> None:
+    """Have the subscription linked to another account; what can be refused without asking m3ter is refused at once."""
+    link = AccountLink.objects.get(pk=link_id)
+    if account in (link.m3ter_account_id, link.m3ter_account_code):
+        raise NotPossible("It is linked to that account already.")
+    is_other = Q(m3ter_account_id=account) | Q(m3ter_account_code=account)
+    other = AccountLink.objects.filter(is_other, state=AccountLink.State.LIVE).first()
+    if other is not None:
+        raise NotPossible(f"That account belongs to the subscription {other.paddle_subscription_id}.")
+    if why := leaving.why_not(link):
+        raise NotPossible(why)
+    under_way = WebhookEvent.objects.filter(
+        paddle_subscription_id=link.paddle_subscription_id,
+        event_type=own_events.RELINK,
+        state__in=(WebhookEvent.State.RECEIVED, WebhookEvent.State.PROCESSING),
+    )
+    if under_way.exists():
+        raise NotPossible("It is being linked to another account already. See first what comes of that.")
+    intake.ask_to_relink(link.paddle_subscription_id, account, by=by, reason=reason, source=link.source)
 
 
 @admin.register(AccountLink)
@@ -81,6 +116,7 @@ class AccountLinkAdmin(ReasonedAdmin):
                     ("scheduled_action", "scheduled_exactly"),
                     ("charged_exactly", "source"),
                     ("external_mapping_id", "adopted"),
+                    ("left_account_id", "account_since_exactly"),
                     ("since_exactly", "updated_exactly"),
                 )
             },
@@ -95,6 +131,7 @@ class AccountLinkAdmin(ReasonedAdmin):
         "charged_exactly",
         "since_exactly",
         "updated_exactly",
+        "account_since_exactly",
     )
     decisions = (
         Decision(
@@ -106,6 +143,21 @@ class AccountLinkAdmin(ReasonedAdmin):
             done="queued to be looked at anew",
             decide=sync,
             bulk=True,
+        ),
+        Decision(
+            name="relink",
+            label="Link to another m3ter account",
+            permission="paddle_sync.relink_accountlink",
+            effect="From the moment a worker does it, the subscription is measured on the account you name: its plans "
+            "on this account end, and begin on that one, never in the past. Measurements must carry the other code "
+            "from then on. What was used here until then is still billed by this account, and such a bill waits for a "
+            "person, since no subscription is linked to it any more. Refused while a charge is open or a bill is not "
+            "settled, and where the other account belongs to another subscription or is billed in another currency; "
+            "the event says so then.",
+            done="queued to be linked to that account",
+            decide=relink,
+            offered=lambda link: link.state == AccountLink.State.LIVE,
+            form=RelinkForm,
         ),
     )
     has_add_permission = LedgerAdmin.has_add_permission
@@ -150,6 +202,7 @@ class AccountLinkAdmin(ReasonedAdmin):
     scheduled_exactly = showing.moment("scheduled_at", description="Scheduled for")
     charged_exactly = showing.moment("charged_until", description="Charged until")
     since_exactly = showing.moment("created_at", description="Linked")
+    account_since_exactly = showing.moment("account_since", description="On this account since")
     updated_exactly = showing.moment("updated_at", description="Changed")
 
     # --- What the page says -------------------------------------------------------------------------------------------

@@ -210,6 +210,7 @@ def _log(link: AccountLink) -> "QuerySet[LogEntry]":
 
 EVENTS_IN_WORDS: dict[str, str] = {
     own_events.SYNC: "Sync now: the subscription and its account are looked at anew.",
+    own_events.RELINK: "A person links the subscription to another m3ter account.",
     own_events.IMPORT: "Import asked for: the subscription is read from Paddle and taken in.",
     own_events.FOUND: "Found in Paddle's list: it existed before this application heard of it.",
     "subscription.created": "The subscription began.",

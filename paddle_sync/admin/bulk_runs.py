@@ -83,7 +83,10 @@ class BulkRunAdmin(LedgerAdmin):
     list_display_links = ("asked_for", "title")
     list_filter = ("state", "kind")
     ordering = ("-id",)
-    nothing_yet = "An import of existing subscriptions, or a replay of many events, appears here with its progress."
+    nothing_yet = (
+        "An import of existing subscriptions, a replay of many events, or a move to a mapping appears here with "
+    )
+    "its progress."
     fieldsets = (
         (
             "In the database",

@@ -14,10 +14,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from integration_project import clock, showing
+from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonForm
 from integration_project.models import WebhookRefusal
 from integration_project.showing import Link, Panel, Story, Text, Tone
 from paddle_sync import bulk, intake, personal, rehearsing
+from paddle_sync.accounts import ACCOUNT_CONFLICT
 from paddle_sync.admin import event_story, rehearsals
 from paddle_sync.models import AccountLink, EventAttempt, WebhookEvent, WebhookPayload
 
@@ -33,6 +35,15 @@ TONES: dict[str, Tone] = {
 OTHER_EVENTS = 25
 # Search words find a row by an index, never by reading the table: the prefix of a Paddle id says which column to ask.
 COLUMN_OF_PREFIX = {"evt_": "event_id", "sub_": "paddle_subscription_id", "txn_": "subject_id"}
+
+
+def use_account(event_id: int, *, by: str, reason: str) -> None:
+    """Have the subscription of a parked event take the account that is in its way."""
+    event = WebhookEvent.objects.get(pk=event_id)
+    if AccountLink.objects.filter(paddle_subscription_id=event.paddle_subscription_id).exists():
+        raise NotPossible("The subscription is linked by now. Link it to another account from its account link.")
+    subscription_id, code = event.paddle_subscription_id, event.waiting_for_key
+    intake.ask_to_relink(subscription_id, code, by=by, reason=reason, source=event.source)
 
 
 class WaitingForFilter(admin.SimpleListFilter):
@@ -154,6 +165,18 @@ class WebhookEventAdmin(LedgerAdmin):
             bulk=True,
             preview=event_story.one_line,
             as_run=lambda events, by: bulk.replay(events, by=by),
+        ),
+        Decision(
+            name="use_account",
+            label="Use that account",
+            permission="paddle_sync.relink_accountlink",
+            effect="You say that the m3ter account with that code is this subscription's. It is noted there, and the "
+            "events that wait run again: the account is taken as it is, gets the buyer's name, and the subscription's "
+            "plans. Refused where it belongs to another live link, or is billed in another currency.",
+            done="queued to be given that account",
+            decide=use_account,
+            offered=lambda event: event.state == State.PARKED and event.waiting_for_kind == ACCOUNT_CONFLICT,
+            preview=event_story.one_line,
         ),
         Decision(
             name="ignore",

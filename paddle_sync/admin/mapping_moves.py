@@ -1,4 +1,4 @@
-"""The page that moves subscriptions to a mapping: which, from what to what, from when; the reason; then it is done."""
+"""The page that moves subscriptions to a mapping: which, from what to what, from when; the reason; then a run."""
 
 import datetime as dt
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django_q.tasks import async_task
 
 from integration_project import clock, installation, showing
 from integration_project.ledger_admin import LedgerAdmin, ReasonForm
@@ -17,8 +16,6 @@ from paddle_sync.choosing import Names
 from paddle_sync.models import PlanMapping
 from paddle_sync.moving import Move
 
-JOB = "paddle_sync.jobs.move_subscriptions"
-MOST_IN_A_REQUEST = 200
 SAMPLE = 20
 NOW, NEXT_PERIOD, ON_DAY = "now", "next", "day"
 
@@ -60,7 +57,7 @@ def show(page: LedgerAdmin, request: HttpRequest, mapping: PlanMapping) -> HttpR
     why = ReasonForm(request.POST if "reason" in request.POST else None)
     if request.method == "POST" and why.is_valid():
         if request.POST.get("count") == str(len(possible)) and possible:
-            return _carry_out(page, request, mapping, moves, moment, why.cleaned_data["reason"])
+            return _carry_out(page, request, mapping, possible, moment, why.cleaned_data["reason"])
         text = "What would move has changed since this page was shown. Look again; nothing was moved."
         page.message_user(request, text, messages.WARNING)
         why = ReasonForm()
@@ -98,23 +95,17 @@ def _carry_out(
     page: LedgerAdmin,
     request: HttpRequest,
     mapping: PlanMapping,
-    moves: list[Move],
+    possible: list[Move],
     moment: dt.datetime | None,
     reason: str,
 ) -> HttpResponse:
-    by, possible = request.user.get_username(), [move for move in moves if not move.refused]
+    by = request.user.get_username()
     when = showing.exactly(moment) if moment else "each subscription's next period"
-    words = f"Moved {_subscriptions(possible)} to it from {when}. Reason: {reason}"
+    words = f"Began to move {_subscriptions(possible)} to it from {when}. Reason: {reason}"
     page.log_change(request, mapping, words)
-    if len(possible) > MOST_IN_A_REQUEST:
-        async_task(JOB, mapping.pk, moment.isoformat() if moment else "", by, reason)
-        text = f"A worker moves {_subscriptions(possible)} now; this page shows those that are left."
-        page.message_user(request, text, messages.SUCCESS)
-        return HttpResponseRedirect(request.path)
-    done = moving.move_all(moves, by=by, reason=reason)
-    text = f"{done} item{'' if done == 1 else 's'} moved; each subscription is worked out anew within a minute."
-    page.message_user(request, text, messages.SUCCESS)
-    return HttpResponseRedirect(showing.page_of(mapping))
+    run = moving.begin(mapping, possible, by=by, reason=reason)
+    page.log_addition(request, run, words)
+    return HttpResponseRedirect(showing.page_of(run))
 
 
 def _story(mapping: PlanMapping, moves: list[Move], possible: list[Move]) -> Story:
@@ -130,8 +121,8 @@ def _story(mapping: PlanMapping, moves: list[Move], possible: list[Move]) -> Sto
         "wait",
         f"{_subscriptions(possible)} would move to {mapping}.",
         f"{left}What was charged until then stays as it is.",
-        "Each is then read from Paddle anew and its plans in m3ter are made to match: the old one ends at the moment, "
-        "the new one begins there.",
+        "A run does it, whose page shows how far it is. Each is read from Paddle anew and its plans in m3ter are made "
+        "to match: the old one ends at the moment, the new one begins there.",
     )
 
 

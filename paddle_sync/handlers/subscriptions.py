@@ -37,7 +37,7 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     thorough = event.event_type == SYNC
     result, held, met = Followed(link), None, False
     try:
-        resolved = _resolved(story, terms)
+        resolved = _resolved(story, terms, link)
         result = following.bring_about(story, resolved, link, terms, row, vendors, thorough=thorough)
         done += [*result.words, *_followed(result.link if link is None else None, story)]
         met = _meet_buyer(before, story, vendors)
@@ -60,8 +60,9 @@ def changed(event: WebhookEvent, vendors: Vendors) -> None:
     event.note = _sentence(done)
 
 
-def _resolved(story: SubscriptionStory, terms: Terms) -> resolving.Resolved:
-    spans = plans.desired_spans(story, terms, moving.moments_of(story.subscription_id))
+def _resolved(story: SubscriptionStory, terms: Terms, link: AccountLink | None) -> resolving.Resolved:
+    since = link.account_since if link is not None else None
+    spans = plans.desired_spans(story, terms, moving.moments_of(story.subscription_id), since=since)
     return resolving.resolve(spans, resolving.decisions_of(story.subscription_id), terms.zone)
 
 
@@ -78,7 +79,7 @@ def _require_m3ter(story: SubscriptionStory, row: Installation) -> None:
 def _calls_for_an_account(story: SubscriptionStory, row: Installation) -> bool:
     terms = Terms(installation.zone(row), row.lead_days, row.charge_from)
     try:
-        return _resolved(story, terms).is_metered
+        return _resolved(story, terms, None).is_metered
     except NeedsConfiguration:
         return False
 

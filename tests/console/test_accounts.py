@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from billing_bridge.models import PushPolicy
+from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock, finding
 from integration_project.models import Installation
 from integration_project.pages import account_story, account_then, happenings
@@ -219,6 +219,56 @@ def test_what_came_of_a_sync_is_on_the_page(browser: Browser, link: AccountLink)
 
     assert answer.context["timeline"].entries[0].said.why == "All was right."
     assert re.search(r"Last synced (now|\d+ seconds? ago)\.", answer.context["story"].effect)
+
+
+def relink_page(link: AccountLink) -> str:
+    return reverse("admin:paddle_sync_accountlink_decide", args=(link.pk, "relink"))
+
+
+def test_another_account_is_asked_for_with_a_reason_and_no_vendor_is_called(
+    browser: Browser, link: AccountLink
+) -> None:
+    client, answers = browser("Operator"), {"account": "harbour-old", "reason": "Another contract."}
+
+    page = client.get(relink_page(link))
+    silent = client.post(relink_page(link), {"account": "harbour-old", "reason": ""})
+    nothing = client.post(relink_page(link), {"account": "", "reason": "x"})
+    assert (silent.status_code, nothing.status_code, WebhookEvent.objects.count()) == (200, 200, 0)
+    done = confirm(client, relink_page(link), answers)
+
+    assert "Refused while a charge is open" in page.text
+    assert "1 account link queued to be linked to that account." in done.text
+    event = WebhookEvent.objects.get()
+    assert (event.event_type, event.payload.entity()["account"]) == ("subscription.relink", "harbour-old")
+    assert (event.decisions.get().by, event.decisions.get().reason) == ("operator", "Another contract.")
+    entry = LogEntry.objects.get().change_message
+    assert entry == "Link to another m3ter account (account harbour-old). Reason: Another contract."
+
+
+def test_what_can_be_refused_without_m3ter_is_refused_at_once(browser: Browser, link: AccountLink) -> None:
+    other = make_link(m3ter_account_code="taken")
+    client = browser("Operator")
+
+    def ask(account: str) -> str:
+        return str(confirm(client, relink_page(link), {"account": account, "reason": "x"}).text)
+
+    assert "It is linked to that account already." in ask(link.m3ter_account_id)
+    assert f"That account belongs to the subscription {other.paddle_subscription_id}." in ask("taken")
+    bill = make_bill(link)
+    assert "1 bill of the account is not settled" in ask("free")
+    PushedBill.objects.filter(pk=bill.pk).update(state=PushedBill.State.SKIPPED)
+    assert WebhookEvent.objects.count() == 0
+    intake.ask_to_relink(link.paddle_subscription_id, "free", by="ada", reason="")
+    assert "It is being linked to another account already." in ask("free")
+    assert WebhookEvent.objects.count() == 1
+
+
+def test_a_link_that_has_ended_is_linked_to_no_other_account(browser: Browser, link: AccountLink) -> None:
+    AccountLink.objects.filter(pk=link.pk).update(state="ended")
+
+    confirm(browser("Operator"), relink_page(link), {"account": "free", "reason": "x"})
+
+    assert WebhookEvent.objects.count() == 0
 
 
 def test_a_sync_that_waits_already_is_not_asked_for_twice(browser: Browser, link: AccountLink) -> None:

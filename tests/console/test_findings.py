@@ -31,11 +31,46 @@ def buttons(client: Client, finding: Finding) -> list[str]:
 @pytest.mark.parametrize("kind", sorted(fixes.TABLE))
 def test_each_kind_offers_its_own_fix_or_its_acknowledgement(browser: Browser, kind: str) -> None:
     finding = make_finding(kind=kind)
-    fix = fixes.fix_of(kind)
+    labels = [fix.label for fix in fixes.fixes_of(kind)]
 
     offered = buttons(browser("Operator"), finding)
 
-    assert offered == ([fix.label, "Close"] if fix else ["Acknowledge"])
+    assert offered == ([*labels, "Close"] if labels else ["Acknowledge"])
+
+
+def test_an_account_in_the_way_is_given_to_the_subscription_by_its_finding_or_its_event(browser: Browser) -> None:
+    code = "sub_00000000000000000000000001"
+    finding = make_finding(kind="account conflict", subject=code, key=code)
+    event = make_parked(waiting_for_kind="account conflict", waiting_for_key="its-code")
+    page = reverse("admin:paddle_sync_webhookevent_decide", args=(event.pk, "use_account"))
+    client = browser("Operator")
+
+    confirm(client, decide(finding, "use_account"), {"reason": "It is theirs."})
+    confirm(client, page, {"reason": "It is theirs too."})
+
+    asked = WebhookEvent.objects.filter(event_type="subscription.relink").order_by("pk")
+    said = [(each.subject_id, each.payload.entity()["account"], each.decisions.get().reason) for each in asked]
+    assert said == [(code, code, "It is theirs."), (event.paddle_subscription_id, "its-code", "It is theirs too.")]
+
+
+def test_an_account_is_given_to_no_subscription_that_is_linked(browser: Browser) -> None:
+    link = make_link()
+    finding = make_finding(kind="account conflict", subject=link.paddle_subscription_id, key="x")
+
+    answer = confirm(browser("Operator"), decide(finding, "use_account"), {"reason": "It is theirs."})
+
+    assert "The subscription is linked by now." in answer.text
+    assert WebhookEvent.objects.count() == 0
+
+
+def test_only_an_event_with_an_account_in_its_way_offers_that_account(browser: Browser) -> None:
+    client = browser("Operator")
+
+    def offered(kind: str) -> bool:
+        page = reverse("admin:paddle_sync_webhookevent_change", args=(make_parked(waiting_for_kind=kind).pk,))
+        return "Use that account" in [button["label"] for button in client.get(page).context["buttons"]]
+
+    assert (offered("account conflict"), offered("price")) == (True, False)
 
 
 def test_a_kind_of_an_older_version_can_still_be_closed(browser: Browser) -> None:

@@ -9,13 +9,12 @@ from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
-from django_q.models import OrmQ
 
 from integration_project import clock
 from integration_project import installation as installing
 from integration_project.models import Installation
-from paddle_sync.admin import mapping_moves
-from paddle_sync.models import PlanMapping, PlanMove, SubscriptionSnapshot, WebhookEvent
+from paddle_sync import bulk
+from paddle_sync.models import BulkRun, PlanMapping, PlanMove, SubscriptionSnapshot, WebhookEvent
 from tests.builders import make_event, make_mapping, stamp, subscription, subscription_item
 from tests.console.rows import MARKUP, make_catalogue, make_parked
 from tests.console.test_mappings import ANSWERS, LIST
@@ -69,12 +68,17 @@ def test_moving_asks_for_a_reason_and_keeps_it(browser: Browser, newer: PlanMapp
     assert (silent.status_code, PlanMove.objects.count()) == (200, 0)
     done = client.post(page("move", newer), {**answers, "reason": "New prices."}, follow=True)
 
-    assert "1 item moved" in said(done)
+    run = BulkRun.objects.get()
+    assert done.redirect_chain == [(reverse("admin:paddle_sync_bulkrun_change", args=(run.pk,)), 302)]
+    assert (run.kind, run.state, run.by, run.reason) == ("move", "running", "operator", "New prices.")
+    assert (PlanMove.objects.count(), done.context["story"].cause) == (0, "0 of 1 done: 1 waiting.")
+    bulk.feed()
     assert (PlanMove.objects.get().by, PlanMove.objects.get().reason) == ("operator", "New prices.")
     assert WebhookEvent.objects.get().event_type == "subscription.sync"
-    (entry,) = LogEntry.objects.values_list("change_message", flat=True)
-    assert entry.startswith("Moved 1 subscription to it from ")
-    assert entry.endswith("Reason: New prices.")
+    mapping, begun = LogEntry.objects.order_by("pk").values_list("object_id", "change_message")
+    assert (mapping[0], begun[0]) == (str(newer.pk), str(run.pk))
+    assert mapping[1].startswith("Began to move 1 subscription to it from ")
+    assert mapping[1].endswith("Reason: New prices.")
 
 
 def test_what_has_changed_since_it_was_shown_is_shown_again(browser: Browser, newer: PlanMapping) -> None:
@@ -105,23 +109,22 @@ def test_a_day_begins_at_midnight_in_the_organisations_time_zone(browser: Browse
     answers = {"when": "day", "day": "2030-01-15", "count": "1", "reason": "x"}
 
     browser("Operator").post(page("move", newer), answers)
+    bulk.feed()
 
     assert PlanMove.objects.get().moves_at == dt.datetime(2030, 1, 14, 23, tzinfo=dt.UTC)
 
 
-def test_many_are_moved_by_a_worker(browser: Browser, newer: PlanMapping) -> None:
-    for _ in range(mapping_moves.MOST_IN_A_REQUEST + 1):
+def test_many_are_moved_by_one_run_that_leaves_out_what_was_refused(browser: Browser, newer: PlanMapping) -> None:
+    for _ in range(201):
         make_subscriber()
-    answers = {"when": "next", "day": "", "count": str(mapping_moves.MOST_IN_A_REQUEST + 1), "reason": "New prices."}
+    make_subscriber(next_billed_at=None)
+    answers = {"when": "next", "day": "", "count": "201", "reason": "New prices."}
 
-    answer = browser("Operator").post(page("move", newer), answers, follow=True)
+    browser("Operator").post(page("move", newer), answers)
 
-    assert "A worker moves 201 subscriptions now" in said(answer)
-    assert PlanMove.objects.count() == 0
-    tasks = [row.task for row in OrmQ.objects.all()]
-    assert [(task["func"], task["args"]) for task in tasks] == [
-        ("paddle_sync.jobs.move_subscriptions", (newer.pk, "", "operator", "New prices."))
-    ]
+    run = BulkRun.objects.get()
+    assert (run.items.count(), PlanMove.objects.count()) == (201, 0)
+    assert run.title == f"Move to {newer}"
 
 
 def test_when_all_follow_it_the_page_says_so(browser: Browser, newer: PlanMapping) -> None:

@@ -17,13 +17,14 @@ from integration_project.ledger_admin import LedgerAdmin
 from integration_project.models import Finding, Installation
 from paddle_sync.models import AccountLink, BulkRun, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
 from tests.builders import make_link
-from tests.console.rows import Everything, confirm
+from tests.console.rows import Everything, confirm, make_parked
 
 OPERATORS = {"Operator", "Administrator"}
 FINANCIERS = {"Finance", "Administrator"}
 WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (WebhookEvent, "replay"): OPERATORS,
     (WebhookEvent, "ignore"): OPERATORS,
+    (WebhookEvent, "use_account"): OPERATORS,
     (WebhookEvent, "reveal"): {*OPERATORS, "Auditor"},
     (PlanMapping, "remove"): OPERATORS,
     (BulkRun, "begin"): OPERATORS,
@@ -32,6 +33,7 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (BulkRun, "continue"): OPERATORS,
     (BulkRun, "cancel"): OPERATORS,
     (AccountLink, "sync"): OPERATORS,
+    (AccountLink, "relink"): OPERATORS,
     (PushedBill, "approve"): FINANCIERS,
     (PushedBill, "hold"): FINANCIERS,
     (PushedBill, "skip"): FINANCIERS,
@@ -47,13 +49,14 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (Finding, "move"): OPERATORS,
     (Finding, "run_again"): OPERATORS,
     (Finding, "make_again"): OPERATORS,
+    (Finding, "use_account"): OPERATORS,
     (Installation, "go_live"): FINANCIERS,
     (Installation, "lead_days"): FINANCIERS,
     (Installation, "trust_codes"): {"Administrator"},
     (Installation, "look_first"): {"Administrator"},
 }
 PEOPLE = (*roles.ROLES, "nobody")
-ANSWERS = {"reason": "Because.", "charge_from": "2026-01-01", "lead_days": "3", "on": "yes"}
+ANSWERS = {"reason": "Because.", "account": "another", "charge_from": "2026-01-01", "lead_days": "3", "on": "yes"}
 
 
 def name_of(case: tuple[type[Model], str]) -> str:
@@ -70,6 +73,10 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         Finding: everything.finding,
         Installation: everything.installation,
     }
+    if decision == "relink":
+        return make_link()
+    if decision == "use_account" and model is WebhookEvent:
+        return make_parked(waiting_for_kind="account conflict")
     if model is Finding:
         return finding_for(everything, decision)
     if model is PushedBill:
@@ -86,12 +93,14 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
 def finding_for(everything: Everything, decision: str) -> Finding:
     """An open finding of a kind that the decision is for, about something that it can be carried out on."""
     kinds = {entry.name: kind for kind, entry in fixes.TABLE.items() if isinstance(entry, fixes.Fix)}
+    kinds |= {each.name: kind for kind, beside in fixes.BESIDE.items() for each in beside}
     kinds |= {"close": "plan missing", "acknowledge": "charge lost"}
     subject = everything.parked.paddle_subscription_id
     if decision == "make_again":
         subject = make_link().paddle_subscription_id
-    values = {"severity": Finding.Severity.PROBLEM, "opened_at": clock.now(), "seen_at": clock.now()}
-    return Finding.objects.create(kind=kinds[decision], subject=subject, key="pri_1", detail="It differs.", **values)
+    key, moments = f"pri_{decision}", {"opened_at": clock.now(), "seen_at": clock.now()}
+    values = {"severity": Finding.Severity.PROBLEM, "detail": "It differs.", **moments}
+    return Finding.objects.create(kind=kinds[decision], subject=subject, key=key, **values)
 
 
 def decide_url(row: Model, decision: str) -> str:

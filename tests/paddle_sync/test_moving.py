@@ -8,10 +8,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from integration_project import clock
-from paddle_sync import jobs, mappings, moving, subscribed
+from integration_project.errors import NotPossible
+from paddle_sync import bulk, mappings, moving, subscribed
 from paddle_sync.models import (
     AccountLink,
     AccountPlanLink,
+    BulkRun,
     CatalogueEntry,
     PlanDecision,
     PlanMapping,
@@ -160,40 +162,63 @@ def test_moving_is_written_down_and_the_subscription_worked_out_anew(newer: Plan
     link = make_subscriber(source="paddle_classic")
     moment = clock.now()
 
-    done = moving.move_all(moving.moves_of(newer, moment), by="anna", reason="new prices")
+    run = moving.begin(newer, moving.moves_of(newer, moment), by="anna", reason="new prices")
+    bulk.feed()
 
+    assert (run.kind, run.state, run.by, run.reason) == ("move", "running", "anna", "new prices")
     row = PlanMove.objects.get()
-    assert (done, row.paddle_subscription_id, row.paddle_price_id) == (1, link.paddle_subscription_id, PRICE)
+    assert (row.paddle_subscription_id, row.paddle_price_id) == (link.paddle_subscription_id, PRICE)
     assert (row.moves_at, row.by, row.reason) == (moment.replace(microsecond=0), "anna", "new prices")
     event = WebhookEvent.objects.get()
     assert (event.event_type, event.subject_id) == ("subscription.sync", link.paddle_subscription_id)
     assert (event.source, event.decisions.get().reason) == ("paddle_classic", "new prices")
+    assert run.items.get().event == event
 
 
-def test_what_was_moved_is_not_moved_again(newer: PlanMapping) -> None:
-    link = make_subscriber()
-    moment = clock.now()
-    moves = moving.moves_of(newer, moment)
-    moving.move_all(moves, by="anna", reason="once")
+def test_a_subscription_with_several_prices_is_one_item_and_what_is_refused_is_left_out(db: None) -> None:
+    product = make_mapping(product=PRODUCT, plan="plan-new")
+    link = make_subscriber(price="pri_a", product=PRODUCT)
+    snapshot = SubscriptionSnapshot.objects.get(paddle_subscription_id=link.paddle_subscription_id)
+    other = {**snapshot.data["items"][0], "price": {**snapshot.data["items"][0]["price"], "id": "pri_b"}}
+    snapshot.data["items"].append(other)
+    snapshot.save()
+    make_subscriber(price="pri_c", product=PRODUCT, charged_until=clock.now() + dt.timedelta(days=9))
+    moves = moving.moves_of(product, clock.now())
 
-    again = moving.move_all(moves, by="anna", reason="twice")
+    run = moving.begin(product, moves, by="anna", reason="new prices")
 
-    assert (again, moving.moves_of(newer, clock.now())) == (0, [])
-    assert moving.move(link.paddle_subscription_id, PRICE, moment, by="anna", reason="thrice") is False
-    assert (PlanMove.objects.count(), WebhookEvent.objects.count()) == (1, 1)
+    (item,) = run.items.all()
+    assert [bool(move.refused) for move in sorted(moves, key=lambda move: move.price_id)] == [False, False, True]
+    assert (item.subject, item.params["price_ids"]) == (link.paddle_subscription_id, ["pri_a", "pri_b"])
+    assert item.note.startswith("pri_a from ")
 
 
-def test_the_job_moves_what_is_left(newer: PlanMapping) -> None:
+def test_what_was_moved_or_waits_to_be_is_not_moved_again(newer: PlanMapping) -> None:
     make_subscriber()
+    run = moving.begin(newer, moving.moves_of(newer, clock.now()), by="anna", reason="once")
+    begun = moving.moves_of(newer, clock.now())
+    bulk.feed()
+
+    assert (begun, moving.moves_of(newer, clock.now())) == ([], [])
+    assert run.items.count() == 1
+
+
+def test_a_move_that_a_cancelled_run_left_out_can_be_made_again(newer: PlanMapping) -> None:
+    make_subscriber()
+    run = moving.begin(newer, moving.moves_of(newer, clock.now()), by="anna", reason="once")
+
+    bulk.cancel(run.pk, by="anna", reason="not yet")
+
+    assert len(moving.moves_of(newer, clock.now())) == 1
+
+
+def test_nothing_possible_makes_no_run(newer: PlanMapping) -> None:
     make_subscriber(next_billed_at=None)
-    moment = clock.now().isoformat()
 
-    words = jobs.move_subscriptions(newer.pk, moment, "anna", "new prices")
-    again = jobs.move_subscriptions(newer.pk, moment, "anna", "new prices")
-    gone = jobs.move_subscriptions(0, moment, "anna", "new prices")
+    with pytest.raises(NotPossible, match="None of these"):
+        moving.begin(newer, moving.moves_of(newer, None), by="anna", reason="new prices")
 
-    assert (words[:1], again[:1], PlanMove.objects.count()) == ("2", "0", 2)
-    assert gone == "The mapping is gone; nothing was moved."
+    assert BulkRun.objects.count() == 0
 
 
 def test_many_are_found_by_as_many_queries_as_few(newer: PlanMapping) -> None:

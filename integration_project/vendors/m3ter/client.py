@@ -295,20 +295,34 @@ class M3terClient:
 
     def create_external_mapping(self, *, entity: str, m3ter_id: str, table: str, external_id: str) -> ExternalMapping:
         """Note that a m3ter entity is an entity elsewhere."""
-        body = {
-            "m3terEntity": entity,
-            "m3terId": m3ter_id,
-            "externalSystem": self._system,
-            "externalTable": table,
-            "externalId": external_id,
-        }
-        path = "/externalmappings"
+        named = {"externalSystem": self._system, "externalTable": table, "externalId": external_id}
+        body, path = {"m3terEntity": entity, "m3terId": m3ter_id, **named}, "/externalmappings"
         return self._call("create external mapping", "POST", path, ExternalMapping.from_m3ter, json=body)
 
     def find_external_mapping(self, *, table: str, external_id: str) -> ExternalMapping | None:
         """The mapping of an entity elsewhere, or None."""
+        return next(iter(self.external_mappings_to(table=table, external_id=external_id)), None)
+
+    def external_mappings_to(self, *, table: str, external_id: str) -> tuple[ExternalMapping, ...]:
+        """All mappings of an entity elsewhere."""
         path = f"/externalmappings/externalid/{_segment(self._system)}/{_segment(table)}/{_segment(external_id)}"
-        return next(iter(self._mappings("find external mapping", path)), None)
+        return tuple(self._mappings("find external mapping", path))
+
+    def update_external_mapping(self, mapping: ExternalMapping, *, m3ter_id: str) -> ExternalMapping:
+        """Have a mapping lead to another m3ter entity of its kind; Temporary when it has changed meanwhile."""
+        path, body = f"/externalmappings/{_segment(mapping.id)}", mapping.leading_to(m3ter_id)
+        try:
+            return self._call("update external mapping", "PUT", path, ExternalMapping.from_m3ter, json=body)
+        except Conflict as refusal:
+            raise not_listed_yet(refusal) from None
+
+    def delete_external_mapping(self, mapping: ExternalMapping) -> None:
+        """Take a mapping away; one that is gone already is what was wanted."""
+        try:
+            path = f"/externalmappings/{_segment(mapping.id)}"
+            self._call("delete external mapping", "DELETE", path, ExternalMapping.from_m3ter)
+        except NotFound:
+            return
 
     def external_mappings_of(self, *, entity: str, m3ter_id: str) -> tuple[ExternalMapping, ...]:
         """Our mappings of a m3ter entity; those of other systems are left out."""

@@ -245,3 +245,14 @@ class ExternalMapping:
             external_table=reading.text(data, "externalTable"),
             external_id=reading.text(data, "externalId"),
         )
+
+    def leading_to(self, m3ter_id: str) -> Json:
+        """The same mapping of another entity of its kind, as m3ter wants it."""
+        return {
+            "m3terEntity": self.m3ter_entity,
+            "m3terId": m3ter_id,
+            "externalSystem": self.external_system,
+            "externalTable": self.external_table,
+            "externalId": self.external_id,
+            "version": self.version,
+        }
