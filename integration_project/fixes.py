@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from django.db import IntegrityError, transaction
-
 from billing_bridge import leaving
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.errors import NotPossible
 from integration_project.models import Finding
 from paddle_sync import classic, intake, parking
-from paddle_sync.models import AccountLink, PlanMove, WebhookEvent, history_note
+from paddle_sync.models import AccountLink, WebhookEvent, history_note
 from paddle_sync.own_events import FOUND
 
 SYNC_PERMISSION = "paddle_sync.sync_accountlink"
@@ -94,20 +92,7 @@ def _run_again(row: Finding, *, by: str, reason: str) -> None:
 
 def _move(row: Finding, *, by: str, reason: str) -> None:
     """The finding's key is the price whose mapping differs by now."""
-    now = clock.now()
-    try:
-        with transaction.atomic():
-            PlanMove.objects.create(
-                paddle_subscription_id=row.subject,
-                paddle_price_id=row.key,
-                moves_at=now.replace(microsecond=0),
-                created_at=now,
-                by=by[:150],
-                reason=reason,
-            )
-    except IntegrityError:
-        raise NotPossible("It was moved this very second.") from None
-    intake.ask_to_sync(row.subject, by=by, reason=reason, source=_source(row.subject))
+    intake.ask_to_move(row.subject, [row.key], clock.now(), by=by, reason=reason, source=_source(row.subject))
 
 
 def _make_again(row: Finding, *, by: str, reason: str) -> None:

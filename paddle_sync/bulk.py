@@ -23,7 +23,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet
 from integration_project import clock, pulse, wakeups
 from integration_project.errors import NotPossible
 from paddle_sync import intake
-from paddle_sync.models import BulkItem, BulkRun, PlanMove, WebhookEvent
+from paddle_sync.models import BulkItem, BulkRun, WebhookEvent
 
 logger = logging.getLogger(__name__)
 
@@ -276,16 +276,12 @@ def _replay(item: BulkItem) -> int:
 
 def _move(item: BulkItem) -> int:
     """Have a subscription's prices follow the mappings in force at a moment, and its account looked at anew."""
-    run, moves_at = item.run, datetime.fromisoformat(item.params["moves_at"])
-    for price_id in item.params["price_ids"]:
-        PlanMove.objects.get_or_create(
-            paddle_subscription_id=item.subject,
-            paddle_price_id=price_id,
-            moves_at=moves_at,
-            defaults={"created_at": clock.now(), "by": run.by, "reason": run.reason},
-        )
-    source = item.params.get("source", WebhookEvent.Source.PADDLE)
-    return intake.ask_to_sync(item.subject, by=run.by, reason=run.reason, source=source).pk
+    run, params = item.run, item.params
+    source = params.get("source", WebhookEvent.Source.PADDLE)
+    moves_at = datetime.fromisoformat(params["moves_at"])
+    return intake.ask_to_move(
+        item.subject, params["price_ids"], moves_at, by=run.by, reason=run.reason, source=source
+    ).pk
 
 
 BEGIN: Mapping[BulkRun.Kind, Callable[[BulkItem], int]] = {

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from django.db.models import F
 from integration_project import clock, work
 from integration_project.errors import NotPossible
 from paddle_sync import parking
-from paddle_sync.models import WebhookEvent, WebhookPayload
+from paddle_sync.models import PlanMove, WebhookEvent, WebhookPayload
 from paddle_sync.own_events import FOUND, IMPORT, RELINK, SUBSCRIBE, SYNC
 from paddle_sync.queues import EVENTS
 
@@ -72,6 +72,27 @@ def ask_to_sync(
 ) -> WebhookEvent:
     """Have a subscription and its account looked at anew, in Paddle and in m3ter; who asked and why is kept."""
     return _own_event(source, SYNC, {"id": subscription_id}, by=by, reason=reason)
+
+
+def ask_to_move(
+    subscription_id: str,
+    price_ids: Iterable[str],
+    moves_at: datetime,
+    *,
+    by: str,
+    reason: str,
+    source: str = WebhookEvent.Source.PADDLE,
+) -> WebhookEvent:
+    """Have items follow, from a moment on, the mappings in force then, and the account looked at anew."""
+    with transaction.atomic():
+        for price_id in price_ids:
+            PlanMove.objects.get_or_create(
+                paddle_subscription_id=subscription_id,
+                paddle_price_id=price_id,
+                moves_at=moves_at.replace(microsecond=0),
+                defaults={"created_at": clock.now(), "by": by[:150], "reason": reason},
+            )
+        return ask_to_sync(subscription_id, by=by, reason=reason, source=source)
 
 
 def find(

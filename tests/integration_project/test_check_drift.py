@@ -16,7 +16,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from paddle_sync.models import ListPosition, WebhookEvent
-from tests.paddle_sync.test_drift import World, buy, delete_account, mapping_deleted, world
+from tests.paddle_sync.drift_world import World, buy, delete_account, mapping_deleted, world
 
 __all__ = ["world"]  # a fixture
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]

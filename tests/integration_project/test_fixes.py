@@ -74,6 +74,7 @@ def test_every_call_names_its_kind_or_its_module_lists_them() -> None:
 
 def test_every_fix_of_the_table_is_offered() -> None:
     used = {entry.name for entry in fixes.TABLE.values() if isinstance(entry, fixes.Fix)}
+    used |= {fix.name for beside in fixes.BESIDE.values() for fix in beside}
 
     assert used == {fix.name for fix in fixes.FIXES}
 

@@ -6,7 +6,10 @@ import pytest
 
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from tests.builders import make_mapping
+from tests.paddle_sync.drift_world import world
 from tests.paddle_sync.people_rows import BUYER, HARBOUR, Row
+
+__all__ = ["world"]  # a fixture
 
 Run = Callable[[], int]
 

@@ -54,7 +54,7 @@ def test_a_move_on_the_day_an_item_began_takes_effect(m3ter: M3terSimulator, bou
     PlanMapping.objects.update(m3ter_plan_id=m3ter_sample.PLAN_BULK)
     moves_at = began + dt.timedelta(seconds=1)
 
-    moving.move(bought, CLOUD_PRICE, moves_at, by="anna", reason="mapped wrongly")
+    intake.ask_to_move(bought, [CLOUD_PRICE], moves_at, by="anna", reason="mapped wrongly")
     run_jobs()
 
     assert [(plan[0], plan[2]) for plan in plans_in(m3ter)] == [
@@ -112,7 +112,7 @@ def test_a_cancellation_leaves_no_plan_running_although_a_move_is_to_come_and_a_
     today = clock.now().date()
     make_mapping(effective_from=today + dt.timedelta(days=20), plan=m3ter_sample.PLAN_BULK)
     moves_at = (clock.now() + dt.timedelta(days=25)).replace(microsecond=0)
-    moving.move(bought, CLOUD_PRICE, moves_at, by="anna", reason="next period")
+    intake.ask_to_move(bought, [CLOUD_PRICE], moves_at, by="anna", reason="next period")
     go_on()
     running = [(plan[0], plan[2]) for plan in plans_in(m3ter)]
     paddle.change_items(bought, [CLOUD, PRO])
@@ -381,6 +381,7 @@ def test_what_was_decided_as_not_metered_is_not_metered_from_its_beginning_one_d
     paddle: PaddleSimulator, m3ter: M3terSimulator, deliver: Run, run_jobs: Run
 ) -> None:
     mapping = make_mapping(target="not_metered", plan="", m3ter_product="")
+    paddle.clock_move(days=-40)
     bought = paddle.complete_checkout(email="ap@harbour.example", items=[CLOUD])["subscription_id"]
     deliver()
     run_jobs()
@@ -396,7 +397,7 @@ def test_what_was_decided_as_not_metered_is_not_metered_from_its_beginning_one_d
     assert list(m3ter.memory.accounts) == []
     assert open_findings() == [("mapped otherwise", paddle_sample.PRICE_CLOUD_EUR)]
     moved = clock.now().replace(microsecond=0)
-    moving.move(bought, paddle_sample.PRICE_CLOUD_EUR, moved, by="anna", reason="metered from now on")
+    intake.ask_to_move(bought, [paddle_sample.PRICE_CLOUD_EUR], moved, by="anna", reason="metered from now on")
     run_jobs()
     (plan,) = m3ter.memory.account_plans
     assert dt.datetime.fromisoformat(plan["startDate"]) == moved
