@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from integration_project import work
+from integration_project import clock, work
 from integration_project.events import HANDLERS
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
@@ -55,6 +55,10 @@ class Post:
     def work(self) -> None:
         """Run what is due, as a worker would."""
         work.drain(EVENTS, partial(process_event, vendors=self.vendors, handlers=HANDLERS), seconds=60)
+
+    def wait(self) -> None:
+        """Let the waits of what is to be tried again be over."""
+        WebhookEvent.objects.filter(state="received").update(due_at=clock.now())
 
     def _post(self, event: dict[str, Any]) -> None:
         assert post_notification(self.client, {**event, "notification_id": "ntf_1"}).status_code == 200
@@ -104,6 +108,44 @@ def test_each_kind_of_change_is_in_at_least_a_tenth_of_the_histories(paddle: Pad
         histories_with.update(life.lived.keys())
 
     assert {kind: histories_with[kind] for kind in histories.KINDS if histories_with[kind] < len(SEEDS) / 10} == {}
+
+
+WRITES = (
+    "create account",
+    "update account",
+    "create account plan",
+    "update account plan",
+    "replace account plan",
+    "delete account plan",
+    "create external mapping",
+    "create counter adjustment",
+    "update counter adjustment",
+    "end account billing entities",
+)
+WRONG = ("lose_answer", "error_before", "error_after")
+
+
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_lost_answers_and_errors_on_the_way_end_as_the_model_says(
+    m3ter: M3terSimulator, live: Callable[[int], tuple[Life, Post]], seed: int
+) -> None:
+    histories.decide_everything()
+    life, post = live(seed)
+
+    while post.waiting:
+        m3ter.fault(post.chance.choice(WRITES), post.chance.choice(WRONG))
+        post.deliver(post.chance.randint(1, 5))
+        post.work()
+        post.wait()
+    m3ter.clear_faults()
+    for _ in range(10):
+        post.wait()
+        post.work()
+
+    story = "\n".join(life.told)
+    assert histories.found(m3ter) == histories.expected(life), story
+    undone = WebhookEvent.objects.exclude(state__in=("processed", "ignored"))
+    assert list(undone.values_list("event_type", "state", "note")) == [], story
 
 
 @pytest.mark.chaos
