@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -48,6 +48,8 @@ OUTCOMES: Mapping[str, BulkItem.Outcome] = {
     WebhookEvent.State.FAILED: Outcome.FAILED,
 }
 """What an item's event says about the item; an event in any other state is still to be worked on."""
+STALE = timedelta(days=1)
+"""For how long what an import found may be acted upon."""
 NOTHING_TO_DO = (BulkItem.Verdict.RIGHT,)
 """Verdicts whose items are done when the run begins."""
 
@@ -138,7 +140,16 @@ def replay(events: QuerySet[WebhookEvent], *, by: str, reason: str = "") -> Bulk
 
 
 def start(run_id: int, *, by: str, reason: str) -> None:
-    """Begin a run that a person has looked at; its items with nothing to do are done at once."""
+    """Begin a run that a person has looked at; its items with nothing to do are done at once.
+
+    NotPossible for one that was listed long ago: its plans would begin with periods that are over by now.
+    """
+    run = BulkRun.objects.filter(pk=run_id, kind=Kind.IMPORT).first()
+    if run is not None and run.listed_at is not None and clock.now() - run.listed_at > STALE:
+        raise NotPossible(
+            f"It was listed on {run.listed_at:%d %B %Y, %H:%M} UTC, and subscriptions have lived on since. Look again,"
+            " then begin it."
+        )
     begun = {"state": State.RUNNING, "by": by[:150], "reason": reason, "started_at": clock.now(), "note": ""}
     with transaction.atomic():
         _change(run_id, (State.PREVIEWED,), "begun", **begun)

@@ -213,7 +213,7 @@ def test_an_item_that_cannot_be_begun_says_why_and_holds_up_no_other() -> None:
 
 
 def test_a_move_notes_the_moment_and_has_the_account_looked_at() -> None:
-    moment = clock.now() + dt.timedelta(days=3)
+    moment = (clock.now() + dt.timedelta(days=3)).replace(microsecond=0)
     data = subscription()
     run = bulk.create(Kind.MOVE, "Move to the new plan", **WHY)
     price = paddle_sample.PRICE_CLOUD_EUR

@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from integration_project import clock
-from integration_project.errors import IntegrationError
+from integration_project.errors import IntegrationError, NotPossible
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import NewAccount
@@ -252,6 +252,24 @@ def test_what_happened_after_the_listing_outlives_it(
     assert WebhookEvent.objects.get().occurred_at == listed_at
     assert operations(paddle).count("list subscriptions") == 2
     assert AccountLink.objects.get().paddle_status == "canceled"
+
+
+def test_what_was_listed_long_ago_is_looked_at_again_before_it_is_begun(
+    paddle: PaddleSimulator, vendors: Vendors
+) -> None:
+    make_mapping()
+    subscribed(paddle)
+    run = previewed(vendors)
+    BulkRun.objects.update(listed_at=clock.now() - dt.timedelta(days=1, minutes=1))
+
+    with pytest.raises(NotPossible, match="Look again, then begin it"):
+        bulk.start(run.pk, **WHY)
+
+    run.refresh_from_db()
+    assert run.state == "previewed"
+    existing.look_again(run.pk, **WHY)
+    existing.prepare(run.pk, vendors)
+    bulk.start(run.pk, **WHY)
 
 
 def test_subscriptions_of_classic_are_taken_in_like_those_of_billing(
