@@ -43,6 +43,7 @@ def calls(*simulators: PaddleSimulator | M3terSimulator) -> int:
 def test_a_created_event_of_a_backlog_costs_hardly_more_than_its_three_writes(
     paddle: PaddleSimulator, m3ter: M3terSimulator, vendors: Vendors, deliver: Run
 ) -> None:
+    m3ter.limit_requests(None)
     bought = backlog(paddle, deliver, 2 * EVENTS.batch)
 
     # One turn, however slow the machine: what is given back at a turn's end is read again.

@@ -64,6 +64,7 @@ def test_every_call_of_the_paddle_client_is_in_paddle_s_document(monkeypatch: py
     assert read.business_id is not None
     item = ChargeItem("n", "text", 900, "EUR", "internal", {"push_id": "p"}, product_id=paddle_sample.PRODUCT_USAGE)
     client.get_customer(read.customer_id)
+    list(client.list_customers(ids=(read.customer_id,)))
     client.get_address(read.customer_id, read.address_id)
     client.get_business(read.customer_id, read.business_id)
     client.preview_charge(subscription_id, paddle_stage.charge(amounts=(500, 700)))
@@ -79,6 +80,8 @@ def test_every_call_of_the_paddle_client_is_in_paddle_s_document(monkeypatch: py
     client.list_currencies()
     list(client.list_events(event_types=("subscription.created",)))
     list(client.list_notification_settings())
+    stage.simulator.send_webhooks_to("http://127.0.0.1/webhooks/paddle/")
+    client.subscribe_destination(paddle_sample.NOTIFICATION_SETTING_ID, ["subscription.created"])
 
     calls = [call for call in stage.simulator.calls if call.operation not in NEWER_THAN_THE_DOCUMENT]
     assert problems(document, calls) == []
@@ -131,8 +134,10 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     client.delete_counter_adjustment(count)
     for _ in range(2):
         client.ensure_external_mapping(entity="Account", m3ter_id=account.id, table="Subscription", external_id="sub_1")
-    client.find_external_mapping(table="Subscription", external_id="sub_1")
+    mapping = client.find_external_mapping(table="Subscription", external_id="sub_1")
+    assert mapping is not None
     client.external_mappings_of(entity="Account", m3ter_id=account.id)
+    client.delete_external_mapping(client.update_external_mapping(mapping, m3ter_id=account.id))
     when = start - timedelta(days=10)
     usage = Measurement(
         "use-1",
