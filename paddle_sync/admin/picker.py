@@ -36,7 +36,7 @@ class Picker(forms.TextInput):
             "chosen": choosing.describe(self.side, given),
             "candidates": self.candidates,
         }
-        return SafeString(render_to_string("admin/picker.html", context))
+        return render_to_string("admin/picker.html", context)
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
         """Take what was picked from the list of a search before what stands in the box."""
