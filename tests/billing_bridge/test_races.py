@@ -1,41 +1,16 @@
 """Several workers at once, each in a thread with a connection of its own, charge every bill once."""
 
-import threading
-from collections.abc import Callable
-
 import pytest
-from django.db import connection
 
 from billing_bridge import jobs, settlement
 from billing_bridge.models import BillEntry, PushedBill
 from tests.billing_bridge.world import World, fresh, make_due
 from tests.builders import make_event
+from tests.threads import at_once
 
 State = PushedBill.State
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
-
-
-def at_once(*functions: Callable[[], object]) -> list[BaseException]:
-    """Run functions in threads that begin together; what they raised."""
-    barrier = threading.Barrier(len(functions))
-    raised: list[BaseException] = []
-
-    def run(function: Callable[[], object]) -> None:
-        try:
-            barrier.wait()
-            function()
-        except BaseException as error:  # noqa: BLE001 - a thread hands it to the test
-            raised.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
 
 
 def test_two_workers_race_for_one_bill_and_charge_it_once(world: World) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.db.models import QuerySet
 
 from integration_project import clock, heartbeats, pulse, wakeups, work
 from integration_project.models import Heartbeat, ScheduledJob
 from paddle_sync.models import WebhookEvent
 from tests.integration_project.work_rows import CHARGES, EVENTS, LOOKS, make_row
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -303,29 +303,12 @@ def test_only_one_wake_up_of_a_queue_waits_at_a_time(django_capture_on_commit_ca
     assert ScheduledJob.objects.filter(name="wake-up test events").count() == 1
 
 
-def in_threads(count: int, what: Callable[[], None]) -> None:
-    together = threading.Barrier(count)
-
-    def run() -> None:
-        try:
-            together.wait()
-            what()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_workers_racing_for_one_row_run_it_once() -> None:
     make_row(1)
     claimed: list[WebhookEvent] = []
 
-    in_threads(5, lambda: claimed.extend(work.claim(EVENTS)))
+    assert at_once(*[lambda: claimed.extend(work.claim(EVENTS))] * 5) == []
 
     assert len(claimed) == 1
     assert WebhookEvent.objects.get().attempts == 1
@@ -354,7 +337,7 @@ def test_workers_racing_over_many_rows_of_few_keys_run_each_once_and_never_two_o
         while WebhookEvent.objects.exclude(state="processed").exists():
             work.drain(EVENTS, handle)
 
-    in_threads(4, until_empty)
+    assert at_once(*[until_empty] * 4) == []
 
     assert doubled == []
     assert sorted(ran) == sorted(f"evt_{number}" for number in range(60))

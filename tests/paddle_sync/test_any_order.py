@@ -1,13 +1,11 @@
 """Events of one subscription in any order and repetition, and at the same time: one end state."""
 
 import itertools
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,6 +24,7 @@ from paddle_sync.processing import process_event
 from paddle_sync.queues import EVENTS
 from tests.builders import make_mapping, notification, post_notification, subscription
 from tests.paddle_sync.seen import CLOUD, INSIGHTS, created
+from tests.threads import at_once
 
 Run = Callable[[], int]
 
@@ -139,8 +138,8 @@ def test_one_event_delivered_five_times_at_once_is_one_row_and_one_account(
     envelope = notification("subscription.created", subscription())
     statuses: list[int] = []
 
-    at_once(5, lambda: statuses.append(post_notification(Client(), envelope).status_code))
-    at_once(3, run_jobs)
+    assert at_once(*[lambda: statuses.append(post_notification(Client(), envelope).status_code)] * 5) == []
+    assert at_once(*[run_jobs] * 3) == []
 
     assert statuses == [200] * 5
     assert (created().state, created().attempts) == ("processed", 1)
@@ -158,7 +157,7 @@ def test_different_events_of_one_subscription_worked_on_at_once_are_one_account(
     for event_type in ("subscription.created", "subscription.activated", "subscription.updated"):
         post_notification(client, notification(event_type, data))
 
-    at_once(3, run_jobs)
+    assert at_once(*[run_jobs] * 3) == []
     run_jobs()
 
     assert len(list(m3ter.memory.accounts)) == 1
@@ -197,25 +196,3 @@ def test_a_mapping_that_does_not_help_is_not_tried_again_every_minute(
     resumed = parking.resume_overtaken()
 
     assert (resumed, created().state) == (0, "parked")
-
-
-def at_once(count: int, act: Callable[[], object]) -> None:
-    """Run the same thing in several threads that begin together, each with a database connection of its own."""
-    together = threading.Barrier(count)
-    problems: list[BaseException] = []
-
-    def run() -> None:
-        together.wait()
-        try:
-            act()
-        except BaseException as problem:  # noqa: BLE001 - it is raised again by the test itself
-            problems.append(problem)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert problems == []

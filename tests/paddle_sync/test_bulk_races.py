@@ -1,43 +1,19 @@
 """Feeders at once, each in a thread with a connection of its own, begin every item of a bulk run once."""
 
-import threading
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
-from django.db import connection
 
 from integration_project import installation
 from paddle_sync import bulk
 from paddle_sync.models import BulkRun, WebhookEvent
 from tests.builders import paddle_id
 from tests.paddle_sync.test_bulk import WHY, counts
+from tests.threads import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
 COUNT = 60
-
-
-def at_once(*functions: Callable[[], object]) -> list[BaseException]:
-    """Run functions in threads that begin together; what they raised."""
-    barrier = threading.Barrier(len(functions))
-    raised: list[BaseException] = []
-
-    def run(function: Callable[[], object]) -> None:
-        try:
-            barrier.wait()
-            function()
-        except BaseException as error:  # noqa: BLE001 - a thread hands it to the test
-            raised.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
 
 
 def moving() -> BulkRun:

@@ -36,7 +36,6 @@ from tests.paddle_sync.test_faults import due_again
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installation")]
 
 Run = Callable[[], int]
-TYPES = [f"{what}.{how}" for what in ("customer", "address", "business") for how in ("created", "updated", "imported")]
 
 
 # --- Whom it concerns -----------------------------------------------------------------------------------------------
