@@ -122,11 +122,6 @@ def decided_otherwise(decided: Sequence[Decided]) -> tuple[Difference, ...]:
     )
 
 
-def mapping_for(price_id: str, product_id: str, day: date) -> PlanMapping | None:
-    """The mapping in force on a day for an item: its price's, or else its product's."""
-    return _choose(_mappings([price_id], [product_id]), price_id, product_id, day)
-
-
 def products_of_group(plan_group_id: str) -> tuple[str, ...]:
     """The products that the plans of a group are for, as m3ter's catalogue last said."""
     kind = CatalogueEntry.Kind.M3TER_PLAN_GROUP
