@@ -68,6 +68,13 @@ def no_budget_in_the_way(settings: Settings) -> None:
     settings.PADDLE_CALLS_PER_MINUTE = settings.M3TER_CALLS_PER_SECOND = 100_000
 
 
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dry run and the real run are asked in the same second: a plan of no time is taken away, a longer one ended."""
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+
+
 @pytest.fixture
 def world(installation: Installation, stage: Stage) -> World:
     """One subscription that renews in five days, linked to an account, and charging has begun."""
