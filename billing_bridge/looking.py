@@ -62,7 +62,7 @@ def look(
     subscriptions = (push.paddle_subscription_id, *also_on)
     journal.before("look", f"push {push.push_id} on {', '.join(subscriptions)}")
     for subscription_id, way in product(subscriptions, ways or (push.mode,)):
-        found = modes.of(way).find(push.push_id, subscription_id=subscription_id, since=earliest(push), vendors=vendors)
+        found = modes.of(way).find(push, subscription_id=subscription_id, since=earliest(push), vendors=vendors)
         if found is not None and found.billed:
             push.paddle_subscription_id, push.mode = subscription_id, way
             journal.after("look", "found", f"{subscription_id}: {_where(found)}")

@@ -398,7 +398,7 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
         raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
     if seen.too_many and not intent.one_item:
         return _preview(bill, _as_one_item(bill, intent), vendors, journal)
-    return intent
+    return intent if seen.request is None else replace(intent, request=seen.request)
 
 
 def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
@@ -440,12 +440,16 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
     push = intent.push
     with transaction.atomic():
         ledger.still_owned(bill)
+        push.amount = intent.request.amount
         _refuse_another_amount(ledger.locked(bill.pk), push)
         _refuse_what_was_collected(bill)
         push.sent_at = clock.now()
         push.mode = intent.mode.name
         push.items = intent.request.items
-        push.save(update_fields=("sent_at", "mode", "items", "expected_renewal_at"))
+        push.paddle_transaction_id = intent.request.paddle_transaction_id
+        push.save(
+            update_fields=("sent_at", "amount", "mode", "items", "expected_renewal_at", "paddle_transaction_id")
+        )
         work.fenced(bill).update(renews_at=bill.renews_at)
         journal.after("preview", "ok")
         journal.before("charge", f"{push.push_id}, attempt {push.attempt}, {intent.mode.label.lower()}")

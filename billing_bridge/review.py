@@ -109,9 +109,10 @@ def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
     _become(bill, _nothing_open(bill, bill.reason_detail))
 
 
-def carry(bill_id: int, *, by: str, reason: str) -> None:
+def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Let a bill's open amount be taken by the next bills of its account, whatever the policy says."""
     with _deciding(bill_id, "carry", by=by, reason=reason, only_from=HOLDABLE) as bill:
+        _refuse_unseen(bill, seen)
         if not bill.outstanding or bill.m3ter_status == ledger.GONE:
             raise NotPossible("Nothing of it is open that could be carried.")
         carrying.carry_out(bill, bill.outstanding, note=reason, by=by)
@@ -119,9 +120,10 @@ def carry(bill_id: int, *, by: str, reason: str) -> None:
         _become(bill, _nothing_open(bill, f"Carried to the next bills by {by}: {reason}"))
 
 
-def write_off(bill_id: int, *, by: str, reason: str) -> None:
+def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Ask for nothing more of what is open of a bill: it was settled outside, or is given up."""
     with _deciding(bill_id, "write off", by=by, reason=reason, only_from=HOLDABLE) as bill:
+        _refuse_unseen(bill, seen)
         if not bill.outstanding:
             raise NotPossible("Nothing of it is open.")
         ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=reason)
@@ -129,9 +131,9 @@ def write_off(bill_id: int, *, by: str, reason: str) -> None:
         _become(bill, _nothing_open(bill, f"Written off by {by}: {reason}"))
 
 
-def settled_outside(bill_id: int, *, by: str, reason: str) -> None:
+def settled_outside(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Write off what is open, because it was paid in another way."""
-    write_off(bill_id, by=by, reason=f"Settled outside. {reason}")
+    write_off(bill_id, by=by, reason=f"Settled outside. {reason}", seen=seen)
 
 
 def take_back(entry_id: int, *, by: str, reason: str) -> None:
@@ -214,6 +216,13 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
         if verdict.state in GOES_ON:
             _loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
+
+
+def send(bill_id: int, *, by: str, reason: str, mode: str, seen: str | None = None) -> None:
+    """Have what is open of a bill charged in this way, whatever the policy says; held bills are approved by it."""
+    state = PushedBill.objects.filter(pk=bill_id).values_list("state", flat=True).first()
+    act = approve if state == State.HELD else resend
+    act(bill_id, by=by, reason=reason, seen=seen, mode=mode)
 
 
 def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:

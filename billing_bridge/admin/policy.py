@@ -9,7 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from billing_bridge import composing
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge.models import ProductRule, PushedBill, PushPolicy
 from integration_project import showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, ReasonedAdmin, ReasonedModelForm
@@ -143,10 +143,15 @@ class PolicyForm(ReasonedModelForm):
 
     def clean_tax_category(self) -> str:
         """Refuse what cannot be a category."""
-        category: str = self.cleaned_data["tax_category"].strip()
-        if not category.replace("-", "").isalnum() or not category.islower():
-            raise forms.ValidationError("A tax category is a word in small letters, such as saas or standard.")
-        return category
+        return known_category(self.cleaned_data["tax_category"])
+
+
+def known_category(text: str) -> str:
+    """Refuse what cannot be a tax category."""
+    category = text.strip()
+    if not category.replace("-", "").isalnum() or not category.islower():
+        raise forms.ValidationError("A tax category is a word in small letters, such as saas or standard.")
+    return category
 
 
 def _known_names(text: str) -> str:
@@ -232,3 +237,32 @@ class PushPolicyAdmin(ReasonedAdmin):
     def links(self, request: HttpRequest, row: PushPolicy) -> Sequence[Link]:
         """Link to the account an override speaks for."""
         return (Link("The account", showing.page_of(row.link)),) if row.link is not None else ()
+
+
+class ProductRuleForm(ReasonedModelForm):
+    """Which Paddle product an accounting product is."""
+
+    class Meta:
+        model = ProductRule
+        fields = ("accounting_product", "paddle_product_id", "tax_category")
+
+    def clean_tax_category(self) -> str:
+        """Refuse what cannot be a category."""
+        return known_category(self.cleaned_data["tax_category"])
+
+
+@admin.register(ProductRule)
+class ProductRuleAdmin(ReasonedAdmin):
+    """What Paddle is told that a charge is for, by m3ter's accounting product."""
+
+    form = ProductRuleForm
+    list_display = ("accounting_product", "paddle_product_id", "tax_category")
+    search_fields = ("accounting_product",)
+    ordering = ("accounting_product",)
+
+    def story(self, request: HttpRequest, row: ProductRule) -> Story:
+        """Say what the rule does."""
+        where = f"Paddle's product {row.paddle_product_id}" if row.paddle_product_id else "a product of that name"
+        return Story(
+            "calm", f'Lines booked under "{row.accounting_product}" are charged as {where}, {row.tax_category}.'
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from billing_bridge.charges import Verdict
 from billing_bridge.composing import Composed, Marks
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import FoundCharge
 from paddle_sync.models import AccountLink
@@ -36,6 +36,10 @@ class Request:
 
     body: Any
     items: list[Mapping[str, Any]]
+    amount: int
+    """In minor units of the bill's currency."""
+    paddle_transaction_id: str = ""
+    """The transaction that it is about, where there is one before it is sent."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Seen:
 
     `verdict`: why it cannot be charged now. `there_already`: this push is there. `too_many`: its items do not fit.
     `pending`: pushes of ours that are waiting there to be collected. `switch_to`: policy wants another way for it.
+    `request`: what is to be sent, where only this look could say; its `amount` may be less than was ordered.
     """
 
     renews_at: datetime | None = None
@@ -52,6 +57,7 @@ class Seen:
     too_many: bool = False
     pending: frozenset[str] = frozenset()
     switch_to: str = ""
+    request: Request | None = None
 
 
 class Mode(ABC):
@@ -59,6 +65,8 @@ class Mode(ABC):
 
     name: str
     label: str
+    on_subscription: bool = True
+    """Whether it is collected by the subscription, and lost with it."""
     needs: tuple[tuple[str, str], ...]
     """Vendor and operation of each call without which no attempt can succeed."""
 
@@ -75,5 +83,5 @@ class Mode(ABC):
         """Make the one request. Gives the vendor's id of what was made, where it tells."""
 
     @abstractmethod
-    def find(self, push_id: str, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
+    def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Look everywhere where a push of this kind would be; raises where a page could not be read."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from billing_bridge import charges, composing
-from billing_bridge.models import PushPolicy
+from billing_bridge.models import Push, PushPolicy
 from billing_bridge.modes.base import Mode, Order, Request, Seen
 from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.entities import Charge, FoundCharge
@@ -28,7 +28,7 @@ class SubscriptionCharge(Mode):
             items=order.composed.items,
             on_payment_failure=order.policy.on_payment_failure if self.at_once else None,
         )
-        return Request(charge, charge.to_paddle()["items"])
+        return Request(charge, charge.to_paddle()["items"], order.composed.total)
 
     def preview(self, order: Order, request: Request, vendors: Vendors, now: datetime) -> Seen:
         """Ask Paddle what the charge would do. Its answer is also the freshest word on the subscription."""
@@ -57,9 +57,9 @@ class SubscriptionCharge(Mode):
         vendors.paddle.charge_subscription(order.subscription_id, request.body)
         return ""
 
-    def find(self, push_id: str, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
+    def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Read every page of the subscription's history and transactions."""
-        return vendors.paddle.find_charge(push_id, subscription_id=subscription_id, since=since)
+        return vendors.paddle.find_charge(push.push_id, subscription_id=subscription_id, since=since)
 
 
 ON_RENEWAL = SubscriptionCharge(Kind.NEXT_BILLING_PERIOD)

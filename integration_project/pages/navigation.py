@@ -26,6 +26,8 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Ledger", "account_balance", "billing_bridge", "billentry"),
             ("Carried balance", "move_down", "billing_bridge", "carriedentry"),
             ("Push policy", "policy", "billing_bridge", "pushpolicy"),
+            ("Product rules", "inventory_2", "billing_bridge", "productrule"),
+            ("Paddle's currencies", "payments", "billing_bridge", "paddlecurrency"),
         ),
     ),
     (
