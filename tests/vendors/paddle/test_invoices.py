@@ -21,7 +21,7 @@ def test_an_invoice_is_issued_with_its_marks_terms_and_lines(stage: Stage) -> No
     assert (invoice.customer_id, invoice.currency_code) == (stage.customer_id, "EUR")
     assert (invoice.invoice_number, invoice.subscription_id) == ("901-20002", None)
     assert invoice.custom_data == {"push_id": PUSH, "bill_id": "91aa", "attempt": "1"}
-    assert (invoice.invoiced_push_id, invoice.push_ids, invoice.amount_of(PUSH)) == (PUSH, {PUSH}, 13000)
+    assert (invoice.invoiced_push_id, invoice.push_ids, invoice.amount_of(PUSH)) == (PUSH, frozenset({PUSH}), 13000)
     assert [line.totals.subtotal for line in invoice.lines_of(PUSH)] == [12345, 655]
     assert invoice.raw["billing_details"] == {
         "payment_terms": {"interval": "day", "frequency": 30},
