@@ -21,6 +21,10 @@ LOOK_AGAIN = timedelta(hours=6)
 MANUAL_CURRENCIES = frozenset({"USD", "EUR", "GBP"})
 
 
+NEEDS_NO_SUBSCRIPTION = frozenset({PushPolicy.Mode.INVOICE.value, "refund"})
+"""Ways of settling a bill that a cancelled subscription leaves open, where a person chose one."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What becomes of a bill: its state, with the reason in a word and in a sentence."""
@@ -121,7 +125,7 @@ def _no_subscription(bill: PushedBill, revision: BillRevision, given: Circumstan
             f"The m3ter account {bill.m3ter_account_code or bill.m3ter_account_id} has no live link to a Paddle "
             "subscription. It is tried again as soon as there is one.",
         )
-    if given.link.paddle_status == "canceled":
+    if given.link.paddle_status == "canceled" and bill.chosen_mode not in NEEDS_NO_SUBSCRIPTION:
         return held(Reason.CANCELLED, f"Subscription {given.link.paddle_subscription_id} is cancelled in Paddle.")
     return None
 
@@ -137,11 +141,14 @@ def _currency(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
             Reason.CURRENCY, f"Paddle counts {currency} with {given.paddle_decimals} decimals, which is not so here."
         )
     if given.link is not None and given.link.currency != currency:
-        return held(
-            Reason.CURRENCY,
-            f"The bill is in {currency}, the subscription in {given.link.currency}; nothing is converted.",
-        )
+        return other_currency(currency, given.link.currency)
     return None
+
+
+def other_currency(of_bill: str, of_subscription: str) -> Verdict:
+    """The bill and the subscription are in different currencies."""
+    words = f"The bill is in {of_bill}, the subscription in {of_subscription}; nothing is converted."
+    return held(Reason.CURRENCY, words)
 
 
 def _amounts(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
@@ -269,10 +276,7 @@ def _status(subscription: Subscription, now: datetime) -> Verdict | None:
 
 def _terms(subscription: Subscription, currency: str) -> Verdict | None:
     if subscription.currency_code != currency:
-        return held(
-            Reason.CURRENCY,
-            f"The bill is in {currency}, the subscription in {subscription.currency_code}; nothing is converted.",
-        )
+        return other_currency(currency, subscription.currency_code)
     if subscription.collection_mode == "manual" and currency not in MANUAL_CURRENCIES:
         return held(Reason.MODE, f"The subscription is paid by invoice, which Paddle does not offer in {currency}.")
     return None

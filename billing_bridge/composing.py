@@ -309,11 +309,18 @@ def read_preview(would_be: PreviewTransaction | None, items: Sequence[ChargeItem
     asked = sorted(item.amount_minor for item in items)
     shown = sorted(_amount(line, items) for line in (*marked, *unmarked))
     if asked != shown:
-        words = (
-            f"Paddle's preview shows {sum(shown)} in {len(shown)} items where we ask for {sum(asked)} in {len(asked)}."
-        )
-        return Previewed(problem=words, lines=count)
+        return Previewed(problem=_unlike(asked, shown), lines=count)
     return Previewed(lines=count)
+
+
+def unlike(lines: Sequence[PreviewLine], items: Sequence[ChargeItem]) -> str:
+    """Say how the preview of a transaction of ours alone differs from what we ask; empty when it does not."""
+    asked, shown = sorted(item.amount_minor for item in items), sorted(_amount(line, items) for line in lines)
+    return "" if asked == shown else _unlike(asked, shown)
+
+
+def _unlike(asked: Sequence[int], shown: Sequence[int]) -> str:
+    return f"Paddle's preview shows {sum(shown)} in {len(shown)} items where we ask for {sum(asked)} in {len(asked)}."
 
 
 def pending(preview: ChargePreview) -> frozenset[str]:

@@ -193,6 +193,7 @@ def _follow_link(known: PushedBill) -> None:
 def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
     known.m3ter_account_id = bill.account_id
     known.m3ter_account_code = (bill.account_code or "")[:80]
+    known.purchase_order_number = (bill.purchase_order_number or "")[:100]
     known.m3ter_version = max(bill.version, 0)
     known.m3ter_status = bill.status[:20]
     known.m3ter_locked = bill.locked
@@ -204,6 +205,7 @@ def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
         update_fields=(
             "m3ter_account_id",
             "m3ter_account_code",
+            "purchase_order_number",
             "m3ter_version",
             "m3ter_status",
             "m3ter_locked",

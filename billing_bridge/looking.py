@@ -37,6 +37,7 @@ DAY = timedelta(days=1)
 UNCONFIRMED = "charge unconfirmed"
 LOST = "charge lost"
 COLLECTED = "lost and collected"
+NOT_REFUNDED = "refund not made"
 NOT_LOOKED = "charge not looked for"
 ANOTHER_OPEN = "another charge open"
 UNKNOWN_FOR_LONG = timedelta(hours=1)
@@ -131,7 +132,8 @@ def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | Non
             finding.settle(kind, push.push_id, reason=detail)
         if recorded:
             _report_another_open(push)
-        if recorded and not transaction_id and _is_cancelled(push.paddle_subscription_id):
+        is_pending = recorded and not transaction_id and modes.of(push.mode).on_subscription
+        if is_pending and _is_cancelled(push.paddle_subscription_id):
             lose(push, CANCELLED_WORDS)
     return recorded
 
@@ -156,6 +158,9 @@ def lose(push: Push, words: str) -> None:
     with transaction.atomic():
         if not outcomes.record_lost(push.pk, detail=words):
             return
+        if push.kind == Push.Kind.REFUND:
+            _report_no_refund(push, words)
+            return
         finding.report(
             LOST,
             push.push_id,
@@ -165,6 +170,17 @@ def lose(push: Push, words: str) -> None:
             severity=Finding.Severity.ALARM,
         )
     logger.warning("push %s is lost: %s", push.push_id, words)
+
+
+def _report_no_refund(push: Push, words: str) -> None:
+    finding.report(
+        NOT_REFUNDED,
+        push.push_id,
+        detail=f"The refund of {money.words(push.amount, push.currency)} on transaction {push.paddle_transaction_id} "
+        f"did not reach the customer. {words}",
+        next_step="On the bill's page, refund it on another payment, carry it to the next bills, or write it off.",
+        severity=Finding.Severity.ALARM,
+    )
 
 
 def report_collected(push: Push, transaction_id: str) -> None:

@@ -7,7 +7,7 @@ from django.db import transaction
 from billing_bridge import carrying, charges, ledger
 from billing_bridge.ledger import LOCKABLE
 from billing_bridge.models import BillEntry, Push, PushedBill
-from billing_bridge.queues import CONFIRM, FINISH
+from billing_bridge.queues import CONFIRM, FINISH, PUSH
 from integration_project import clock, work
 
 State = PushedBill.State
@@ -42,7 +42,7 @@ def record_pushed(
             ledger.post(bill, Kind.PUSHED, amount, push=push, note=detail)
             carrying.take_reserved(bill, push)
         if not ledger.open_beside(push).exists():
-            _settled_by_push(bill)
+            _settled_by_push(bill, push)
         elif owner is not None:
             _look_for_the_other(bill)
         ledger.resume(push.paddle_subscription_id)
@@ -57,12 +57,18 @@ def _look_for_the_other(bill: PushedBill) -> None:
     work.wake_up(CONFIRM)
 
 
-def _settled_by_push(bill: PushedBill) -> None:
-    """Move a bill on that Paddle has something of: all of it, or not what it says. That needs a new review then."""
-    whole = bill.outstanding == 0
+def _settled_by_push(bill: PushedBill, push: Push) -> None:
+    """Move a bill on that Paddle has something of: all of it, or not what it says. That needs a new review then.
+
+    Where one transaction had less to refund than the customer is owed, the refund goes on with the next.
+    """
+    if push.kind == Push.Kind.REFUND and bill.outstanding < 0:
+        columns = {"state": State.READY, "reason": Reason.NONE, "reason_detail": "", "due_at": clock.now()}
+    else:
+        columns = settled_columns(bill) if bill.outstanding == 0 else _changed_columns(bill)
+        columns["chosen_mode"] = ""
     PushedBill.objects.filter(pk=bill.pk).update(
-        **(settled_columns(bill) if whole else _changed_columns(bill)),
-        chosen_mode="",
+        **columns,
         attempts=0,
         looks=0,
         last_error="",
@@ -71,7 +77,7 @@ def _settled_by_push(bill: PushedBill) -> None:
         leased_by="",
         updated_at=clock.now(),
     )
-    work.wake_up(FINISH)
+    work.wake_up(PUSH if columns["state"] == State.READY else FINISH)
 
 
 def settled_columns(bill: PushedBill, words: str = "") -> dict[str, Any]:

@@ -12,31 +12,18 @@ that Paddle has accepted its charge: that is true whoever owns the bill by now.
 """
 
 import logging
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
-from billing_bridge import (
-    carrying,
-    charges,
-    composing,
-    currencies,
-    deciding,
-    importing,
-    ledger,
-    looking,
-    modes,
-    money,
-    outcomes,
-    safeguards,
-)
-from billing_bridge.charges import Circumstances, Verdict
-from billing_bridge.composing import Marks, Owed
+from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, safeguards
+from billing_bridge.charges import Verdict
+from billing_bridge.intending import Intent, NotNow
 from billing_bridge.journal import Journal
-from billing_bridge.models import Push, PushAttempt, PushedBill, PushPolicy
-from billing_bridge.modes import Mode, Order, Request
-from billing_bridge.netting import Netting, net
+from billing_bridge.models import Push, PushedBill, PushPolicy
+from billing_bridge.modes.refund import NAME as REFUND
+from billing_bridge.netting import Netting
 from billing_bridge.queues import CONFIRM, FINISH, FIRST_LOOK, PUSH
 from integration_project import circuits, clock, finding, work
 from integration_project.errors import (
@@ -61,40 +48,14 @@ FRESH = timedelta(seconds=60)
 """A bill read so lately is not read again before it is charged."""
 CLOSED_AGAIN = timedelta(seconds=60)
 BUDGET_AGAIN = timedelta(seconds=5)
-ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
 NEEDED = ((M3TER, "get bill"),)
 """Calls, besides those of the way of charging, without which no attempt at a bill can succeed: none is begun then."""
-ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 NOT_SENT = (BudgetSpent, VendorClosed)
 """Nothing was asked of the vendor on the bill's behalf, so the attempt does not count."""
 
 
-class NotNow(Exception):
-    """The bill cannot be charged now; the verdict says what becomes of it."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.detail)
-        self.verdict = verdict
-
-
 class Unsettled(Exception):
     """Paddle seems to have this push already: it is looked for, and nothing is sent."""
-
-
-@dataclass(frozen=True)
-class Intent:
-    """A push that is written down, and what it asks of the vendor, in its way of charging."""
-
-    push: Push
-    mode: Mode
-    order: Order
-    request: Request
-    owed: Owed
-    sent_before: datetime | None
-    """When an earlier attempt, whose outcome was never seen, was sent."""
-    sent_in: str
-    """The way of charging of that attempt."""
-    one_item: bool = False
 
 
 def push_bill(bill: PushedBill, vendors: Vendors) -> None:
@@ -120,13 +81,13 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     refusal = safeguards.why_no_push()
     if refusal:
         raise VendorClosed(PADDLE, refusal)
-    for vendor, operation in (*_mode_of(bill).needs, *NEEDED):
+    for vendor, operation in (*intending.mode_of(bill).needs, *NEEDED):
         circuits.to_try(vendor, operation)
     _up_to_date(bill, vendors)
     _look_for_what_was_lost(bill, vendors, journal)
     if _is_where_it_was_sent(bill, vendors, journal):
         return
-    intent = _write_intent(bill, journal)
+    intent = intending.write_intent(bill, journal)
     if intent is None:
         return
     journal.push, journal.step = intent.push, "preview"
@@ -141,6 +102,8 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
 
 def _up_to_date(bill: PushedBill, vendors: Vendors) -> None:
     """Make sure that what is charged is what m3ter says, approved, now; and that nothing else stands in the way."""
+    if bill.m3ter_status == ledger.GONE and bill.chosen_mode == REFUND:
+        return  # m3ter cannot say any more about it, and a person has looked at it
     read_at = bill.m3ter_read_at
     if read_at is not None and clock.now() - read_at < FRESH and bill.m3ter_status == "APPROVED":
         verdict = deciding.judge(bill)
@@ -160,7 +123,8 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 
     That it was accepted stands in the history for ever; only a transaction says that it is not lost.
     """
-    for lost in bill.pushes.filter(state=Push.State.LOST).select_related("bill").order_by("ordinal"):
+    lost_charges = bill.pushes.filter(state=Push.State.LOST).exclude(kind=Push.Kind.REFUND)
+    for lost in lost_charges.select_related("bill").order_by("ordinal"):
         journal.push = lost
         found = looking.look(lost, vendors, journal)
         if found is not None and found.transaction_id is not None:
@@ -171,194 +135,19 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 
 def _is_where_it_was_sent(bill: PushedBill, vendors: Vendors, journal: Journal) -> bool:
     """Look for a push on the subscription it may have been sent to, where the account belongs to another one by now."""
-    last = _last_push(bill)
+    last = intending.last_push(bill)
     link = deciding.live_link(bill.m3ter_account_id)
-    if last is None or link is None or not _was_left_behind(last, link.paddle_subscription_id):
+    if last is None or link is None or not intending.was_left_behind(last, link.paddle_subscription_id):
         return False
     journal.push = last
     found = looking.look(last, vendors, journal)
     if found is not None:
         looking.record_found(last, found, owner=bill)
         return True
-    if not _was_released(last):
-        raise NotNow(_sent_elsewhere(last, link.paddle_subscription_id))
+    if not intending.was_released(last):
+        raise NotNow(intending.sent_elsewhere(last, link.paddle_subscription_id))
     journal.push = None
     return False
-
-
-def _was_left_behind(push: Push, subscription_id: str) -> bool:
-    may_have_been_made = push.sent_at is not None and push.state not in ACCEPTED
-    return may_have_been_made and push.paddle_subscription_id != subscription_id
-
-
-def _was_released(push: Push) -> bool:
-    """Whether a person has approved the bill after it was held because this push was left behind."""
-    held = push.history.filter(step="look", outcome=State.HELD).order_by("-id").first()
-    if held is None:
-        return False
-    return PushAttempt.objects.filter(bill=push.bill_id, step="decision", outcome="approve", id__gt=held.pk).exists()
-
-
-def _sent_elsewhere(push: Push, subscription_id: str) -> Verdict:
-    return charges.held(
-        Reason.SENT_ELSEWHERE,
-        f"Push {push.push_id} may have been sent to {push.paddle_subscription_id}, which shows no trace of it, and the "
-        f"account belongs to {subscription_id} by now.",
-    )
-
-
-# --- Intent -----------------------------------------------------------------------------------------------------------
-
-
-def _mode_of(bill: PushedBill) -> Mode:
-    """The way of charging that a person chose for the bill, else the policy's."""
-    return modes.of(bill.chosen_mode or deciding.policy_for(deciding.live_link(bill.m3ter_account_id)).mode)
-
-
-def _write_intent(bill: PushedBill, journal: Journal, mode: Mode | None = None) -> Intent | None:
-    """Write down what is about to be asked, under the id it will be found by. None: nothing was to be charged."""
-    try:
-        with transaction.atomic():
-            ledger.still_owned(bill)
-            return _intent(bill, journal, mode)
-    except IntegrityError:  # a push was opened on this subscription since we looked
-        raise NotNow(_another_push("a bill of the same subscription")) from None
-
-
-def _intent(bill: PushedBill, journal: Journal, mode: Mode | None) -> Intent | None:
-    known = ledger.locked(bill.pk)
-    verdict = deciding.judge(known)
-    given = deciding.circumstances(known)
-    if not verdict.chargeable or given.link is None or known.revision is None:
-        raise NotNow(verdict)
-    if known.is_settled_in_part and known.outstanding == 0:
-        raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
-    subscription_id = given.link.paddle_subscription_id
-    push = _push_row(known, subscription_id)
-    entries = carrying.available(known, push)
-    netting = net(known.outstanding, carrying.as_parts(entries), minimum=currencies.minimum(known.currency))
-    if not netting.charge:
-        _settle_without_charge(bill, known, netting, given.policy, journal)
-        return None
-    _refuse_a_second_open_push(push, subscription_id)
-    taken = {part.entry_id for part in netting.taken}
-    owed = Owed(known.revision, known.outstanding, tuple(entry for entry in entries if entry.pk in taken))
-    sent_in, sent_before = push.mode, push.sent_at
-    mode = mode or modes.of(known.chosen_mode or given.policy.mode)
-    order, request = _order(known, push, owed, given, mode)
-    push.kind = Push.Kind.CORRECTION if known.is_settled_in_part else Push.Kind.CHARGE
-    push.revision = known.revision
-    push.mode = mode.name
-    push.paddle_subscription_id = subscription_id
-    push.currency = known.currency
-    push.amount, push.carried = netting.charge, netting.carried_in
-    push.items = request.items
-    push.state = Push.State.PUSHING
-    push.detail = ""
-    push.save()
-    carrying.reserve(push, netting.taken)
-    Journal(bill, push).before("preview", f"{len(request.items)} items on {subscription_id}, {mode.label.lower()}")
-    return Intent(push, mode, order, request, owed, sent_before, sent_in or mode.name)
-
-
-def _order(
-    bill: PushedBill, push: Push, owed: Owed, given: Circumstances, mode: Mode, *, one_item: bool = False
-) -> tuple[Order, Request]:
-    """Compose what is asked. What a credit does across tax categories needs a person."""
-    if given.link is None:
-        raise ValueError("nobody to charge")
-    marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
-    rules = composing.rules_by_product()
-    composed = composing.compose(owed, marks=marks, policy=given.policy, rules=rules, one_item=one_item)
-    if composed.crosses and bill.reviewed_revision_id != owed.revision.pk:
-        raise NotNow(
-            charges.held(
-                Reason.NEGATIVE,
-                "A credit in it is larger than what is charged in the same tax category, so it would lower what has "
-                "another one. That changes the tax, so a person must agree.",
-            )
-        )
-    order = Order(
-        marks=marks,
-        subscription_id=given.link.paddle_subscription_id,
-        currency=bill.currency,
-        amount=owed.total,
-        composed=composed,
-        bill=bill,
-        link=given.link,
-        policy=given.policy,
-        sent_before=push.sent_at is not None,
-    )
-    return order, mode.request(order)
-
-
-def _settle_without_charge(
-    owner: PushedBill, bill: PushedBill, netting: Netting, policy: PushPolicy, journal: Journal
-) -> None:
-    """Settle a locked bill by the carried balance alone: Paddle is asked for nothing."""
-    if netting.carry > 0 and policy.small == PushPolicy.Rest.HOLD:
-        raise NotNow(charges.held(Reason.BELOW_MINIMUM, _below_minimum(netting.carry, bill.currency)))
-    words = carrying.settle(bill, netting, tax_category=_tax_category(bill, policy))
-    journal.after("carry", "carried", words)
-    work.settle(owner, **outcomes.settled_columns(bill, words), chosen_mode="", attempts=0, last_error="")
-    ledger.resume(bill.serial_key)
-    work.wake_up(FINISH)
-
-
-def _tax_category(bill: PushedBill, policy: PushPolicy) -> str:
-    if bill.revision is None:
-        return ""
-    return composing.tax_category_of(bill.revision, policy, composing.rules_by_product())
-
-
-def _below_minimum(amount: int, currency: str) -> str:
-    least = money.words(currencies.minimum(currency), currency)
-    return f"{money.words(amount, currency)} is less than the {least} that Paddle charges at least."
-
-
-def _push_row(bill: PushedBill, subscription_id: str) -> Push:
-    """The push that is still to be made, under its old id; a new one only after what went before was accepted.
-
-    Or after a person has given up what was left behind on another subscription: a new id tells the two apart there.
-    """
-    last = _last_push(bill, lock=True)
-    if last is not None and _was_left_behind(last, subscription_id):
-        if not _was_released(last):
-            raise NotNow(_sent_elsewhere(last, subscription_id))
-        last.state = Push.State.FAILED
-        last.detail = f"Given up: no trace of it on {last.paddle_subscription_id}, which the account has left."
-        last.save(update_fields=("state", "detail"))
-        last.release_carried()
-    elif last is not None and last.state not in ACCEPTED:
-        last.attempt += 1
-        return last
-    ordinal = last.ordinal + 1 if last is not None else 1
-    return Push(
-        push_id=f"{bill.m3ter_bill_id}-{ordinal}", bill=bill, ordinal=ordinal, attempt=1, created_at=clock.now()
-    )
-
-
-def _last_push(bill: PushedBill, *, lock: bool = False) -> Push | None:
-    pushes = bill.pushes.select_for_update(of=ledger.LOCKABLE) if lock else bill.pushes.select_related("bill")
-    return pushes.order_by("-ordinal").first()
-
-
-def _refuse_a_second_open_push(push: Push, subscription_id: str) -> None:
-    others = Push.objects.filter(
-        paddle_subscription_id=subscription_id,
-        state__in=(Push.State.PUSHING, Push.State.UNCONFIRMED),
-    ).exclude(pk=push.pk)
-    other = others.select_related("bill").first()
-    if other is not None:
-        raise NotNow(_another_push(f"push {other.push_id} of {other.bill}"))
-
-
-def _another_push(which: str) -> Verdict:
-    return charges.waiting(
-        Reason.ANOTHER_PUSH,
-        f"Waits for {which}, which is open on the same subscription; it goes on by itself.",
-        clock.now() + ANOTHER_PUSH_AGAIN,
-    )
 
 
 def _is_there(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> bool:
@@ -386,18 +175,18 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
         seen = intent.mode.preview(intent.order, intent.request, vendors, clock.now())
     except VendorRejected as refused:
         if refused.code in charges.TOO_MANY_ITEMS and not intent.one_item:
-            return _preview(bill, _as_one_item(bill, intent), vendors, journal)
+            return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
         raise
     push.expected_renewal_at = bill.renews_at = seen.renews_at
     if seen.switch_to:
-        return _preview(bill, _in_another_way(bill, intent, seen.switch_to, journal), vendors, journal)
+        return _preview(bill, intending.in_another_way(bill, intent, seen.switch_to, journal), vendors, journal)
     if seen.verdict is not None and not seen.there_already:
         raise NotNow(seen.verdict)
     _refuse_what_is_pending(bill, seen.pending)
     if seen.there_already:
         raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
     if seen.too_many and not intent.one_item:
-        return _preview(bill, _as_one_item(bill, intent), vendors, journal)
+        return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
     return intent if seen.request is None else replace(intent, request=seen.request)
 
 
@@ -407,29 +196,6 @@ def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
         if push_id in pending:
             words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
             raise NotNow(charges.held(Reason.COLLECTED, f"{words} It is not charged again."))
-
-
-def _as_one_item(bill: PushedBill, intent: Intent) -> Intent:
-    """Ask for the same amount in one item, because the lines do not fit on the subscription."""
-    given = deciding.circumstances(bill)
-    order, request = _order(intent.order.bill, intent.push, intent.owed, given, intent.mode, one_item=True)
-    return replace(intent, order=order, request=request, one_item=True)
-
-
-def _in_another_way(bill: PushedBill, intent: Intent, name: str, journal: Journal) -> Intent:
-    """Ask for the same amount in the way that policy has for what the first cannot do."""
-    journal.after(
-        "preview", "another way", f"{intent.mode.label} cannot be; policy says: {modes.of(name).label.lower()}."
-    )
-    other = modes.of(name)
-    push = intent.push
-    request = other.request(intent.order)
-    with transaction.atomic():
-        ledger.still_owned(bill)
-        push.mode = other.name
-        push.items = request.items
-        push.save(update_fields=("mode", "items"))
-    return replace(intent, mode=other, request=request)
 
 
 # --- Charge -----------------------------------------------------------------------------------------------------------
@@ -447,9 +213,7 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
         push.mode = intent.mode.name
         push.items = intent.request.items
         push.paddle_transaction_id = intent.request.paddle_transaction_id
-        push.save(
-            update_fields=("sent_at", "amount", "mode", "items", "expected_renewal_at", "paddle_transaction_id")
-        )
+        push.save(update_fields=("sent_at", "amount", "mode", "items", "expected_renewal_at", "paddle_transaction_id"))
         work.fenced(bill).update(renews_at=bill.renews_at)
         journal.after("preview", "ok")
         journal.before("charge", f"{push.push_id}, attempt {push.attempt}, {intent.mode.label.lower()}")
@@ -457,7 +221,10 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
 
 def _refuse_another_amount(bill: PushedBill, push: Push) -> None:
     """Another push of the bill may have shown late while this one was prepared: then less is open than it asks for."""
-    if bill.outstanding + push.carried == push.amount:
+    if push.kind == Push.Kind.REFUND:  # what one transaction has left may be less than all that is owed
+        if 0 < push.amount <= -bill.outstanding:
+            return
+    elif bill.outstanding + push.carried == push.amount:
         return
     if bill.outstanding == 0:
         raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
@@ -533,7 +300,7 @@ def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
             known = ledger.locked(bill.pk)
             journal.after(journal.step, "carried", words)
             _close_push(journal.push, Verdict(State.READY, "", words))
-            _settle_without_charge(bill, known, Netting((), 0, known.outstanding), policy, journal)
+            intending.settle_without_charge(bill, known, Netting((), 0, known.outstanding), policy, journal)
     except work.LeaseLost:
         logger.warning("%s: outcome discarded, because another worker owns it by now: %s", bill, words)
     return True

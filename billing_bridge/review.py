@@ -9,6 +9,7 @@ from django.db import transaction
 from billing_bridge import carrying, deciding, importing, journal, ledger, looking, money, outcomes
 from billing_bridge.charges import Verdict, held
 from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
+from billing_bridge.modes.refund import NAME as REFUND
 from billing_bridge.queues import FINISH, PUSH
 from integration_project import finding, installation, work
 from integration_project.errors import NotPossible
@@ -134,6 +135,22 @@ def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) ->
 def settled_outside(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Write off what is open, because it was paid in another way."""
     write_off(bill_id, by=by, reason=f"Settled outside. {reason}", seen=seen)
+
+
+def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    """Give back what the customer is owed for a bill: on what was paid of it, or else on an earlier payment."""
+    with _deciding(bill_id, "refund", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
+        _refuse_unseen(bill, seen)
+        if bill.outstanding >= 0:
+            raise NotPossible("The customer is owed nothing for it.")
+        if bill.revision is None:
+            raise NotPossible("Nothing of it has been read from m3ter yet.")
+        bill.reviewed_revision, bill.chosen_mode = bill.revision, REFUND
+        bill.save(update_fields=("reviewed_revision", "chosen_mode"))
+        verdict = deciding.judge(bill)
+        if not verdict.chargeable:
+            raise NotPossible(f"It cannot be refunded: {verdict.detail}")
+        _become(bill, verdict)
 
 
 def take_back(entry_id: int, *, by: str, reason: str) -> None:

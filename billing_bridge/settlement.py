@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet
 
-from billing_bridge import charges, deciding, ledger, looking
-from billing_bridge.models import Push, PushedBill
+from billing_bridge import carrying, charges, deciding, ledger, looking, modes, money, payments
+from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, finding
 from integration_project.errors import Ignored, Permanent
 from integration_project.models import Finding
@@ -15,7 +15,7 @@ from integration_project.vendors.paddle.client import CHARGE_ORIGINS
 from integration_project.vendors.paddle.entities import CANCELED, Transaction
 from integration_project.vendors.reading import Unreadable
 from integration_project.vendors.words import safe
-from paddle_sync.models import WebhookEvent
+from paddle_sync.models import AccountLink, WebhookEvent
 
 Payment = PushedBill.Payment
 Reason = PushedBill.Reason
@@ -26,6 +26,7 @@ BILLED = frozenset({"billed", "paid", "completed", "past_due"})
 RENEWAL = "subscription_recurring"
 DRAFT = "draft"
 ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
+DISCOUNTED = "usage discounted"
 LONGEST_MARK = 80
 """No push id of ours is longer; a mark is somebody else's text until the push is found."""
 SAME_MOMENT = timedelta(minutes=1)
@@ -57,11 +58,19 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> bool:
     if event.payload.entity().get("status") != CANCELED:
         return bool(resumed)
     noted = looking.note_cancellation(subscription_id)
-    unpaid = Push.objects.filter(paddle_subscription_id=subscription_id, state=Push.State.PUSHED).exclude(
-        payment__in=(Payment.PAID, Payment.REFUNDED, Payment.CREDITED)
-    )
+    link = AccountLink.objects.filter(paddle_subscription_id=subscription_id).first()
+    if link is not None:
+        carrying.report_left_over(link.m3ter_account_id, link.m3ter_account_code)
+    unpaid = _collected_by(subscription_id).exclude(payment__in=(Payment.PAID, Payment.REFUNDED, Payment.CREDITED))
     lost = [_lost_unless_paid(push, vendors, looking.CANCELLED_WORDS) for push in unpaid.order_by("id")]
     return bool(resumed or noted or lost)
+
+
+def _collected_by(subscription_id: str) -> QuerySet[Push]:
+    """Pushes that Paddle accepted and that this subscription collects; invoices of their own and refunds are not."""
+    return Push.objects.filter(
+        paddle_subscription_id=subscription_id, state=Push.State.PUSHED, mode__in=modes.on_subscription()
+    )
 
 
 def _transaction(event: WebhookEvent) -> Transaction:
@@ -113,12 +122,12 @@ def _unknown(push_id: str, happened: Transaction) -> str:
 
 def _misfit(push: Push, happened: Transaction) -> str:
     """Say why a transaction cannot be what became of this push; empty when it can."""
-    if happened.subscription_id != push.paddle_subscription_id:
+    if modes.of(push.mode).on_subscription and happened.subscription_id != push.paddle_subscription_id:
         belongs = happened.subscription_id or "no subscription"
         return f"it is of {belongs}, and the push was made on {push.paddle_subscription_id}"
     if happened.currency_code != push.currency:
         return f"it is in {happened.currency_code}, and the push in {push.currency}"
-    if happened.status == DRAFT and push.state not in ACCEPTED:
+    if happened.status == DRAFT and push.state not in ACCEPTED and modes.of(push.mode).on_subscription:
         return "it is a draft, and Paddle has not accepted the push"
     return ""
 
@@ -152,14 +161,15 @@ def _apply_payment(push_id: int, happened: Transaction, at: datetime) -> None:
         payment = _payment(happened)
         if push.transaction_seen_at is not None and at < push.transaction_seen_at:
             return
-        if push.payment == Payment.PAID and payment != Payment.PAID:
+        if push.payment in payments.GIVEN_OR_TAKEN and payment != Payment.PAID:
             return
         push.paddle_transaction_id = push.paddle_transaction_id or happened.id
-        push.payment = payment
-        push.collected = _collected(push.push_id, happened) if payment == Payment.PAID else 0
+        push.collected, push.discounted = _collected(push, happened) if payment == Payment.PAID else (0, 0)
+        push.payment = payments.with_refunds(push, payment)
         push.transaction_seen_at = at
-        push.save(update_fields=("paddle_transaction_id", "payment", "collected", "transaction_seen_at"))
-        _add_up_payments(bill)
+        push.save(update_fields=("paddle_transaction_id", "payment", "collected", "discounted", "transaction_seen_at"))
+        payments.add_up(bill)
+        _report_discount(push)
         if push.state == Push.State.LOST and payment == Payment.PAID:
             _collected_after_all(bill, push, happened)
 
@@ -172,21 +182,28 @@ def _payment(happened: Transaction) -> Payment:
     return Payment.PAYMENT_FAILED if failed and happened.status != CANCELED else Payment.NONE
 
 
-def _collected(push_id: str, happened: Transaction) -> int:
-    """What was collected for a push before tax, after discounts that Paddle gave."""
-    prices = {item.price.id for item in happened.items if item.price.push_id == push_id}
-    lines = [line.totals for line in happened.lines if line.price_id in prices]
-    return sum(totals.subtotal - totals.discount for totals in lines) if lines else happened.amount_of(push_id)
+def _collected(push: Push, happened: Transaction) -> tuple[int, int]:
+    """What was collected for a push, counted as its amount is, and what a discount of the subscription took off it."""
+    lines = [line.totals for line in happened.lines_of(push.push_id)]
+    if not lines:
+        return happened.amount_of(push.push_id), 0
+    discount = sum(totals.discount for totals in lines)
+    if modes.tax_mode(push) == PushPolicy.TaxMode.INTERNAL:
+        return sum(totals.total for totals in lines), discount
+    return sum(totals.subtotal - totals.discount for totals in lines), discount
 
 
-def _add_up_payments(bill: PushedBill) -> None:
-    """A bill is paid when all its standing pushes are; else the worst of them shows."""
-    standing = bill.pushes.filter(Q(state=Push.State.PUSHED) | Q(payment=Payment.PAID))
-    payments = set(standing.values_list("payment", flat=True))
-    worst = (Payment.PAST_DUE, Payment.PAYMENT_FAILED, Payment.NONE, Payment.PAID)
-    payment = next((candidate for candidate in worst if candidate in payments), Payment.NONE)
-    paid = standing.aggregate(total=Sum("collected"))["total"] or 0
-    PushedBill.objects.filter(pk=bill.pk).update(payment=payment, paid=paid, updated_at=clock.now())
+def _report_discount(push: Push) -> None:
+    """A discount of the subscription reached our lines: Paddle collects less than m3ter's bill says."""
+    if push.discounted:
+        finding.report(
+            DISCOUNTED,
+            push.push_id,
+            detail=f"A discount on {push.paddle_subscription_id} took {money.words(push.discounted, push.currency)} "
+            f"off push {push.push_id} of {money.words(push.amount, push.currency)}.",
+            next_step="If usage should not be discounted, restrict the discount in Paddle to the subscription's own "
+            "products. Close this when the loss is accepted.",
+        )
 
 
 def _collected_after_all(bill: PushedBill, push: Push, happened: Transaction) -> None:
@@ -210,12 +227,11 @@ def _missing_from_renewal(happened: Transaction, vendors: Vendors) -> list[str]:
     found_before = Q(
         expected_renewal_at__isnull=True, settled_at__lt=period.starts_at
     )  # no preview told of its renewal
-    due = Push.objects.filter(
-        expected | found_before,
-        paddle_subscription_id=happened.subscription_id,
-        state=Push.State.PUSHED,
-        paddle_transaction_id="",
-    ).exclude(push_id__in=happened.push_ids)
+    due = (
+        _collected_by(happened.subscription_id)
+        .filter(expected | found_before, paddle_transaction_id="")
+        .exclude(push_id__in=happened.push_ids)
+    )
     words = f"Renewal {happened.id} of {period.starts_at:%Y-%m-%d} should have carried it, and does not."
     return [_lost_unless_paid(push, vendors, words) for push in due.order_by("id")]
 

@@ -5,7 +5,7 @@ A type that is not listed is stored, answered 200 and ignored, so what a vendor 
 
 from types import MappingProxyType
 
-from billing_bridge import importing, leaving, periods, settlement
+from billing_bridge import giving_back, importing, leaving, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
 from paddle_sync import classic, destinations, relinking, repairing
@@ -81,6 +81,8 @@ PADDLE_HANDLERS = MappingProxyType(
         "transaction.payment_failed": settlement.transaction_changed,
         "transaction.past_due": settlement.transaction_changed,
         "transaction.canceled": settlement.transaction_changed,
+        "adjustment.created": giving_back.adjustment_changed,
+        "adjustment.updated": giving_back.adjustment_changed,
     }
 )
 CLASSIC_HANDLERS = MappingProxyType(

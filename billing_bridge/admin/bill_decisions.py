@@ -107,6 +107,30 @@ DECISIONS = (
         preview=bill_story.one_line,
     ),
     Decision(
+        name="send_invoice",
+        label="Invoice it",
+        permission="billing_bridge.resend_pushedbill",
+        effect="The bill is checked again and becomes an invoice of its own in Paddle, with the push policy's payment "
+        "terms: of no subscription, so a cancelled one does not matter. Only in USD, EUR and GBP.",
+        done="queued to be invoiced",
+        decide=partial(review.send, mode=PushPolicy.Mode.INVOICE.value),
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="refund",
+        label="Refund",
+        permission="billing_bridge.resend_pushedbill",
+        effect="What the customer is owed is refunded in Paddle, on what was paid of this bill, or else of the "
+        "account's other bills. Paddle may take days to approve it.",
+        done="queued to be refunded",
+        decide=review.refund,
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state == State.HELD and bill.outstanding < 0,
+        preview=bill_story.one_line,
+    ),
+    Decision(
         name="carry",
         label="Carry to the next bill",
         permission="billing_bridge.review_pushedbill",

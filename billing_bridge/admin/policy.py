@@ -43,11 +43,19 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "mode": (
         "When are customers charged?",
-        "With the renewal: one invoice, and a mistake shows before money moves. At once: 20 an hour on a subscription.",
+        "With the renewal, together with its fee; at once, at most 20 an hour; by invoice, in USD, EUR and GBP only.",
     ),
     "on_payment_failure": (
         "And when a charge made at once is declined?",
         "Nothing is billed: the bill is failed. It stays billed: the subscription is past due until it is paid.",
+    ),
+    "payment_days": (
+        "How many days does a customer have to pay an invoice?",
+        "For bills charged by an invoice of their own.",
+    ),
+    "issue_invoices": (
+        "Are those invoices issued at once?",
+        "Yes: Paddle sends them to the customer. No: they are drafts in Paddle, which a person issues there.",
     ),
     "grouping": (
         "How many items does the customer see?",

@@ -1,7 +1,7 @@
 """What every way of charging has: the order it is given, what it sees before, and the four things it does."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ class Request:
     """What is sent, as the vendor's client takes it and as it is written down."""
 
     body: Any
-    items: list[Mapping[str, Any]]
+    items: Sequence[Mapping[str, Any]]
     amount: int
     """In minor units of the bill's currency."""
     paddle_transaction_id: str = ""
@@ -67,6 +67,8 @@ class Mode(ABC):
     label: str
     on_subscription: bool = True
     """Whether it is collected by the subscription, and lost with it."""
+    gives_back: bool = False
+    """Whether it settles what a customer is owed, not what a customer owes."""
     needs: tuple[tuple[str, str], ...]
     """Vendor and operation of each call without which no attempt can succeed."""
 
@@ -85,3 +87,9 @@ class Mode(ABC):
     @abstractmethod
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Look everywhere where a push of this kind would be; raises where a page could not be read."""
+
+
+def tax_mode(push: Push) -> str:
+    """How the charge was taxed, as it was asked; where that is not known, tax came on top."""
+    prices = [item.get("price", {}) for item in push.items if isinstance(item, dict)]
+    return next((price["tax_mode"] for price in prices if price.get("tax_mode")), PushPolicy.TaxMode.EXTERNAL)

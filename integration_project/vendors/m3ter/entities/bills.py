@@ -96,6 +96,7 @@ class Bill:
     due_date: date | None
     billing_frequency: str | None
     timezone: str | None
+    purchase_order_number: str | None
     approved_at: datetime | None
     locked_at: datetime | None
     last_calculated_at: datetime | None
@@ -123,6 +124,7 @@ class Bill:
             due_date=reading.optional_day(data, "dueDate"),
             billing_frequency=reading.optional_text(data, "billingFrequency"),
             timezone=reading.optional_text(data, "timezone"),
+            purchase_order_number=reading.optional_text(data, "purchaseOrderNumber"),
             approved_at=reading.optional_moment(data, "dtApproved"),
             locked_at=reading.optional_moment(data, "dtLocked"),
             last_calculated_at=reading.optional_moment(data, "lastCalculatedDate"),

@@ -1,0 +1,16 @@
+"""m3ter's bills, what was decided about each, every attempt to charge them in Paddle, and how they are charged."""
+
+from billing_bridge.models.bills import BillEntry, BillRevision, CarriedEntry, Push, PushAttempt, PushedBill
+from billing_bridge.models.policies import PaddleCurrency, ProductRule, PushPolicy
+
+__all__ = [
+    "BillEntry",
+    "BillRevision",
+    "CarriedEntry",
+    "PaddleCurrency",
+    "ProductRule",
+    "Push",
+    "PushAttempt",
+    "PushPolicy",
+    "PushedBill",
+]

@@ -1,0 +1,124 @@
+"""What a customer is owed goes back to them: a refund adjustment on a transaction that was paid."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from billing_bridge import charges, money
+from billing_bridge.models import Push, PushedBill, PushPolicy
+from billing_bridge.modes.base import Mode, Order, Request, Seen, tax_mode
+from integration_project.vendors import PADDLE, Vendors
+from integration_project.vendors.paddle.entities import (
+    CANCELED,
+    PENDING_APPROVAL,
+    REFUND,
+    Adjustment,
+    FoundCharge,
+    NewAdjustment,
+    NewAdjustmentItem,
+    Transaction,
+)
+
+NAME = "refund"
+COMPLETED = "completed"
+LOOK_AGAIN = timedelta(hours=6)
+MOST_TRANSACTIONS = 10
+"""So many of an account's paid transactions are looked through for one that can be refunded, newest first."""
+
+
+class Refund(Mode):
+    """`POST /adjustments` with action refund, for what one transaction has left; found by the push id in its reason."""
+
+    name = NAME
+    label = "As a refund"
+    on_subscription = False
+    gives_back = True
+    needs = (
+        (PADDLE, "get transaction"),
+        (PADDLE, "list adjustments"),
+        (PADDLE, "create adjustment"),
+    )
+
+    def request(self, order: Order) -> Request:
+        """Which transaction can be refunded, only Paddle can say."""
+        return Request(None, [], order.amount)
+
+    def preview(self, order: Order, request: Request, vendors: Vendors, now: datetime) -> Seen:
+        """Find a paid transaction with something left to refund: of this bill first, then of the account's others."""
+        waits = False
+        for push in _paid_pushes(order.bill):
+            transaction = vendors.paddle.get_transaction(push.paddle_transaction_id)
+            if transaction.status != COMPLETED:
+                continue
+            adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(transaction.id,)))
+            if any(order.marks.push_id in adjustment.words and adjustment.stands for adjustment in adjustments):
+                return Seen(there_already=True, request=Request(None, [], order.amount, transaction.id))
+            if any(adjustment.status == PENDING_APPROVAL for adjustment in adjustments):
+                waits = True  # Paddle takes no other on a transaction until that is decided
+                continue
+            asked = _request(order, push, transaction, adjustments)
+            if asked is not None:
+                return Seen(request=asked)
+        if waits:
+            words = "Another refund on the same transaction waits for Paddle's approval; it goes on after that."
+            return Seen(verdict=charges.waiting(charges.Reason.REFUND, words, now + LOOK_AGAIN))
+        words = (
+            f"No paid transaction of the account has anything of ours left to refund "
+            f"{money.words(order.amount, order.currency)} from."
+        )
+        return Seen(verdict=charges.held(charges.Reason.REFUND, words))
+
+    def send(self, order: Order, request: Request, vendors: Vendors) -> str:
+        """Ask for the refund; it may wait for Paddle's approval."""
+        return vendors.paddle.create_adjustment(request.body).transaction_id
+
+    def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
+        """Read every adjustment of the transaction that it was asked on."""
+        if not push.paddle_transaction_id:
+            return None
+        found = vendors.paddle.find_adjustment(push.push_id, transaction_id=push.paddle_transaction_id)
+        if found is None:
+            return None
+        status = found.status if found.stands else CANCELED
+        amount = push.amount if push.amount in {found.amount, found.total} else found.amount
+        return FoundCharge(push.push_id, found.transaction_id, status, "adjustments", amount, found.times)
+
+
+def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
+    """Charges of the account that were paid, those of the bill itself first, then the newest."""
+    paid = Push.objects.filter(
+        bill__m3ter_account_id=bill.m3ter_account_id,
+        currency=bill.currency,
+        state=Push.State.PUSHED,
+        payment=PushedBill.Payment.PAID,
+    ).exclude(kind=Push.Kind.REFUND)
+    own = list(paid.filter(bill=bill).order_by("-id"))
+    return [*own, *paid.exclude(bill=bill).order_by("-id")[:MOST_TRANSACTIONS]][:MOST_TRANSACTIONS]
+
+
+def _request(order: Order, push: Push, transaction: Transaction, adjustments: Sequence[Adjustment]) -> Request | None:
+    """Write the refund of as much as the push's lines have left; None when nothing is left of them."""
+    includes_tax = tax_mode(push) == PushPolicy.TaxMode.INTERNAL
+    taken: dict[str, int] = {}
+    for adjustment in adjustments:
+        for item in adjustment.items if adjustment.stands else ():
+            amount = item.totals.total if includes_tax else item.totals.subtotal
+            taken[item.item_id] = taken.get(item.item_id, 0) + amount
+    left = order.amount
+    items = []
+    for line in sorted(transaction.lines_of(push.push_id), key=lambda line: (-line.totals.subtotal, line.id)):
+        worth = line.totals.total if includes_tax else line.totals.subtotal - line.totals.discount
+        share = min(left, worth - taken.get(line.id, 0))
+        if share > 0:
+            items.append(NewAdjustmentItem(line.id, share))
+            left -= share
+    if not items:
+        return None
+    refund = NewAdjustment(
+        action=REFUND,
+        transaction_id=transaction.id,
+        push_id=order.marks.push_id,
+        explanation=f"bill {order.marks.bill_id} corrected",
+        items=tuple(items),
+        tax_mode="internal" if includes_tax else "external",
+    )
+    return Request(refund, [refund.to_paddle()], order.amount - left, transaction.id)
