@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from integration_project.vendors.paddle_classic.simulator import alerts, guesses, sample
-from integration_project.vendors.paddle_classic.simulator.amounts import Tax
+from integration_project.vendors.paddle_classic.simulator.amounts import Tax, rounded
 from integration_project.vendors.paddle_classic.simulator.charging import Charging, part
 from integration_project.vendors.paddle_classic.simulator.contracts import Buyer, Contracts
 from integration_project.vendors.paddle_classic.simulator.forms import Form, fields_of
@@ -364,7 +364,7 @@ class ClassicSimulator(Simulator):
             self._known(subscription_id).has_payment_method = True
 
     @control
-    def limit_charges(self, count: int | None) -> None:
+    def limit_charges(self, count: int | None = None) -> None:
         """So many one-off charges a minute are taken of a subscription from now on; without a number, any."""
         with self.lock:
             self.charge_limit.limit = None if count is None else _positive(count)
@@ -389,8 +389,8 @@ class ClassicSimulator(Simulator):
                 raise ControlError(f"There is no order {order_id}.")
             left = self.payments.refundable(payment, vat=vat)
             wanted = left if amount is None else _decimal(amount)
-            if not 0 < wanted <= left:
-                raise ControlError(f"{left} of it can be given back.")
+            if not 0 < wanted <= left or wanted != rounded(wanted):
+                raise ControlError(f"{left} of it can be given back, in whole cents.")
             refund = self.payments.ask_back(payment, wanted, reason, vat=vat)
             self.payments.give_back(refund)
             return refund.id
@@ -435,11 +435,12 @@ def _positive(quantity: int) -> int:
     return quantity
 
 
-def _decimal(text: str) -> Decimal:
+def _decimal(given: str) -> Decimal:
+    """The number that a control was given; over HTTP it may come as one, of which the written digits count."""
     try:
-        value = Decimal(text)
+        value = Decimal(str(given))
     except InvalidOperation:
-        raise ControlError(f"{text!r} is no number.") from None
+        raise ControlError(f"{given!r} is no number.") from None
     if not value.is_finite():
-        raise ControlError(f"{text!r} is no number.")
+        raise ControlError(f"{given!r} is no number.")
     return value

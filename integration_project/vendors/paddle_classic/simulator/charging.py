@@ -157,7 +157,8 @@ class Charging:
         ]
         for switch in ("is_paid", "is_one_off_charge"):
             if form.text(switch) is not None:
-                found = [each for each in found if bool(each[switch]) == form.switch(switch, default=True)]
+                expected = form.switch(switch, default=True)
+                found = [each for each in found if bool(each[switch]) is expected]
         return success(part(form, found))
 
     def _as_to_come(self, subscription: Subscription) -> Json:
