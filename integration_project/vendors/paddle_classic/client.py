@@ -1,18 +1,22 @@
 """Paddle Classic, as far as we need it: each method is a path, a form and a parse. Every call is a POST."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from integration_project.errors import Temporary
 from integration_project.vendors import reading
-from integration_project.vendors.http import VendorHTTP
+from integration_project.vendors.http import CHARGE_DEADLINE, VendorHTTP
 from integration_project.vendors.paddle_classic.entities import (
+    LONGEST_CHARGE_NAME,
+    LONGEST_DESCRIPTION,
     ClassicPaymentEntry,
     ClassicPlan,
     ClassicUser,
     Modifier,
+    OneOffCharge,
     SentAlert,
     number_id,
     written,
@@ -24,6 +28,8 @@ T = TypeVar("T")
 API = "/api/2.0"
 USERS_PAGE = 200
 """A guess: the most that Classic gives at once is not documented beyond doubt."""
+MODIFIERS_PAGE = 200
+"""The same guess."""
 LIST_PAGE = 500
 ALERTS_PAGE = 250
 ALERTS_WINDOW = timedelta(hours=24)
@@ -68,24 +74,59 @@ class ClassicClient:
         return self._pages("list plans", "/subscription/plans", ClassicPlan.from_classic, form, place=_by_offset)
 
     def list_payments(
-        self, *, subscription_id: str | None = None, is_paid: bool | None = None
+        self,
+        *,
+        subscription_id: str | None = None,
+        is_paid: bool | None = None,
+        is_one_off_charge: bool | None = None,
+        since: date | None = None,
+        until: date | None = None,
     ) -> Iterator[ClassicPaymentEntry]:
-        """Read payments, those to come too."""
-        paid = None if is_paid is None else str(int(is_paid))
-        form = _form(subscription_id=subscription_id, is_paid=paid, limit=LIST_PAGE)
+        """Read payments, those to come too, page by page; the two days are the first and the last payout date."""
+        form = _form(
+            subscription_id=subscription_id,
+            is_paid=_switch(is_paid),
+            is_one_off_charge=_switch(is_one_off_charge),
+            **{"from": _day(since), "to": _day(until)},
+            limit=LIST_PAGE,
+        )
         operation, path = "list payments", "/subscription/payments"
         return self._pages(operation, path, ClassicPaymentEntry.from_classic, form, place=_by_offset)
 
     def list_modifiers(self, *, subscription_id: str) -> tuple[Modifier, ...]:
-        """Read what is added to a subscription's payments."""
-        form = _form(subscription_id=subscription_id)
+        """Read what is added to a subscription's payments, on all pages: the last page is the one that is empty."""
+        form = _form(subscription_id=subscription_id, results_per_page=MODIFIERS_PAGE)
+        found: dict[str, Modifier] = {}
+        while page := self._modifiers(form):
+            if any(modifier.id in found for modifier in page):
+                raise Temporary("Paddle Classic, list modifiers: the same page came twice")
+            found.update((modifier.id, modifier) for modifier in page)
+            form["after"] = page[-1].id
+        return tuple(found.values())
+
+    def find_modifiers(self, push_id: str, *, subscription_id: str) -> tuple[Modifier, ...]:
+        """Look for a push of ours among a subscription's modifiers that no payment has collected yet.
+
+        Empty only after every page was read. A modifier that was collected, or deleted, is not among them either.
+        """
+        if not push_id:
+            raise ValueError("a push has an id")
+        listed = self.list_modifiers(subscription_id=subscription_id)
+        return tuple(modifier for modifier in listed if modifier.carries(push_id))
+
+    def _modifiers(self, form: Mapping[str, str]) -> tuple[Modifier, ...]:
         return self._call("list modifiers", "/subscription/modifiers", form, read=_entries(Modifier.from_classic))
 
     def create_modifier(self, subscription_id: str, *, amount: Decimal, description: str) -> str:
-        """Add an amount to the next payment, once; gives the modifier's id. No idempotency key exists."""
+        """Add an amount to the next payment, once, or take it off; gives the modifier's id. No idempotency key exists.
+
+        What Classic does with a longer description is unknown, and the end of it is what finds a push again.
+        """
+        if len(description) > LONGEST_DESCRIPTION:
+            raise ValueError(f"a modifier's description has at most {LONGEST_DESCRIPTION} characters")
         form = _form(
             subscription_id=subscription_id,
-            modifier_amount=format(amount, "f"),
+            modifier_amount=_amount(amount),
             modifier_recurring="false",
             modifier_description=description,
         )
@@ -93,14 +134,44 @@ class ClassicClient:
             "create modifier",
             "/subscription/modifiers/create",
             form,
-            read=lambda answer: number_id(reading.mapping(answer.get("response"), "response"), "modifier_id"),
+            read=lambda answer: number_id(_response(answer), "modifier_id"),
             repeatable=False,
         )
 
     def delete_modifier(self, modifier_id: str) -> None:
-        """Take a modifier back that no payment has collected yet."""
+        """Take a modifier back; NotFound where it is gone already, Conflict where a payment has collected it."""
         form = _form(modifier_id=modifier_id)
         self._call("delete modifier", "/subscription/modifiers/delete", form, read=lambda answer: None)
+
+    def charge(self, subscription_id: str, *, amount: Decimal, name: str) -> OneOffCharge:
+        """Collect an amount at once with the stored payment method; Classic answers after the attempt.
+
+        No idempotency key exists, and the list of payments does not have the name: after a lost answer amount and
+        date are all there is to go by.
+        """
+        if not 1 <= len(name) <= LONGEST_CHARGE_NAME:
+            raise ValueError(f"a charge's name has 1 to {LONGEST_CHARGE_NAME} characters")
+        if amount <= 0:
+            raise ValueError("a charge is above zero")
+        return self._call(
+            "charge subscription",
+            f"/subscription/{_segment(subscription_id)}/charge",
+            _form(amount=_amount(amount), charge_name=name),
+            read=lambda answer: OneOffCharge.from_classic(_response(answer)),
+            repeatable=False,
+            deadline=CHARGE_DEADLINE,
+        )
+
+    def refund_payment(self, order_id: str, *, amount: Decimal | None, reason: str) -> str:
+        """Ask for a payment, or an amount of it, to be given back; gives the request's id. Paddle decides later."""
+        form = _form(order_id=order_id, amount=None if amount is None else _amount(amount), reason=reason)
+        return self._call(
+            "refund payment",
+            "/payment/refund",
+            form,
+            read=lambda answer: number_id(_response(answer), "refund_request_id"),
+            repeatable=False,
+        )
 
     def list_alerts(self, *, since: datetime, until: datetime) -> Iterator[SentAlert]:
         """Read the alerts that were sent between two moments: the last 90 days are kept."""
@@ -146,6 +217,7 @@ class ClassicClient:
         *,
         read: Callable[[dict[str, Any]], T],
         repeatable: bool = True,
+        deadline: float | None = None,
     ) -> T:
         return self._http.call(
             operation,
@@ -154,6 +226,7 @@ class ClassicClient:
             read=lambda answer: read(_succeeded(answer)),
             form=dict(form),
             repeatable=repeatable,
+            deadline=deadline,
         )
 
 
@@ -173,12 +246,16 @@ def _succeeded(answer: Any) -> dict[str, Any]:
     return said
 
 
+def _response(answer: dict[str, Any]) -> dict[str, Any]:
+    return reading.mapping(answer.get("response"), "response")
+
+
 def _entries(read: Callable[[Json], T]) -> Callable[[dict[str, Any]], tuple[T, ...]]:
     return lambda answer: tuple(read(entry) for entry in reading.entries(answer, "response"))
 
 
 def _alerts(answer: dict[str, Any]) -> tuple[tuple[SentAlert, ...], int]:
-    page = reading.mapping(answer.get("response"), "response")
+    page = _response(answer)
     found = tuple(SentAlert.from_classic(entry) for entry in reading.entries(page, "data"))
     return found, reading.whole(page, "total_pages")
 
@@ -186,3 +263,25 @@ def _alerts(answer: dict[str, Any]) -> tuple[tuple[SentAlert, ...], int]:
 def _form(**values: str | int | None) -> dict[str, str]:
     """Write the fields that were given."""
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _switch(value: bool | None) -> str | None:
+    return None if value is None else str(int(value))
+
+
+def _day(value: date | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def _amount(value: Decimal) -> str:
+    """An amount in major units, digit for digit."""
+    if not value.is_finite():
+        raise ValueError("an amount is a number")
+    return format(value, "f")
+
+
+def _segment(identifier: str) -> str:
+    """An id as one segment of a path, whatever is in it."""
+    if not identifier or identifier in {".", ".."}:
+        raise ValueError("an id is needed")
+    return quote(identifier, safe="")

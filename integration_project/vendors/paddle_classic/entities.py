@@ -3,6 +3,7 @@
 Classic writes ids as numbers, amounts in major units as number or text, and moments without a zone, in UTC.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -12,10 +13,14 @@ from typing import Any, Self
 from integration_project.vendors import reading
 from integration_project.vendors.reading import Json, Unreadable
 
+RECEIPT = re.compile(r"/receipt/([^/?#]+)/")
+"""The order's id in the address of a receipt: so in every recorded answer, and written down nowhere."""
 MOMENT = "%Y-%m-%d %H:%M:%S"
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
 LONGEST_ID = 30
 LONGEST_AMOUNT = 24
+LONGEST_DESCRIPTION = 255
+LONGEST_CHARGE_NAME = 50
 
 
 def number_id(data: Json, key: str) -> str:
@@ -77,6 +82,15 @@ def flag(data: Json, key: str) -> bool:
     if word not in FLAGS:
         raise Unreadable(f"{key} is not true or false")
     return FLAGS[word]
+
+
+def order_id(data: Json) -> str | None:
+    """The order's id as a text: the one that is given, else the one that the receipt is for."""
+    given = data.get("order_id")
+    if isinstance(given, str | int) and not isinstance(given, bool) and given != "":
+        return str(given)
+    found = RECEIPT.search(reading.optional_text(data, "receipt_url") or "")
+    return found.group(1) if found else None
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ class ClassicPlan:
 
 @dataclass(frozen=True)
 class ClassicPaymentEntry:
-    """A payment of a subscription, made or to come."""
+    """A payment of a subscription, made or to come. Its amount holds the tax; `order_id` is known once it is made."""
 
     id: str
     subscription_id: str
@@ -169,6 +183,8 @@ class ClassicPaymentEntry:
     payout_date: date
     is_paid: bool
     is_one_off_charge: bool
+    receipt_url: str | None = None
+    order_id: str | None = None
 
     @classmethod
     def from_classic(cls, data: Json) -> Self:
@@ -181,7 +197,42 @@ class ClassicPaymentEntry:
             payout_date=reading.day(data, "payout_date"),
             is_paid=flag(data, "is_paid"),
             is_one_off_charge=flag(data, "is_one_off_charge"),
+            receipt_url=reading.optional_text(data, "receipt_url"),
+            order_id=order_id(data),
         )
+
+
+@dataclass(frozen=True)
+class OneOffCharge:
+    """A charge that was made. Whether its amount holds the tax, Classic does not say."""
+
+    invoice_id: str
+    subscription_id: str
+    amount: Decimal
+    currency: str
+    payment_date: date
+    receipt_url: str | None
+    order_id: str | None
+    status: str | None
+
+    @classmethod
+    def from_classic(cls, data: Json) -> Self:
+        """Read the answer to a charge; what older accounts do not get may be absent."""
+        return cls(
+            invoice_id=number_id(data, "invoice_id"),
+            subscription_id=number_id(data, "subscription_id"),
+            amount=amount(data, "amount"),
+            currency=reading.text(data, "currency"),
+            payment_date=reading.day(data, "payment_date"),
+            receipt_url=reading.optional_text(data, "receipt_url"),
+            order_id=order_id(data),
+            status=reading.optional_text(data, "status"),
+        )
+
+
+BEFORE = r"(?<![\w-])(?<![\w-][.:/@])"
+BEHIND = r"(?![\w-])(?![.:/@][\w-])"
+"""Where an id in a text begins and ends: with anything but what ids are made of."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +257,10 @@ class Modifier:
             is_recurring=flag(data, "is_recurring"),
             description=reading.optional_text(data, "description") or "",
         )
+
+    def carries(self, push_id: str) -> bool:
+        """Say whether the description names this push, and not one whose id only begins or ends alike."""
+        return re.search(f"{BEFORE}{re.escape(push_id)}{BEHIND}", self.description) is not None
 
 
 @dataclass(frozen=True)

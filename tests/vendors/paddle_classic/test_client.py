@@ -7,49 +7,11 @@ from decimal import Decimal
 import pytest
 
 from integration_project import errors
-from integration_project.vendors import VendorConfig, Vendors, connect
-from integration_project.vendors.http import Answer, CallRecord, OpenGate, Policy
+from integration_project.vendors.http import Answer, CallRecord, Policy
 from integration_project.vendors.paddle_classic.client import ClassicClient
 from integration_project.vendors.paddle_classic.errors import POLICIES, judge
 from integration_project.vendors.paddle_classic.simulator import ClassicSimulator, sample
-from integration_project.vendors.simulation import BusinessClock
-from integration_project.vendors.wsgi import WsgiAdapter
-
-NOW = dt.datetime(2026, 3, 10, 9, tzinfo=dt.UTC)
-CODE = sample.AUTH_CODE
-
-
-def config(auth_code: str = CODE) -> VendorConfig:
-    return VendorConfig(
-        paddle_api_url="http://127.0.0.1:1",
-        paddle_api_key="",
-        m3ter_api_url="http://127.0.0.1:1",
-        m3ter_ingest_url="http://127.0.0.1:1",
-        m3ter_org_id="org",
-        m3ter_access_key_id="",
-        m3ter_api_secret="",
-        m3ter_external_system="PaddleBridge",
-        paddle_classic_api_url="http://127.0.0.1:1",
-        paddle_classic_vendor_id=sample.VENDOR_ID,
-        paddle_classic_auth_code=auth_code,
-    )
-
-
-def connected(simulator: ClassicSimulator, auth_code: str = CODE) -> Vendors:
-    mounted = {"paddle_classic": WsgiAdapter(simulator)}
-    return connect(config(auth_code), gate_for=lambda vendor: OpenGate(), transports=mounted)
-
-
-@pytest.fixture
-def simulator() -> ClassicSimulator:
-    return ClassicSimulator(clock=BusinessClock(NOW))
-
-
-@pytest.fixture
-def client(simulator: ClassicSimulator) -> ClassicClient:
-    classic = connected(simulator).classic
-    assert classic is not None
-    return classic
+from tests.vendors.paddle_classic.opening import CODE, NOW, config, connected
 
 
 def operations(simulator: ClassicSimulator) -> list[str | None]:
@@ -177,6 +139,22 @@ def answer(code: object, *, status: int = 200) -> Answer:
 
 def test_every_published_code_has_its_policy() -> None:
     assert set(POLICIES) == {str(code) for code in range(100, 200)}
+
+
+@pytest.mark.parametrize(
+    ("policy", "codes"),
+    [
+        (Policy.LATER, "146 151 189"),
+        (Policy.LOOK_FIRST, "120"),
+        (Policy.KEY_REFUSED, "102 107"),
+        (Policy.PERMISSION_MISSING, "184"),
+        (Policy.PERSON, "188 190 192 194 196 199"),
+        (Policy.NOT_FOUND, "108 110 119 121 123 154"),
+        (Policy.CONFLICT, "124"),
+    ],
+)
+def test_every_code_that_is_not_final_is_one_of_these(policy: Policy, codes: str) -> None:
+    assert sorted(code for code, judged in POLICIES.items() if judged is policy) == codes.split()
 
 
 @pytest.mark.parametrize(

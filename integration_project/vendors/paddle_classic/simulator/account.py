@@ -3,15 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, TypeVar
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from integration_project.vendors.paddle_classic.simulator import alerts, guesses, sample
+from integration_project.vendors.paddle_classic.simulator.amounts import Tax, rounded
+from integration_project.vendors.paddle_classic.simulator.charging import Charging, part
 from integration_project.vendors.paddle_classic.simulator.contracts import Buyer, Contracts
 from integration_project.vendors.paddle_classic.simulator.forms import Form, fields_of
+from integration_project.vendors.paddle_classic.simulator.payments import Payments
 from integration_project.vendors.paddle_classic.simulator.refusals import failure, refuse, success
-from integration_project.vendors.paddle_classic.simulator.showing import as_paid, in_history, shown_record, written
-from integration_project.vendors.paddle_classic.simulator.world import Alert, Memory, Modifier, Subscription
+from integration_project.vendors.paddle_classic.simulator.showing import in_history, shown_record, written
+from integration_project.vendors.paddle_classic.simulator.telling import Teller
+from integration_project.vendors.paddle_classic.simulator.world import Alert, Memory, Subscription
 from integration_project.vendors.simulation import (
     Answer,
     BusinessClock,
@@ -31,8 +35,8 @@ from integration_project.vendors.simulation import (
 )
 
 Json = dict[str, Any]
-Entry = TypeVar("Entry")
 API = "/api/2.0"
+CARD = {"payment_method": "card", "card_type": "visa", "last_four_digits": "4242", "expiry_date": "01/2035"}
 STATES = ("active", "past_due", "trialing", "paused", "deleted")
 
 
@@ -40,6 +44,7 @@ class ClassicSimulator(Simulator):
     """Paddle Classic in memory."""
 
     vendor = "paddle_classic"
+    own_fault_kinds = frozenset({"list_lag", "refuse"})
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class ClassicSimulator(Simulator):
         self.webhook_url = webhook_url
         self.key = alerts.sample_key()
         self.rate_limit = RateLimit(limit=guesses.LIMIT, seconds=60)
+        self.charge_limit = RateLimit(limit=None, seconds=60)
         self.auth_code = sample.AUTH_CODE
         self.memory = Memory()
         super().__init__(clock=clock, transport_now=transport_now, post=post)
@@ -65,28 +71,30 @@ class ClassicSimulator(Simulator):
 
     def make_routes(self) -> Sequence[Route]:
         """Every operation there is."""
-        self.contracts = Contracts(lambda: self.memory, self.clock.now, self._tell)
+        teller = Teller(lambda: self.memory, self._tell)
+        self.payments = Payments(lambda: self.memory, self.clock.now, self.transport_now, teller)
+        self.contracts = Contracts(lambda: self.memory, self.clock.now, teller, self.payments)
+        self.charging = Charging(lambda: self.memory, self.payments, self.faults, self.charge_limit)
         operations = (
             ("/subscription/users", "list users", self._list_users),
             ("/subscription/users_cancel", "cancel user", self._cancel_user),
             ("/subscription/plans", "list plans", self._list_plans),
-            ("/subscription/payments", "list payments", self._list_payments),
-            ("/subscription/modifiers", "list modifiers", self._list_modifiers),
-            ("/subscription/modifiers/create", "create modifier", self._create_modifier),
-            ("/subscription/modifiers/delete", "delete modifier", self._delete_modifier),
-            ("/payment/refund", "refund payment", self._refund_payment),
             ("/alert/webhooks", "list alerts", self._list_alerts),
+            *self.charging.operations(),
         )
         return tuple(Route("POST", API + path, name, handler) for path, name, handler in operations)
 
     def guard(self, request: Request, route: Route) -> None:
-        """Rate and credentials."""
+        """Rate and credentials, and the fault `refuse`: the code it was set with, whatever the call."""
         wait = self.rate_limit.hit(request.remote, request.transport_at)
         if wait is not None:
             raise Refusal(self.error(429, retry_after=wait))
         fields = fields_of(request)
         if (fields.get("vendor_id"), fields.get("vendor_auth_code")) != (sample.VENDOR_ID, self.auth_code):
             raise refuse(107)
+        fault = self.faults.take(route.operation, {"refuse"})
+        if fault is not None:
+            raise refuse(int(fault.params.get("code", 151)))
 
     def read(self, request: Request) -> None:
         """Bodies are forms, which the guard has read already."""
@@ -106,6 +114,8 @@ class ClassicSimulator(Simulator):
         """Start again with the sample account."""
         self.memory = Memory()
         self.rate_limit.forget()
+        self.charge_limit.limit = None
+        self.charge_limit.forget()
         self.auth_code = sample.AUTH_CODE
 
     def contents(self) -> Json:
@@ -116,7 +126,7 @@ class ClassicSimulator(Simulator):
             "subscriptions": [shown_record(asdict(subscription)) for subscription in memory.subscriptions.values()],
             "payments": [shown_record(asdict(payment)) for payment in memory.payments.values()],
             "modifiers": [shown_record(asdict(modifier)) for modifier in memory.modifiers.values()],
-            "refunds": memory.refunds,
+            "refunds": [shown_record(asdict(refund)) for refund in memory.refunds.values()],
             "alerts": [in_history(alert) for alert in memory.alerts.values()],
         }
 
@@ -168,66 +178,12 @@ class ClassicSimulator(Simulator):
             }
             for plan in plans
         ]
-        return success(_part(form, shown))
-
-    def _list_payments(self, request: Request) -> Answer:
-        form = Form(request, known="subscription_id plan is_paid from to is_one_off_charge limit offset")
-        wanted = form.number("subscription_id", code=182)
-        paid = [as_paid(payment) for payment in self.memory.payments.values()]
-        to_come = [self._as_to_come(each) for each in self.memory.subscriptions.values() if each.state != "deleted"]
-        found = [payment for payment in (*paid, *to_come) if wanted in (None, payment["subscription_id"])]
-        if form.text("is_paid") is not None:
-            found = [payment for payment in found if payment["is_paid"] == form.switch("is_paid", default=True)]
-        return success(_part(form, found))
-
-    def _list_modifiers(self, request: Request) -> Answer:
-        form = Form(request, known="subscription_id plan_id after results_per_page")
-        wanted, after = form.number("subscription_id", code=182), form.number("after", default=0) or 0
-        found = [
-            self._as_modifier(modifier)
-            for modifier in self.memory.modifiers.values()
-            if wanted in (None, modifier.subscription_id) and modifier.id > after and not modifier.is_paid
-        ]
-        size = form.number("results_per_page", default=guesses.USERS_PAGE, most=guesses.USERS_PAGE)
-        return success(found[:size])
-
-    def _create_modifier(self, request: Request) -> Answer:
-        form = Form(request, known="subscription_id modifier_amount modifier_recurring modifier_description")
-        subscription = self._living(form.identifier("subscription_id", code=182))
-        amount = form.amount("modifier_amount")
-        description = form.text("modifier_description") or ""
-        if len(description) > 255:
-            raise refuse(101, "modifier_description has more than 255 characters.")
-        recurring = form.switch("modifier_recurring", default=True)
-        modifier = Modifier(next(self.memory.modifier_ids), subscription.id, amount, recurring, description)
-        self.memory.modifiers[modifier.id] = modifier
-        return success({"subscription_id": subscription.id, "modifier_id": modifier.id})
-
-    def _delete_modifier(self, request: Request) -> Answer:
-        form = Form(request, known="modifier_id")
-        modifier = self.memory.modifiers.get(form.identifier("modifier_id"))
-        if modifier is None:
-            raise refuse(123)
-        if modifier.is_paid:
-            raise refuse(124)
-        del self.memory.modifiers[modifier.id]
-        return Answer(200, {"success": True})
+        return success(part(form, shown))
 
     def _cancel_user(self, request: Request) -> Answer:
         form = Form(request, known="subscription_id")
-        self.contracts.cancel(self._living(form.identifier("subscription_id", code=182)))
+        self.contracts.cancel(self.charging.living(form.identifier("subscription_id", code=182)))
         return success(None)
-
-    def _refund_payment(self, request: Request) -> Answer:
-        form = Form(request, known="order_id amount reason")
-        order_id = form.needed("order_id")
-        payment = next((each for each in self.memory.payments.values() if each.order_id == order_id), None)
-        if payment is None:
-            raise refuse(154)
-        amount = form.amount("amount") if form.text("amount") else payment.amount - payment.refunded
-        if not 0 < amount <= payment.amount - payment.refunded:
-            raise refuse(156)
-        return success({"refund_request_id": self.contracts.refund(payment, amount, form.text("reason") or "")})
 
     def _list_alerts(self, request: Request) -> Answer:
         form = Form(request, known="page alerts_per_page query_head query_tail")
@@ -266,20 +222,16 @@ class ClassicSimulator(Simulator):
             "update_url": f"https://buyer.example/subscription/{subscription.id}/update",
             "cancel_url": f"https://buyer.example/subscription/{subscription.id}/cancel",
             "linked_subscriptions": [],
-            "payment_information": {
-                "payment_method": "card",
-                "card_type": "visa",
-                "last_four_digits": "4242",
-                "expiry_date": "01/2035",
-            },
             "quantity": subscription.quantity,
         }
+        if subscription.has_payment_method:
+            user["payment_information"] = dict(CARD)
         last = subscription.last_payment
         if last is not None:
             user["last_payment"] = {"amount": last.amount, "currency": last.currency, "date": last.paid_on.isoformat()}
         if subscription.state not in {"deleted", "paused"}:
             user["next_payment"] = {
-                "amount": self.contracts.amount_due(subscription)[0],
+                "amount": self.payments.coming(subscription),
                 "currency": subscription.currency,
                 "date": subscription.next_bill.isoformat(),
             }
@@ -288,35 +240,6 @@ class ClassicSimulator(Simulator):
             user["paused_from"] = f"{subscription.paused_from.isoformat()} 00:00:00"
             user["paused_reason"] = "voluntary"
         return user
-
-    def _as_to_come(self, subscription: Subscription) -> Json:
-        return {
-            "id": 900_000_000 + subscription.id,
-            "subscription_id": subscription.id,
-            "amount": self.contracts.amount_due(subscription)[0],
-            "currency": subscription.currency,
-            "payout_date": subscription.next_bill.isoformat(),
-            "is_paid": 0,
-            "is_one_off_charge": False,
-        }
-
-    def _as_modifier(self, modifier: Modifier) -> Json:
-        return {
-            "modifier_id": modifier.id,
-            "subscription_id": modifier.subscription_id,
-            "amount": f"{modifier.amount:.3f}",
-            "currency": self.memory.subscriptions[modifier.subscription_id].currency,
-            "is_recurring": int(modifier.is_recurring),
-            "description": modifier.description,
-        }
-
-    def _living(self, subscription_id: int) -> Subscription:
-        subscription = self.memory.subscriptions.get(subscription_id)
-        if subscription is None:
-            raise refuse(119)
-        if subscription.state == "deleted":
-            raise refuse(187)
-        return subscription
 
     # What people do outside the API.
 
@@ -354,13 +277,13 @@ class ClassicSimulator(Simulator):
             }
 
     @control
-    def change_plan(self, subscription_id: str, plan_id: int) -> None:
-        """The customer moves to another plan, at once."""
+    def change_plan(self, subscription_id: str, plan_id: int, *, keep_modifiers: bool = True) -> None:
+        """The customer moves to another plan, at once; what waits for the next payment stays, unless told."""
         with self.lock:
             subscription, plan = self._known(subscription_id), self.memory.plans.get(plan_id)
             if plan is None or subscription.currency not in plan["recurring_price"]:
                 raise ControlError(f"There is no plan {plan_id} in {subscription.currency}.")
-            self.contracts.change(subscription, plan_id=plan_id)
+            self.contracts.change(subscription, plan_id=plan_id, keep_modifiers=keep_modifiers)
 
     @control
     def change_quantity(self, subscription_id: str, quantity: int) -> None:
@@ -417,17 +340,66 @@ class ClassicSimulator(Simulator):
             self.contracts.fail(self._known(subscription_id))
 
     @control
-    def refund(self, order_id: str, *, amount: str | None = None, reason: str = "") -> int:
-        """The seller gives a payment back, or a part of it; the refund's id."""
+    def decline_payments(self, subscription_id: str) -> None:
+        """The bank declines whatever is collected from now on, one-off charges too."""
         with self.lock:
-            payment = next((each for each in self.memory.payments.values() if each.order_id == order_id), None)
+            self._known(subscription_id).is_declined = True
+
+    @control
+    def accept_payments(self, subscription_id: str) -> None:
+        """The bank takes payments again."""
+        with self.lock:
+            self._known(subscription_id).is_declined = False
+
+    @control
+    def remove_payment_method(self, subscription_id: str) -> None:
+        """The customer's card is gone."""
+        with self.lock:
+            self._known(subscription_id).has_payment_method = False
+
+    @control
+    def add_payment_method(self, subscription_id: str) -> None:
+        """The customer has a card again."""
+        with self.lock:
+            self._known(subscription_id).has_payment_method = True
+
+    @control
+    def limit_charges(self, count: int | None = None) -> None:
+        """So many one-off charges a minute are taken of a subscription from now on; without a number, any."""
+        with self.lock:
+            self.charge_limit.limit = None if count is None else _positive(count)
+
+    @control
+    def set_tax(self, plan_id: int, rate: str, *, inclusive: bool = False) -> None:
+        """A plan is taxed at this rate (0.19 is 19 %), in its prices or on top of them."""
+        with self.lock:
+            if plan_id not in self.memory.plans:
+                raise ControlError(f"There is no plan {plan_id}.")
+            wanted = _decimal(rate)
+            if not 0 <= wanted < 1:
+                raise ControlError("A rate is 0 or more, and below 1.")
+            self.memory.taxes[plan_id] = Tax(wanted, inclusive)
+
+    @control
+    def refund(self, order_id: str, *, amount: str | None = None, reason: str = "", vat: bool = False) -> int:
+        """The seller gives a payment back, or a part of it, or (`vat`) its tax alone; the refund's id."""
+        with self.lock:
+            payment = self.payments.of_order(order_id)
             if payment is None:
                 raise ControlError(f"There is no order {order_id}.")
-            left = payment.amount - payment.refunded
-            wanted = left if amount is None else Decimal(amount)
-            if not 0 < wanted <= left:
-                raise ControlError(f"{left} of it can be given back.")
-            return self.contracts.refund(payment, wanted, reason)
+            left = self.payments.refundable(payment, vat=vat)
+            wanted = left if amount is None else _decimal(amount)
+            if not 0 < wanted <= left or wanted != rounded(wanted):
+                raise ControlError(f"{left} of it can be given back, in whole cents.")
+            refund = self.payments.ask_back(payment, wanted, reason, vat=vat)
+            self.payments.give_back(refund)
+            return refund.id
+
+    @control
+    def settle_refunds(self, *, reject: bool = False) -> list[int]:
+        """Paddle's people decide on every refund that was asked for by the API; their ids."""
+        with self.lock:
+            return self.payments.settle(reject=reject)
 
     @control
     def add_plans(self, count: int) -> list[int]:
@@ -457,16 +429,18 @@ class ClassicSimulator(Simulator):
         return subscription
 
 
-def _part(form: Form, entries: Sequence[Entry]) -> Sequence[Entry]:
-    """The part of a list that `limit` and `offset` ask for; the first page without them."""
-    limit = form.number("limit", most=guesses.LIST_PAGE)
-    offset = form.number("offset", default=0) or 0
-    if offset and limit is None:
-        raise refuse(191)
-    return entries[offset : offset + (limit or guesses.LIST_PAGE)]
-
-
 def _positive(quantity: int) -> int:
     if quantity < 1:
         raise ControlError("A quantity is 1 or more.")
     return quantity
+
+
+def _decimal(given: str) -> Decimal:
+    """The number that a control was given; over HTTP it may come as one, of which the written digits count."""
+    try:
+        value = Decimal(str(given))
+    except InvalidOperation:
+        raise ControlError(f"{given!r} is no number.") from None
+    if not value.is_finite():
+        raise ControlError(f"{given!r} is no number.")
+    return value

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from datetime import date
+from decimal import Decimal
 from urllib.parse import parse_qsl
 
+from integration_project.vendors.paddle_classic.simulator.amounts import CENT
 from integration_project.vendors.paddle_classic.simulator.refusals import refuse
 from integration_project.vendors.simulation import Request, parse_time
 
 CREDENTIALS = ("vendor_id", "vendor_auth_code")
+AMOUNT = re.compile(r"-?\d{1,12}(?:\.\d{1,2}0*)?", re.ASCII)
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -65,14 +68,11 @@ class Form:
         return found
 
     def amount(self, name: str) -> Decimal:
-        """An amount in major units with no more than two decimals."""
-        try:
-            value = Decimal(self.needed(name))
-        except InvalidOperation:
-            raise refuse(155) from None
-        if not value.is_finite() or value != round(value, 2):
+        """An amount in major units with no more than two decimals, those aside that are nought."""
+        text = self.needed(name)
+        if not AMOUNT.fullmatch(text):
             raise refuse(155)
-        return value
+        return Decimal(text).quantize(CENT)
 
     def switch(self, name: str, *, default: bool) -> bool:
         """A yes or no."""
@@ -82,6 +82,18 @@ class Form:
         if value.lower() not in {"0", "1", "true", "false"}:
             raise refuse(101, f"{name} is not true or false.")
         return value.lower() in {"1", "true"}
+
+    def day(self, name: str) -> date | None:
+        """A day as Classic writes it, if there is one."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+            raise refuse(122)
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise refuse(122) from None
 
     def moment(self, name: str) -> str | None:
         """A moment as Classic writes it, if there is one."""

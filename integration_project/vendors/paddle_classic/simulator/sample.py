@@ -16,6 +16,7 @@ FIRST_USER = 91001
 FIRST_PAYMENT = 33001
 FIRST_MODIFIER = 7001
 FIRST_ALERT = 1900001
+FIRST_REFUND = 9001
 
 
 def plan(plan_id: int, name: str, billing_type: str, price: str, *, trial_days: int = 0) -> dict[str, Any]:

@@ -19,8 +19,22 @@ def as_paid(payment: Payment) -> Json:
         "currency": payment.currency,
         "payout_date": payment.paid_on.isoformat(),
         "is_paid": 1,
-        "is_one_off_charge": False,
-        "receipt_url": f"https://buyer.example/receipt/{payment.order_id}",
+        "is_one_off_charge": payment.is_one_off,
+        "receipt_url": payment.receipt_url,
+    }
+
+
+def as_charged(payment: Payment) -> Json:
+    """A payment that was made, as a one-off charge is answered."""
+    return {
+        "invoice_id": payment.id,
+        "subscription_id": payment.subscription_id,
+        "amount": format(payment.amount, ".2f"),
+        "currency": payment.currency,
+        "payment_date": payment.paid_on.isoformat(),
+        "receipt_url": payment.receipt_url,
+        "order_id": payment.order_id,
+        "status": "success",
     }
 
 
