@@ -12,7 +12,7 @@ from integration_project.errors import Ignored, Permanent
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.client import CHARGE_ORIGINS
-from integration_project.vendors.paddle.entities import CANCELED, Transaction
+from integration_project.vendors.paddle.entities import CANCELED, MANUAL, Transaction
 from integration_project.vendors.reading import Unreadable
 from integration_project.vendors.words import safe
 from paddle_sync.models import AccountLink, WebhookEvent
@@ -24,6 +24,7 @@ PAYMENTS = {"completed": Payment.PAID, "paid": Payment.PAID, "past_due": Payment
 """Paddle's word for a transaction -> ours for what was charged with it; any other status says nothing yet."""
 BILLED = frozenset({"billed", "paid", "completed", "past_due"})
 RENEWAL = "subscription_recurring"
+AT_ONCE = "subscription_charge"
 DRAFT = "draft"
 ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 DISCOUNTED = "usage discounted"
@@ -91,6 +92,8 @@ def _settle(push_id: str, happened: Transaction, at: datetime) -> str:
     misfit = _misfit(push, happened)
     if misfit:
         return _does_not_fit(push, happened, misfit)
+    if _may_come_to_nothing(push, happened):
+        return f"Push {push_id} in transaction {happened.id}: {happened.status}, which settles nothing."
     if push.state not in ACCEPTED and happened.status != CANCELED:
         looking.record_made(
             push,
@@ -105,6 +108,19 @@ def _settle(push_id: str, happened: Transaction, at: datetime) -> str:
     if happened.status == CANCELED and push.paddle_transaction_id in {"", happened.id}:
         looking.lose(push, f"Paddle cancelled transaction {happened.id}, which was to collect it.")
     return f"Push {push_id} in transaction {happened.id}: {happened.status}."
+
+
+def _may_come_to_nothing(push: Push, happened: Transaction) -> bool:
+    """Whether a transaction says nothing about the push yet, or nothing about its last attempt.
+
+    What is charged at once goes through statuses before it is paid or declined; a declined one is cancelled, and the
+    push may have been sent again since.
+    """
+    if happened.id == push.paddle_transaction_id or happened.origin != AT_ONCE or happened.collection_mode == MANUAL:
+        return False
+    if happened.status == CANCELED:
+        return not happened.is_of_attempt(push.push_id, push.attempt)
+    return happened.status in {DRAFT, "ready", "billed"}
 
 
 def _unknown(push_id: str, happened: Transaction) -> str:

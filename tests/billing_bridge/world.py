@@ -17,6 +17,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import NewAccount, NewAccountPlan
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
+from integration_project.vendors.paddle.entities import NewAdjustment, NewAdjustmentItem
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from paddle_sync.models import AccountLink, EventAttempt, WebhookEvent
@@ -192,6 +193,31 @@ class World:
         """How often Paddle accepted a charge of this bill."""
         return sum(
             1 for charge in self.paddle.charges for push_id in charge.push_ids if push_id.startswith(bill.m3ter_bill_id)
+        )
+
+    def complete_the_customer(self) -> None:
+        """Give Paddle's customer the name and address that an invoice needs."""
+        subscription = self.paddle.subscriptions[self.subscription_id]
+        self.paddle.update_customer(subscription["customer_id"], name="Harbour Tools Ltd")
+        self.paddle.update_address(
+            subscription["address_id"], first_line="4 Quay Street", city="Cork", postal_code="T12 X000", region="Cork"
+        )
+
+    def invoices(self) -> list[str]:
+        """The transactions that an API key made."""
+        return sorted(row["id"] for row in self.paddle.transactions.values() if row["origin"] == "api")
+
+    def refund_by_hand(self, transaction_id: str) -> None:
+        """Somebody refunds all of a transaction in Paddle's console."""
+        lines = self.vendors.paddle.get_transaction(transaction_id).lines
+        self.vendors.paddle.create_adjustment(
+            NewAdjustment(
+                action="refund",
+                transaction_id=transaction_id,
+                push_id="goodwill",
+                explanation="of the support desk",
+                items=tuple(NewAdjustmentItem(line.id) for line in lines),
+            )
         )
 
     def calls(self, operation: str, vendor: str = "paddle") -> int:

@@ -63,6 +63,7 @@ from integration_project.vendors.paddle.entities.subscriptions import (
 from integration_project.vendors.paddle.entities.transactions import (
     API_ORIGIN,
     CANCELED,
+    MANUAL,
     ONE_OFF_CHARGE,
     FoundCharge,
     HistoryEntry,
@@ -85,6 +86,7 @@ __all__ = [
     "LONGEST_PRICE_NAME",
     "LONGEST_PRODUCT_NAME",
     "LONGEST_PURCHASE_ORDER_NUMBER",
+    "MANUAL",
     "MOST_ADJUSTED_ITEMS",
     "MOST_INVOICE_ITEMS",
     "ONE_OFF_CHARGE",

@@ -9,6 +9,8 @@ from integration_project.vendors.paddle import writing
 from integration_project.vendors.reading import Json
 
 PUSH_ID = "push_id"
+ATTEMPT = "attempt"
+LONGEST_ATTEMPT = 10
 """The name under which our push id stands in the custom data of every price we send."""
 
 
@@ -121,6 +123,12 @@ class Price:
         """Our push id, where this price was made for one of our charges."""
         value = self.custom_data.get(PUSH_ID)
         return value if isinstance(value, str) else None
+
+    @property
+    def attempt(self) -> int:
+        """The attempt at that push that made it; 0 where the price does not say."""
+        value = self.custom_data.get(ATTEMPT)
+        return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < LONGEST_ATTEMPT else 0
 
 
 @dataclass(frozen=True)

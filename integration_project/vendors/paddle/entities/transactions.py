@@ -153,6 +153,10 @@ class Transaction:
         is_invoice = self.origin == API_ORIGIN and self.collection_mode == MANUAL
         return value if is_invoice and isinstance(value, str) and value else None
 
+    def is_of_attempt(self, push_id: str, attempt: int) -> bool:
+        """Whether this attempt at a push made its items here."""
+        return any(item.price.attempt == attempt for item in self.items_of(push_id))
+
     def items_of(self, push_id: str) -> tuple[TransactionItem, ...]:
         """The items that one push made; of its invoice, all."""
         is_whole = self.invoiced_push_id == push_id
