@@ -242,6 +242,8 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         " used meanwhile is right.",
         "vendor closed": "Only the key, or its permissions, open the way again; it is tried every minute."
         " Acknowledging says that somebody sees to it.",
+        "mail not sent": "A mail that was given up is sent again from its own page. Acknowledging says that somebody"
+        " sees to the mail server, or that the mail is not needed any more.",
         # Bills and charges: what is to be decided is decided on the bill
         "charging refused": "Nothing is charged until the cause is put right. Acknowledging says that somebody sees to"
         " it; it opens again as long as it holds.",
