@@ -1,15 +1,23 @@
 """Several workers at once, each in a thread with a connection of its own, tell everything once."""
 
+from collections.abc import Callable
+
 import pytest
 from django.core import mail
+from django.db import OperationalError, connection, transaction
 
 from integration_project import jobs
 from integration_project.mailing import outbox, sending
-from integration_project.models import Finding, Mail, MailedFinding
+from integration_project.models import Finding, Mail, MailedFinding, MailRule
 from tests.integration_project.mail_rows import a_minute, change, close, make_rule, open_one, state_of
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def switch_off() -> None:
+    """Switch the only rule off, as the console does."""
+    change(MailRule.objects.get(), active=False)
 
 
 def test_two_schedules_at_once_ask_for_one_mail() -> None:
@@ -72,3 +80,25 @@ def test_a_rule_changed_while_the_schedule_runs_tells_nothing_twice() -> None:
     assert [each.to for each in mail.outbox] == [["new@example.com"]]
     assert Mail.objects.count() == MailedFinding.objects.count() == Finding.objects.count() == 1
     assert outbox.gather() == 0
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("work_of_another", [jobs.mail_findings, jobs.send_mails, switch_off])
+def test_nobody_touches_what_a_rule_owes_while_another_holds_the_rule(work_of_another: Callable[[], object]) -> None:
+    rule = make_rule()
+    open_one()
+    jobs.mail_findings()
+    before = list(MailedFinding.objects.values())
+
+    def impatient() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '300ms'")
+        work_of_another()
+
+    with transaction.atomic():
+        outbox.hold(rule.pk)
+        raised = at_once(impatient)
+
+    assert [type(error) for error in raised] == [OperationalError]
+    assert list(MailedFinding.objects.values()) == before
+    assert mail.outbox == []
