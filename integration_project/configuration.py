@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import environ
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 MODES = ("service", "demo", "test")
 LIVE_KEY_PREFIX = "pdl_live_"
@@ -26,6 +27,7 @@ EXAMPLES = {
     "DATABASE_URL": "postgres://user:password@host/name",
     "EMAIL_URL": "smtp+tls://user:password@host:587",
 }
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
 SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 SQLITE_OPTIONS: Mapping[str, Any] = {
     "transaction_mode": "IMMEDIATE",
@@ -143,9 +145,42 @@ def database(url: str, *, folder: Path) -> dict[str, Any]:
     raise ImproperlyConfigured(_unreadable("DATABASE_URL"))
 
 
-def mail(url: str) -> dict[str, Any]:
-    """Turn EMAIL_URL into Django's settings."""
-    return _read_address("EMAIL_URL", url, environ.Env.email_url_config)
+def mail(url: str, *, here_only: bool = False) -> dict[str, Any]:
+    """Turn EMAIL_URL into Django's settings; a server elsewhere is refused where nothing may leave this machine."""
+    parsed = _read_address("EMAIL_URL", url, environ.Env.email_url_config)
+    if parsed["EMAIL_BACKEND"] != SMTP:
+        return parsed
+    host = parsed["EMAIL_HOST"]
+    if not host:
+        raise ImproperlyConfigured(_unreadable("EMAIL_URL"))
+    if is_loopback(f"smtp://[{host}]" if ":" in host else f"smtp://{host}"):
+        return parsed
+    if here_only:
+        raise ImproperlyConfigured("EMAIL_URL: the demo and the tests mail to this machine only.")
+    if parsed["EMAIL_HOST_PASSWORD"] and not (parsed.get("EMAIL_USE_TLS") or parsed.get("EMAIL_USE_SSL")):
+        raise ImproperlyConfigured(
+            "EMAIL_URL must begin with smtp+tls:// or smtp+ssl:// because a password travels on it."
+        )
+    return parsed
+
+
+def mail_sender(address: str, *, user: str, site: str) -> str:
+    """Choose whom mails are from: the address given, else the mail server's user, else this service at its own host."""
+    if address and not is_mail_address(address):
+        raise ImproperlyConfigured(
+            f"EMAIL_FROM must be one plain address such as console@example.com, not {address!r}."
+        )
+    guesses = (address, user, f"paddle-m3ter@{urlsplit(site).hostname}", "paddle-m3ter@localhost")
+    return next(guess for guess in guesses if is_mail_address(guess))
+
+
+def is_mail_address(text: str) -> bool:
+    """Say whether a text is one plain address: no name beside it, nothing that could end a line of a mail's head."""
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return text.isascii() and text.isprintable()
 
 
 def _read_address(name: str, url: str, read: Callable[[str], dict[str, Any]]) -> dict[str, Any]:

@@ -242,6 +242,8 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         " used meanwhile is right.",
         "vendor closed": "Only the key, or its permissions, open the way again; it is tried every minute."
         " Acknowledging says that somebody sees to it.",
+        "mail not sent": "A mail that was given up is sent again from its own page. Acknowledging says that somebody"
+        " sees to the mail server, or that the mail is not needed any more.",
         # Bills and charges: what is to be decided is decided on the bill
         "charging refused": "Nothing is charged until the cause is put right. Acknowledging says that somebody sees to"
         " it; it opens again as long as it holds.",
@@ -252,6 +254,12 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         "charge lost": "What becomes of it is decided on the bill. Acknowledging says that you know.",
         "lost and collected": "What was collected twice is refunded in Paddle. Acknowledging says that it was, or need"
         " not be.",
+        "refund not made": "What becomes of it is decided on the bill. Acknowledging says that you know.",
+        "usage discounted": "Only the discount in Paddle changes what is collected. Acknowledging accepts the loss.",
+        "given back outside": "The money is the customer's already. Acknowledging says that the bill is right all the"
+        " same, or that the loss is accepted.",
+        "carried balance left": "Each carried entry is taken back on its own page, and settled on its bill."
+        " Acknowledging says that a later bill will take it.",
         "charged twice": "What is too much is refunded in Paddle. Acknowledging says that it was, or need not be.",
         "unknown push": "Another copy of this database charges on the same Paddle account. Acknowledging says that it"
         " was found and stopped.",

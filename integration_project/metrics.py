@@ -8,7 +8,7 @@ from django.db.models import Count, Min, Sum
 from integration_project import clock, heartbeats, queues
 from integration_project.models import CallBudget, Circuit, Finding, ScheduledJob, WebhookRefusal
 
-FINAL = {"processed", "ignored", "pushed", "skipped", "carried", "superseded"}
+FINAL = {"processed", "ignored", "pushed", "skipped", "carried", "superseded", "sent", "dropped"}
 """States in which rows pile up for ever: counting them would mean reading the whole table."""
 
 

@@ -1,8 +1,13 @@
-"""What both flows stand on: the installation, findings for people, call budgets, circuits, heartbeats, the schedule."""
+"""What both flows stand on: the installation, findings and mails for people, call budgets, circuits, heartbeats."""
+
+import uuid
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from simple_history.models import HistoricalRecords
+
+from integration_project.work_item import WorkItem
 
 
 class Installation(models.Model):
@@ -105,6 +110,121 @@ class Finding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.subject}"
+
+
+class MailRule(models.Model):
+    """Whom to mail about what: one mail when findings of a kind open, one when they close."""
+
+    addresses = models.TextField(help_text="One address a line.")
+    topics = models.JSONField(default=list, help_text="What it is about, by codes of the closed list of topics.")
+    severity = models.CharField(
+        max_length=10,
+        choices=Finding.Severity.choices,
+        default=Finding.Severity.PROBLEM,
+        help_text="Findings of this severity, and of worse ones.",
+    )
+    active = models.BooleanField(default=True, help_text="Off: nothing is mailed by it.")
+    log = HistoricalRecords()
+
+    class Meta:
+        permissions = (
+            ("mail_bills", "Can decide who is mailed about charging and bills"),
+            ("mail_operations", "Can decide who is mailed about events, connections and usage"),
+        )
+
+    def __str__(self) -> str:
+        return f"mail rule {self.pk}"
+
+    @property
+    def recipients(self) -> list[str]:
+        """The addresses, in their order."""
+        return self.addresses.split()
+
+
+class Mail(WorkItem):
+    """One mail of a rule: about findings of one kind that opened, or closed; or a test. Written as it is sent."""
+
+    class About(models.TextChoices):
+        OPENED = "opened", "Opened"
+        CLOSED = "closed", "Closed"
+        TEST = "test", "Test"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waits to be sent"
+        SENDING = "sending", "Being sent"
+        SENT = "sent", "Sent"
+        DROPPED = "dropped", "Not needed any more"
+        FAILED = "failed", "Not sent"
+
+    rule = models.ForeignKey(MailRule, on_delete=models.PROTECT, related_name="mails")
+    about = models.CharField(max_length=10, choices=About.choices)
+    kind = models.CharField(max_length=60, blank=True, default="", help_text="Kind of the findings; empty for a test.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    token = models.UUIDField(
+        default=uuid.uuid4, editable=False, help_text="Names the mail for mail servers, the same however often it goes."
+    )
+    created_at = models.DateTimeField()
+    written_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its text was fixed: from then on somebody may have it."
+    )
+    sent_at = models.DateTimeField(null=True, blank=True)
+    findings = models.PositiveIntegerField(default=0, help_text="How many findings it is about.")
+    subject = models.CharField(max_length=200, blank=True, default="")
+    body = models.TextField(blank=True, default="")
+    recipients = models.JSONField(default=list, help_text="To whom it was written.")
+    reached = models.JSONField(default=list, help_text="For whom the mail server took it.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("rule", "kind", "about"),
+                condition=Q(state__in=("waiting", "sending")),
+                name="mail_one_on_its_way",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=("waiting", "sending", "sent", "dropped", "failed")), name="mail_state_known"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("state", "due_at"), condition=Q(due_at__isnull=False), name="mail_due"),
+            models.Index(fields=("lease_until",), condition=Q(lease__isnull=False), name="mail_leased"),
+        )
+        verbose_name = "mail"
+
+    def __str__(self) -> str:
+        return f"mail {self.pk}"
+
+
+class MailedFinding(models.Model):
+    """What a rule has told, or owes, about one finding: a finding opens and closes once, and so does this row."""
+
+    class State(models.TextChoices):
+        KNOWN = "known", "Was open before the rule asked for it: not mailed"
+        OPENING = "opening", "That it opened waits to be mailed"
+        OPEN = "open", "That it opened was mailed"
+        CLOSING = "closing", "That it closed waits to be mailed"
+        DONE = "done", "Nothing more is to be mailed"
+        UNSENT = "unsent", "Could not be mailed"
+
+    rule = models.ForeignKey(MailRule, on_delete=models.PROTECT, related_name="told")
+    finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="mailings")
+    state = models.CharField(max_length=10, choices=State.choices)
+    mail = models.ForeignKey(
+        Mail, null=True, blank=True, on_delete=models.SET_NULL, related_name="about_findings", help_text="The last one."
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("rule", "finding"), name="mailed_finding_once"),
+            models.CheckConstraint(
+                condition=Q(state__in=("known", "opening", "open", "closing", "done", "unsent")),
+                name="mailed_finding_state_known",
+            ),
+        )
+        indexes = (models.Index(fields=("rule", "state"), name="mailed_finding_by_state"),)
+
+    def __str__(self) -> str:
+        return f"{self.finding_id} by {self.rule_id}: {self.state}"
 
 
 class CallBudget(models.Model):

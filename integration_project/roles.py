@@ -36,7 +36,17 @@ EVERYTHING_VISIBLE = (
     ),
     *(
         f"integration_project.view_{model}"
-        for model in ("installation", "finding", "callbudget", "circuit", "heartbeat", "scheduledjob", "webhookrefusal")
+        for model in (
+            "installation",
+            "finding",
+            "mailrule",
+            "mail",
+            "callbudget",
+            "circuit",
+            "heartbeat",
+            "scheduledjob",
+            "webhookrefusal",
+        )
     ),
     "django_q.view_success",
     "django_q.view_failure",
@@ -57,6 +67,9 @@ OPERATOR = (
     "paddle_sync.begin_bulkrun",
     "paddle_sync.steer_bulkrun",
     "integration_project.close_finding",
+    "integration_project.add_mailrule",
+    "integration_project.change_mailrule",
+    "integration_project.mail_operations",
 )
 FINANCE = (
     "billing_bridge.review_pushedbill",
@@ -71,6 +84,9 @@ FINANCE = (
     "integration_project.go_live",
     "integration_project.plan_periods",
     "integration_project.close_finding",
+    "integration_project.add_mailrule",
+    "integration_project.change_mailrule",
+    "integration_project.mail_bills",
 )
 AUDITOR = ("paddle_sync.reveal_payload", "auth.view_user", "auth.view_group")
 ADMINISTRATOR = (

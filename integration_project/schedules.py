@@ -17,6 +17,7 @@ class Schedule:
 SCHEDULES: tuple[Schedule, ...] = (
     Schedule("check charging", timedelta(minutes=10), "billing_bridge.jobs.check_safeguards"),
     Schedule("read organisation", timedelta(days=1), "integration_project.jobs.read_organization"),
+    Schedule("mail findings", timedelta(minutes=1), "integration_project.jobs.mail_findings"),
     Schedule("prune", timedelta(days=1), "integration_project.jobs.prune"),
     Schedule("refresh catalogue", timedelta(hours=1), "paddle_sync.jobs.refresh_catalogue"),
     Schedule("carry on bulk runs", timedelta(seconds=2), "paddle_sync.jobs.carry_on_bulk_runs"),

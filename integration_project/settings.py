@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import environ
 
@@ -115,8 +116,19 @@ DATABASE_DEFAULT = {
 DATABASES = {"default": configuration.database(read.text("DATABASE_URL", DATABASE_DEFAULT), folder=BASE_DIR)}
 
 # --- Mail ------------------------------------------------------------
+# Without an address nothing is mailed, and the console says so. The demo writes its mails into files.
 
-vars().update(configuration.mail(read.text("EMAIL_URL", "consolemail://" if SERVICE else "memorymail://")))
+_mail_url = read.text(
+    "EMAIL_URL",
+    {"service": "", "demo": f"filemail:///{quote(str(BASE_DIR / '.demo' / 'mail'))}", "test": "memorymail://"}[MODE],
+)
+MAIL_IS_ON = bool(_mail_url)
+_mail = configuration.mail(_mail_url or "dummymail://", here_only=not SERVICE)
+vars().update(_mail)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = configuration.mail_sender(
+    read.text("EMAIL_FROM", ""), user=_mail["EMAIL_HOST_USER"] or "", site=SITE_URL
+)
 
 # --- Paddle Billing ------------------------------------------------------------
 

@@ -23,11 +23,13 @@ COMMON_GROUND = (
     "heartbeats",
     "ledger_admin",
     "logs",
+    "mailing",
     "migrations",
     "models",
     "settings",
     "vendors",
     "work",
+    "work_item",
 )
 BRIDGE_MAY_TAKE_FROM_SYNC = ("paddle_sync.models", "paddle_sync.intake")
 # From the request down to the row: each may import what stands after it in this list, never what stands before.

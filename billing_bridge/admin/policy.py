@@ -13,6 +13,7 @@ from billing_bridge.models import ProductRule, PushedBill, PushPolicy
 from integration_project import showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, ReasonedAdmin, ReasonedModelForm
+from integration_project.models import MailRule
 from integration_project.showing import Link, Story
 
 # Question, and what the answers bring about.
@@ -243,8 +244,10 @@ class PushPolicyAdmin(ReasonedAdmin):
         )
 
     def links(self, request: HttpRequest, row: PushPolicy) -> Sequence[Link]:
-        """Link to the account an override speaks for."""
-        return (Link("The account", showing.page_of(row.link)),) if row.link is not None else ()
+        """Link to the account an override speaks for, from everybody's policy to who is mailed."""
+        if row.link is not None:
+            return (Link("The account", showing.page_of(row.link)),)
+        return (Link("Who is mailed about what", showing.list_of(MailRule)),)
 
 
 class ProductRuleForm(ReasonedModelForm):

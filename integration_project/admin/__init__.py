@@ -11,6 +11,7 @@ from integration_project.admin.machinery import (
     ScheduledJobAdmin,
     WebhookRefusalAdmin,
 )
+from integration_project.admin.mails import MailAdmin, MailRuleAdmin
 from integration_project.admin.people import ConsoleGroupAdmin, ConsoleUserAdmin, LogEntryAdmin
 from integration_project.pages.accounts import AccountLinkAdmin
 
@@ -28,6 +29,8 @@ __all__ = [
     "HeartbeatAdmin",
     "InstallationAdmin",
     "LogEntryAdmin",
+    "MailAdmin",
+    "MailRuleAdmin",
     "ScheduledJobAdmin",
     "WebhookRefusalAdmin",
 ]

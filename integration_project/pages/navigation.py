@@ -34,6 +34,8 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "This installation",
         (
             ("Findings", "flag", "integration_project", "finding"),
+            ("Who is mailed about what", "contact_mail", "integration_project", "mailrule"),
+            ("Mails", "outgoing_mail", "integration_project", "mail"),
             ("Go-live and settings", "rocket_launch", "integration_project", "installation"),
             ("Vendors' circuits", "electric_bolt", "integration_project", "circuit"),
             ("Call budgets", "speed", "integration_project", "callbudget"),

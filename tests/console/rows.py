@@ -23,6 +23,8 @@ from integration_project.models import (
     Finding,
     Heartbeat,
     Installation,
+    Mail,
+    MailRule,
     ScheduledJob,
     WebhookRefusal,
 )
@@ -65,6 +67,8 @@ class Everything:
     running: BulkRun
     paused: BulkRun
     override: PushPolicy
+    mail_rule: MailRule
+    failed_mail: Mail
 
 
 def make_entry(kind: CatalogueEntry.Kind, vendor_id: str, name: str, **values: Any) -> CatalogueEntry:
@@ -279,6 +283,7 @@ def make_everything() -> Everything:
     failed_bill = make_bill(link, PushedBill.State.FAILED, last_error=f"Tax category {MARKUP} is not enabled.")
     held = make_bill(link)
     _machinery()
+    mail_rule, failed_mail = make_mail()
     return Everything(
         parked=parked,
         failed=failed,
@@ -294,6 +299,18 @@ def make_everything() -> Everything:
         paused=make_run(BulkRun.State.PAUSED, kind=BulkRun.Kind.REPLAY),
         installation=row,
         override=PushPolicy.objects.create(link=link, review="never"),
+        mail_rule=mail_rule,
+        failed_mail=failed_mail,
+    )
+
+
+def make_mail() -> tuple[MailRule, Mail]:
+    """Somebody to mail, and a mail that was given up."""
+    rule = MailRule.objects.create(addresses="operations@example.com", topics=["events"])
+    columns = {"kind": f"plan missing {MARKUP}", "last_error": MARKUP, "subject": MARKUP, "body": MARKUP}
+    state, now = Mail.State.FAILED, clock.now()
+    return rule, Mail.objects.create(
+        rule=rule, about="opened", state=state, created_at=now, recipients=[MARKUP], **columns
     )
 
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy
 from integration_project import roles
-from integration_project.models import Finding
+from integration_project.models import Finding, Mail, MailRule
 from paddle_sync.models import AccountLink, BulkItem, BulkRun, CatalogueEntry, PlanMapping, WebhookEvent
 from tests.console.rows import (
     MARKUP,
@@ -33,6 +33,7 @@ PEOPLE_PAGES = ("auth.user", "auth.group")
 MAY_ADD = {
     "paddle_sync.planmapping": {"Operator", "Administrator"},
     "billing_bridge.pushpolicy": {"Finance", "Administrator"},
+    "integration_project.mailrule": {"Operator", "Finance", "Administrator"},
     "auth.user": {"Administrator"},
 }
 
@@ -127,6 +128,10 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
         bill=make_bill(rows.link), kind="credited", amount=1, at=rows.held.first_seen_at
     ),
     Finding: lambda rows, number: make_finding(),
+    MailRule: lambda rows, number: MailRule.objects.create(addresses=f"a{number}@example.com", topics=["bills"]),
+    Mail: lambda rows, number: Mail.objects.create(
+        rule=rows.mail_rule, about="test", state="sent", created_at=rows.held.first_seen_at
+    ),
     CatalogueEntry: lambda rows, number: make_entry(CatalogueEntry.Kind.PADDLE_PRICE, f"pri_{number}", "A price"),
     BulkRun: lambda rows, number: make_run(),
     BulkItem: lambda rows, number: make_run(),

@@ -14,7 +14,7 @@ from django.urls import reverse
 from billing_bridge.models import PushAttempt, PushedBill, PushPolicy
 from integration_project import clock, fixes, roles
 from integration_project.ledger_admin import LedgerAdmin
-from integration_project.models import Finding, Installation
+from integration_project.models import Finding, Installation, Mail, MailRule
 from paddle_sync.models import AccountLink, BulkRun, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
 from tests.builders import make_link
 from tests.console.rows import Everything, confirm, make_parked
@@ -50,6 +50,8 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (Finding, "run_again"): OPERATORS,
     (Finding, "make_again"): OPERATORS,
     (Finding, "use_account"): OPERATORS,
+    (MailRule, "test"): {*OPERATORS, *FINANCIERS},
+    (Mail, "again"): {*OPERATORS, *FINANCIERS},
     (Installation, "go_live"): FINANCIERS,
     (Installation, "lead_days"): FINANCIERS,
     (Installation, "trust_codes"): {"Administrator"},
@@ -72,6 +74,8 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         PushPolicy: everything.override,
         Finding: everything.finding,
         Installation: everything.installation,
+        MailRule: everything.mail_rule,
+        Mail: everything.failed_mail,
     }
     if decision == "relink":
         return make_link()
@@ -125,6 +129,8 @@ def everything_decided() -> list[Any]:
             PushPolicy,
             Finding,
             Installation,
+            MailRule,
+            Mail,
             LogEntry,
         )
     ]
@@ -200,7 +206,7 @@ def test_a_decision_without_a_reason_is_not_taken(
 
     answer = browser("Administrator").post(decide_url(row, decision), {**ANSWERS, "reason": "  "})
 
-    if decision == "approve":  # an approval explains itself
+    if decision in {"approve", "again"}:  # an approval explains itself, and so does a mail's second attempt
         assert answer.status_code == 302
     else:
         assert "This field is required." in answer.text

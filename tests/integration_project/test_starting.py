@@ -140,3 +140,41 @@ def test_a_free_port_is_free_for_whoever_listens_next() -> None:
     assert web.why_not_listen(f"127.0.0.1:{port}") == ""
     assert web.why_not_listen(f"localhost:{port}") == ""
     assert web.why_not_listen("unix:/run/serve.sock") == ""
+
+
+def test_mail_to_a_server_elsewhere_is_refused_where_nothing_may_leave_this_machine() -> None:
+    with pytest.raises(ImproperlyConfigured, match="mail to this machine only"):
+        configuration.mail("smtp+tls://somebody:hidden-word@mail.example.com:587", here_only=True)
+
+    assert configuration.mail("smtp://127.0.0.1:25", here_only=True)["EMAIL_HOST"] == "127.0.0.1"
+    assert configuration.mail("filemail:///tmp/mail", here_only=True)["EMAIL_FILE_PATH"] == "tmp/mail"
+
+
+@pytest.mark.parametrize("url", ["smtp://somebody:hidden-word@mail.example.com:25", "smtp://u:hidden-word@192.0.2.1"])
+def test_a_password_for_mail_travels_on_no_open_line(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="a password travels on it") as refusal:
+        configuration.mail(url)
+
+    assert "hidden" not in str(refusal.value)
+    assert configuration.mail(url.replace("smtp:", "smtp+tls:"))["EMAIL_USE_TLS"]
+    assert configuration.mail(url.replace("smtp:", "smtp+ssl:"))["EMAIL_USE_SSL"]
+
+
+@pytest.mark.parametrize(
+    ("given", "user", "site", "sender"),
+    [
+        ("console@example.com", "u@example.com", "https://site.example.com", "console@example.com"),
+        ("", "u@example.com", "https://site.example.com", "u@example.com"),
+        ("", "apikey", "https://site.example.com:8443/x", "paddle-m3ter@site.example.com"),
+        ("", "", "", "paddle-m3ter@localhost"),
+        ("", "", "http://127.0.0.1:8000", "paddle-m3ter@localhost"),
+    ],
+)
+def test_mails_have_a_sender_that_a_server_can_take(given: str, user: str, site: str, sender: str) -> None:
+    assert configuration.mail_sender(given, user=user, site=site) == sender
+
+
+@pytest.mark.parametrize("given", ["nobody", "Jo <a@example.com>", "a@example.com\nBcc: b@example.com"])
+def test_a_sender_that_is_no_plain_address_is_refused(given: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_FROM must be one plain address"):
+        configuration.mail_sender(given, user="", site="")

@@ -18,7 +18,7 @@ def grant(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integration_project", "0004_grant_relinking"),
+        ("integration_project", "0005_mail_rules"),
         ("billing_bridge", "0005_review_replaces_automatic"),
     ]
 
