@@ -32,6 +32,15 @@ def test_an_invoice_is_issued_with_its_marks_terms_and_lines(stage: Stage) -> No
     assert invoice.raw["billing_period"] is None
 
 
+def test_all_items_of_an_invoice_are_of_its_push_whatever_they_say(stage: Stage) -> None:
+    bare = ChargeItem("n", "text", 900, "EUR", "external", {}, product_id=sample.PRODUCT_USAGE)
+
+    invoice = stage.invoice(items=(bare, *charge(amounts=(12345,)).items))
+
+    assert (invoice.amount_of(PUSH), len(invoice.lines_of(PUSH))) == (13245, 2)
+    assert stage.find_invoice().amount == 13245
+
+
 def test_an_invoice_that_is_not_issued_waits_without_a_number(stage: Stage) -> None:
     invoice = stage.invoice(issue=False)
 
