@@ -8,6 +8,8 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
 from simple_history.models import HistoricalRecords
 
+from billing_bridge.reconciliation_models import ReconciliationRow as ReconciliationRow
+from billing_bridge.reconciliation_models import ReconciliationRun as ReconciliationRun
 from integration_project.work import WorkItem
 from paddle_sync.models import AccountLink
 

@@ -374,10 +374,22 @@ class M3terClient:
         return self._list("list bills", "/bills", Bill.from_m3ter, params)
 
     def look_through_bills(
-        self, *, status: str | None = None, locked: bool | None = None, bill_date_start: date | None = None
+        self,
+        *,
+        status: str | None = None,
+        locked: bool | None = None,
+        bill_date_start: date | None = None,
+        bill_date_end: date | None = None,
+        account_id: str | None = None,
     ) -> Iterator[Bill | UnreadBill]:
-        """Read bills without their lines, and name those that cannot be read instead of stopping at them."""
-        params = _bill_params(status=status, locked=locked, billDateStart=bill_date_start)
+        """Read bills as `list_bills` does, and name those that cannot be read instead of stopping at them."""
+        params = _bill_params(
+            status=status,
+            locked=locked,
+            billDateStart=bill_date_start,
+            billDateEnd=bill_date_end,
+            accountId=account_id,
+        )
         return self._list("list bills", "/bills", Bill.or_unread, params)
 
     def lock_bill(self, bill_id: str) -> Bill:
