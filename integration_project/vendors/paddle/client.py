@@ -2,25 +2,32 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from integration_project.errors import NotFound, Temporary
 from integration_project.vendors import reading
 from integration_project.vendors.http import CHARGE_DEADLINE, VendorHTTP
+from integration_project.vendors.paddle import writing
 from integration_project.vendors.paddle.entities import (
+    API_ORIGIN,
     CANCELED,
     ONE_OFF_CHARGE,
     Address,
+    Adjustment,
     Business,
     Charge,
     ChargePreview,
     Currency,
     Customer,
     Event,
+    FoundAdjustment,
     FoundCharge,
     HistoryEntry,
+    InvoicePreview,
+    NewAdjustment,
+    NewInvoice,
     NotificationSetting,
     Price,
     Product,
@@ -33,6 +40,7 @@ T = TypeVar("T")
 
 PAGE = 200
 TRANSACTIONS_PAGE = 30
+ADJUSTMENTS_PAGE = 50
 LOOK_BACK = timedelta(minutes=5)
 """How much further back a look-up reads than it was asked to: Paddle's clock and ours need not agree."""
 SUBSCRIBE_DESTINATION = "update notification setting"
@@ -78,6 +86,7 @@ class PaddleClient:
         self,
         *,
         subscription_id: str | Sequence[str] | None = None,
+        customer_id: str = "",
         origin: Sequence[str] = (),
         ids: Sequence[str] = (),
         status: Sequence[str] = (),
@@ -87,6 +96,7 @@ class PaddleClient:
         """Read transactions, newest first, of any status unless told; `include` as for one transaction."""
         params = _params(
             subscription_id=subscription_id,
+            customer_id=customer_id,
             origin=origin,
             id=ids,
             status=status,
@@ -95,7 +105,7 @@ class PaddleClient:
             per_page=TRANSACTIONS_PAGE,
         )
         if created_since is not None:
-            params["created_at[GTE]"] = _moment(created_since)
+            params["created_at[GTE]"] = writing.moment(created_since)
         return self._pages("list transactions", "/transactions", Transaction.from_paddle, params)
 
     def list_customers(self, *, ids: Sequence[str] = ()) -> Iterator[Customer]:
@@ -161,7 +171,7 @@ class PaddleClient:
         """Read what happened to a subscription, newest first."""
         params = _params(action=action, order_by="id[DESC]", per_page=PAGE)
         if since is not None:
-            params["occurred_at[GTE]"] = _moment(since)
+            params["occurred_at[GTE]"] = writing.moment(since)
         path = f"/subscriptions/{_segment(subscription_id)}/history"
         return self._pages("list subscription history", path, HistoryEntry.from_paddle, params)
 
@@ -179,6 +189,83 @@ class PaddleClient:
         missing = {entry.transaction_id for entry in entries if entry.transaction_id} - {t.id for t in transactions}
         transactions += [self.get_transaction(transaction_id) for transaction_id in sorted(missing)]
         return found_charge(push_id, entries, transactions)
+
+    def preview_invoice(self, invoice: NewInvoice) -> InvoicePreview:
+        """Say what an invoice would come to; creates nothing, and does not see how it will be collected."""
+        return self._http.call(
+            "preview transaction",
+            "POST",
+            "/transactions/preview",
+            read=_entity(InvoicePreview.from_paddle),
+            json=invoice.to_preview(),
+        )
+
+    def create_invoice(self, invoice: NewInvoice) -> Transaction:
+        """Make an invoice, and issue it unless it is a draft. No idempotency key exists."""
+        return self._http.call(
+            "create transaction",
+            "POST",
+            "/transactions",
+            read=_entity(Transaction.from_paddle),
+            repeatable=False,
+            json=invoice.to_paddle(),
+            deadline=CHARGE_DEADLINE,
+        )
+
+    def find_invoice(self, push_id: str, *, customer_id: str, since: datetime) -> FoundCharge | None:
+        """Look for an invoice of ours among all transactions that an API key made for this customer, of any status.
+
+        None only after every page was read; a page that could not be read, or may not be, raises instead. `since` is
+        when the push was first written down. A draft counts: it must not be made again.
+        """
+        listed = self.list_transactions(customer_id=customer_id, origin=(API_ORIGIN,), created_since=since - LOOK_BACK)
+        return found_charge(push_id, (), [transaction for transaction in listed if push_id in transaction.push_ids])
+
+    def cancel_transaction(self, transaction_id: str) -> Transaction:
+        """Cancel an invoice that nobody has paid; possible while it is draft, ready or billed.
+
+        Not repeatable: a second cancel is refused like that of a paid one, and says nothing of which it was.
+        """
+        return self._http.call(
+            "cancel transaction",
+            "PATCH",
+            f"/transactions/{_segment(transaction_id)}",
+            read=_entity(Transaction.from_paddle),
+            repeatable=False,
+            json={"status": CANCELED},
+        )
+
+    def list_adjustments(
+        self, *, subscription_id: str = "", transaction_ids: Sequence[str] = ()
+    ) -> Iterator[Adjustment]:
+        """Read refunds, credits and their like, newest first; all, or those of a subscription or of transactions."""
+        params = _params(
+            subscription_id=subscription_id,
+            transaction_id=transaction_ids,
+            order_by="id[DESC]",
+            per_page=ADJUSTMENTS_PAGE,
+        )
+        return self._pages("list adjustments", "/adjustments", Adjustment.from_paddle, params)
+
+    def create_adjustment(self, adjustment: NewAdjustment) -> Adjustment:
+        """Refund or credit some lines of a transaction; a refund may wait for approval. No idempotency key exists."""
+        return self._http.call(
+            "create adjustment",
+            "POST",
+            "/adjustments",
+            read=_entity(Adjustment.from_paddle),
+            repeatable=False,
+            json=adjustment.to_paddle(),
+            deadline=CHARGE_DEADLINE,
+        )
+
+    def find_adjustment(self, push_id: str, *, transaction_id: str) -> FoundAdjustment | None:
+        """Look for an adjustment of ours among all of a transaction, by the push id in its reason.
+
+        None only after every page was read; a page that could not be read, or may not be, raises instead.
+        """
+        listed = self.list_adjustments(transaction_ids=(transaction_id,))
+        return found_adjustment(push_id, [adjustment for adjustment in listed if push_id in adjustment.words])
 
     def list_products(self) -> Iterator[Product]:
         """Read the catalogue's active products."""
@@ -262,6 +349,29 @@ def found_charge(
     return None
 
 
+def found_adjustment(push_id: str, adjustments: Sequence[Adjustment]) -> FoundAdjustment | None:
+    """Make one finding of the adjustments that carry a push: one that stands, or the last that was undone."""
+    standing = [adjustment for adjustment in adjustments if adjustment.stands]
+    if not adjustments:
+        return None
+    chosen = min(standing, key=_id_of) if standing else max(adjustments, key=_id_of)
+    return FoundAdjustment(
+        push_id=push_id,
+        adjustment_id=chosen.id,
+        transaction_id=chosen.transaction_id,
+        action=chosen.action,
+        status=chosen.status,
+        amount=chosen.totals.subtotal,
+        total=chosen.totals.total,
+        times=max(len(standing), 1),
+    )
+
+
+def _id_of(adjustment: Adjustment) -> str:
+    """Paddle's ids begin with the moment they were made at."""
+    return adjustment.id
+
+
 def _is_canceled(transaction: Transaction | None) -> bool:
     return transaction is not None and transaction.status == CANCELED
 
@@ -318,10 +428,6 @@ def _params(**values: str | int | Sequence[str] | None) -> dict[str, str]:
         key: str(value) if isinstance(value, str | int) else ",".join(value or ()) for key, value in values.items()
     }
     return {key: value for key, value in joined.items() if value}
-
-
-def _moment(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _segment(identifier: str) -> str:

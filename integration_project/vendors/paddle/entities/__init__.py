@@ -5,6 +5,22 @@ rest. `raw` is the JSON as it came. Neither it nor a field that may hold persona
 """
 
 from integration_project.vendors.paddle.entities.account import Event, NotificationSetting
+from integration_project.vendors.paddle.entities.adjustments import (
+    ACTIONS,
+    APPROVED,
+    CREDIT,
+    MOST_ADJUSTED_ITEMS,
+    PENDING_APPROVAL,
+    REFUND,
+    REJECTED,
+    REVERSED,
+    UNDONE,
+    Adjustment,
+    AdjustmentItem,
+    FoundAdjustment,
+    NewAdjustment,
+    NewAdjustmentItem,
+)
 from integration_project.vendors.paddle.entities.catalogue import (
     PUSH_ID,
     BillingCycle,
@@ -21,8 +37,23 @@ from integration_project.vendors.paddle.entities.charges import (
     Charge,
     ChargeItem,
 )
+from integration_project.vendors.paddle.entities.invoices import (
+    INVOICE_CURRENCIES,
+    LONGEST_ADDITIONAL_INFORMATION,
+    LONGEST_PURCHASE_ORDER_NUMBER,
+    MOST_INVOICE_ITEMS,
+    InvoicePreview,
+    NewInvoice,
+    PaymentTerms,
+)
 from integration_project.vendors.paddle.entities.people import Address, Business, Customer
-from integration_project.vendors.paddle.entities.previews import PreviewDetails, PreviewLine, PreviewTransaction, Totals
+from integration_project.vendors.paddle.entities.previews import (
+    PlainTotals,
+    PreviewDetails,
+    PreviewLine,
+    PreviewTransaction,
+    Totals,
+)
 from integration_project.vendors.paddle.entities.subscriptions import (
     ChargePreview,
     ScheduledChange,
@@ -30,6 +61,7 @@ from integration_project.vendors.paddle.entities.subscriptions import (
     SubscriptionItem,
 )
 from integration_project.vendors.paddle.entities.transactions import (
+    API_ORIGIN,
     CANCELED,
     ONE_OFF_CHARGE,
     FoundCharge,
@@ -42,13 +74,29 @@ from integration_project.vendors.paddle.entities.transactions import (
 )
 
 __all__ = [
+    "ACTIONS",
+    "API_ORIGIN",
+    "APPROVED",
     "CANCELED",
+    "CREDIT",
+    "INVOICE_CURRENCIES",
+    "LONGEST_ADDITIONAL_INFORMATION",
     "LONGEST_PRICE_DESCRIPTION",
     "LONGEST_PRICE_NAME",
     "LONGEST_PRODUCT_NAME",
+    "LONGEST_PURCHASE_ORDER_NUMBER",
+    "MOST_ADJUSTED_ITEMS",
+    "MOST_INVOICE_ITEMS",
     "ONE_OFF_CHARGE",
+    "PENDING_APPROVAL",
     "PUSH_ID",
+    "REFUND",
+    "REJECTED",
+    "REVERSED",
+    "UNDONE",
     "Address",
+    "Adjustment",
+    "AdjustmentItem",
     "BillingCycle",
     "Business",
     "Charge",
@@ -57,12 +105,19 @@ __all__ = [
     "Currency",
     "Customer",
     "Event",
+    "FoundAdjustment",
     "FoundCharge",
     "HistoryEntry",
+    "InvoicePreview",
+    "NewAdjustment",
+    "NewAdjustmentItem",
+    "NewInvoice",
     "NotificationSetting",
     "PaddleMoney",
     "Payment",
+    "PaymentTerms",
     "Period",
+    "PlainTotals",
     "PreviewDetails",
     "PreviewLine",
     "PreviewTransaction",

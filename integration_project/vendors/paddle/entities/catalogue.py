@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from integration_project.vendors import reading
+from integration_project.vendors.paddle import writing
 from integration_project.vendors.reading import Json
 
 PUSH_ID = "push_id"
@@ -35,6 +36,10 @@ class Period:
     def from_paddle(cls, data: Json) -> Self:
         """Read a billing period."""
         return cls(reading.moment(data, "starts_at"), reading.moment(data, "ends_at"))
+
+    def to_paddle(self) -> dict[str, str]:
+        """Write the period."""
+        return {"starts_at": writing.moment(self.starts_at), "ends_at": writing.moment(self.ends_at)}
 
 
 @dataclass(frozen=True)

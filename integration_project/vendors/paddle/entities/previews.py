@@ -35,6 +35,24 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class PlainTotals:
+    """Totals that know no discount: of an adjustment, or of a transaction after its adjustments."""
+
+    subtotal: int
+    tax: int
+    total: int
+
+    @classmethod
+    def from_paddle(cls, data: Json) -> Self:
+        """Read totals; tax that Paddle leaves out counts as nothing."""
+        return cls(
+            subtotal=reading.minor_units(data, "subtotal"),
+            tax=reading.optional_minor_units(data, "tax") or 0,
+            total=reading.minor_units(data, "total"),
+        )
+
+
+@dataclass(frozen=True)
 class PreviewLine:
     """A line of a transaction that does not exist yet. Paddle shows its product, but not its price."""
 

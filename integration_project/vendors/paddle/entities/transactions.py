@@ -6,10 +6,14 @@ from datetime import datetime
 from typing import Self
 
 from integration_project.vendors import reading
-from integration_project.vendors.paddle.entities.catalogue import Period, Price, Product
+from integration_project.vendors.paddle.entities.catalogue import PUSH_ID, Period, Price, Product
 from integration_project.vendors.paddle.entities.people import Address, Business, Customer
-from integration_project.vendors.paddle.entities.previews import Totals
+from integration_project.vendors.paddle.entities.previews import PlainTotals, Totals
 from integration_project.vendors.reading import Json
+
+API_ORIGIN = "api"
+"""What Paddle calls transactions that an API key made, our invoices among them."""
+MANUAL = "manual"
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Transaction:
     billing_period: Period | None
     items: tuple[TransactionItem, ...]
     totals: Totals | None
+    adjusted_totals: PlainTotals | None
     lines: tuple[TransactionLine, ...]
     payments: tuple[Payment, ...]
     customer: Customer | None = field(repr=False)
@@ -125,6 +130,7 @@ class Transaction:
             billing_period=reading.optional(data, "billing_period", Period.from_paddle),
             items=tuple(TransactionItem.from_paddle(item) for item in reading.entries(data, "items")),
             totals=reading.optional(details, "totals", Totals.from_paddle),
+            adjusted_totals=reading.optional(details, "adjusted_totals", PlainTotals.from_paddle),
             lines=tuple(TransactionLine.from_paddle(line) for line in reading.optional_entries(details, "line_items")),
             payments=tuple(Payment.from_paddle(entry) for entry in reading.optional_entries(data, "payments")),
             customer=reading.optional(data, "customer", Customer.from_paddle),
@@ -137,11 +143,29 @@ class Transaction:
     @property
     def push_ids(self) -> frozenset[str]:
         """The pushes of ours that this transaction carries."""
-        return pushes_of(self.items)
+        invoiced = self.invoiced_push_id
+        return pushes_of(self.items) | (frozenset() if invoiced is None else frozenset({invoiced}))
+
+    @property
+    def invoiced_push_id(self) -> str | None:
+        """The push that this is the invoice of. Any other transaction's custom data may come from a buyer's browser."""
+        value = self.custom_data.get(PUSH_ID)
+        is_invoice = self.origin == API_ORIGIN and self.collection_mode == MANUAL
+        return value if is_invoice and isinstance(value, str) and value else None
+
+    def items_of(self, push_id: str) -> tuple[TransactionItem, ...]:
+        """The items that one push made; of its invoice, all."""
+        is_whole = self.invoiced_push_id == push_id
+        return tuple(item for item in self.items if is_whole or item.price.push_id == push_id)
+
+    def lines_of(self, push_id: str) -> tuple[TransactionLine, ...]:
+        """What the items of one push came to; their ids are what a refund names."""
+        prices = {item.price.id for item in self.items_of(push_id)}
+        return tuple(line for line in self.lines if line.price_id in prices)
 
     def amount_of(self, push_id: str) -> int:
         """What this transaction's items of one push come to, before tax."""
-        return sum(item.amount for item in self.items if item.price.push_id == push_id)
+        return sum(item.amount for item in self.items_of(push_id))
 
 
 def pushes_of(items: Iterable[TransactionItem]) -> frozenset[str]:
