@@ -51,6 +51,8 @@ class InM3ter:
     total: Decimal | None
     version: int = 0
     is_approved: bool = True
+    is_new: bool = False
+    """It was approved so lately that it need not be known here yet."""
     is_gone: bool = False
     problem: str = ""
 
@@ -214,23 +216,28 @@ def _rounding(m3ter: InM3ter, owes: int) -> Iterator[Part]:
         return
     left = money.EXACT.subtract(m3ter.total, money.in_major_units(owes, m3ter.currency))
     if left:
-        words = f"m3ter's exact total leaves {left:f} {m3ter.currency}, less than the smallest unit; nobody is charged it"
-        yield Part(Why.ROUNDING, 0, f"{words}.")
+        words = f"m3ter's exact total leaves {left:f} {m3ter.currency}, less than the smallest unit, and never charged."
+        yield Part(Why.ROUNDING, 0, words)
 
 
 def _m3ter_to_ledger(m3ter: InM3ter, ledger: InLedger | None, owes: int) -> Iterator[Part]:
     if m3ter.problem:
         yield Part(Why.UNKNOWN, owes - (ledger.columns.payable if ledger else 0), f"m3ter's bill: {m3ter.problem}")
     elif ledger is None:
-        yield _not_ours(m3ter, owes)
+        yield from _not_ours(m3ter, owes)
     else:
         yield from _changed(m3ter, ledger, owes)
 
 
-def _not_ours(m3ter: InM3ter, owes: int) -> Part:
-    if m3ter.is_approved:
-        return Part(Why.UNKNOWN, owes, "m3ter has approved this bill, and it is not known here.")
-    return Part(Why.OPEN, owes, "m3ter has not approved it yet.")
+def _not_ours(m3ter: InM3ter, owes: int) -> Iterator[Part]:
+    if m3ter.is_gone:
+        return
+    if not m3ter.is_approved:
+        yield Part(Why.OPEN, owes, "m3ter has not approved it yet.")
+    elif m3ter.is_new:
+        yield Part(Why.OPEN, owes, "m3ter has approved it a moment ago; it will be read.")
+    else:
+        yield Part(Why.UNKNOWN, owes, "m3ter has approved this bill, and it is not known here.")
 
 
 def _changed(m3ter: InM3ter, ledger: InLedger, owes: int) -> Iterator[Part]:
@@ -378,4 +385,3 @@ def _net_of_tax(billed: Billed) -> int:
 def _back(billed: Billed, status: str) -> int:
     of_status = (each for each in billed.given_back if each.status == status)
     return sum(GIVES_BACK.get(each.action, 0) * each.amount for each in of_status)
-

@@ -34,6 +34,9 @@ class ReconciliationRun(models.Model):
     lease = models.UUIDField(null=True, blank=True, editable=False, help_text="Token of whoever carries it on now.")
     lease_until = models.DateTimeField(null=True, blank=True, editable=False, help_text="When that claim ends.")
     created_at = models.DateTimeField()
+    listed_to = models.DateField(
+        null=True, blank=True, help_text="m3ter's bills dated before this day are written down."
+    )
     listed_at = models.DateTimeField(null=True, blank=True, help_text="When m3ter's list had been read to its end.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
