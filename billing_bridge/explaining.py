@@ -183,7 +183,7 @@ def explain(m3ter: InM3ter, ledger: InLedger | None, sent: Sequence[Sent] = ()) 
     parts = [
         *_rounding(m3ter, owes),
         *_m3ter_to_ledger(m3ter, ledger, owes),
-        *(_ledger_to_entries(ledger, sent) if ledger is not None else ()),
+        *_ledger_to_entries(ledger or InLedger(m3ter.currency, owed.Position(), 0, ()), sent),
         *(part for each in sent for part in _entries_to_collected(each)),
         *_given_back(ledger, standing),
     ]
@@ -322,7 +322,7 @@ def _line(billed: Billed, line: Line) -> Iterator[Part]:
     yield Part(Why.DISCOUNT, discount, f"A discount {where}.")
     yield Part(Why.TAX, tax, f"Tax that the amount includes, {where}.")
     left -= discount + tax
-    if line.is_tax_inside and line.discount and abs(left) <= 1:
+    if line.is_tax_inside and line.discount and abs(left) == 1:
         yield Part(Why.ROUNDING, left, f"Paddle rounds discount and tax apart, {where}.")
     else:
         yield from _missing(left, f"A line {where} is billed with another amount than its item.")

@@ -15,22 +15,26 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing_bridge import money, reconciling, settlement
+from billing_bridge.explaining import Why
 from billing_bridge.importing import GONE
 from billing_bridge.models import PushedBill, ReconciliationRow, ReconciliationRun
 from integration_project import clock, finding, installation, wakeups
-from integration_project.errors import IntegrationError, NotPossible, Permanent
+from integration_project.errors import BudgetSpent, IntegrationError, NotPossible, Permanent
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from paddle_sync.models import AccountLink
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 State = ReconciliationRun.State
 NAME = "reconciliation"
@@ -48,7 +52,7 @@ TRY_AGAIN = timedelta(seconds=10)
 UNFINISHED = (State.LISTING, State.COMPARING)
 SUMMED = ("m3ter", "ledger", "billed", "collected", "refunded", "unknown")
 FOUND = (
-    *(*SUMMED, "is_unknown", "parts", "said", "transactions", "compared_at", "bill", "currency", "customer"),
+    *(*SUMMED, "is_unknown", "parts", "reasons", "said", "transactions", "compared_at", "bill", "currency", "customer"),
     *("m3ter_account_id", "account_code", "paddle_subscription_id", "period_start", "period_end"),
 )
 """What comparing writes into a row."""
@@ -83,7 +87,7 @@ def ask(
     first = first_day or last - SPAN
     if first > last:
         raise NotPossible(f"{first} is after {last}: no bill can be dated in between.")
-    run = ReconciliationRun.objects.create(
+    return ReconciliationRun.objects.create(
         first_day=first,
         last_day=last,
         account_code=account_code,
@@ -92,8 +96,6 @@ def ask(
         reason=reason,
         created_at=clock.now(),
     )
-    transaction.on_commit(wake_up, robust=True)
-    return run
 
 
 def account_of(code: str) -> str:
@@ -108,15 +110,17 @@ def account_of(code: str) -> str:
 
 
 def wake_up() -> None:
-    """Have a worker carry runs on; the schedule does so anyway."""
-    wakeups.ask_for(NAME, JOB)
+    """Have a worker carry runs on as soon as they are committed; the schedule does so anyway."""
+    transaction.on_commit(lambda: wakeups.ask_for(NAME, JOB), robust=True)
 
 
 def ask_daily() -> ReconciliationRun | None:
     """Make the schedule's run, unless its last one is still under way."""
     if ReconciliationRun.objects.filter(by=SCHEDULE, state__in=UNFINISHED).exists():
         return None
-    return ask(by=SCHEDULE, reason="every day")
+    run = ask(by=SCHEDULE, reason="every day")
+    wake_up()
+    return run
 
 
 SCHEDULE = "the schedule"
@@ -324,7 +328,7 @@ def _report(row: ReconciliationRow) -> None:
 
 def unknown_words(row: ReconciliationRow) -> str:
     """Say what has no reason."""
-    unknown = [part for part in row.parts if part["why"] == reconciling.Why.UNKNOWN]
+    unknown = [part for part in row.parts if part["why"] == Why.UNKNOWN]
     return " ".join(f"{money.words(part['amount'], row.currency)}: {part['words']}" for part in unknown)
 
 
@@ -382,16 +386,27 @@ def totals(rows: Iterator[ReconciliationRow]) -> dict[str, dict[str, Any]]:
 # --- Without writing anything -----------------------------------------------------------------------------------------
 
 
-def look(vendors: Vendors, span: Span) -> Iterator[ReconciliationRow]:
-    """Compare everything and write nothing, accounts together as a run does."""
+def look(vendors: Vendors, span: Span, *, wait: Callable[[BudgetSpent], object]) -> Iterator[ReconciliationRow]:
+    """Compare everything and write nothing; `wait` is called while our share of calls is used up."""
     installation.require_match(installation.current())
+    by_account: defaultdict[str, list[ReconciliationRow]] = defaultdict(list)
+    for row in _patiently(partial(_all_rows, vendors, span), wait):
+        by_account[row.m3ter_account_id].append(row)
+    for rows in by_account.values():
+        marks = _patiently(partial(reconciling.compare, rows, vendors), wait)
+        yield from rows
+        yield from _of_marks(marks)
+
+
+def _all_rows(vendors: Vendors, span: Span) -> list[ReconciliationRow]:
     rows = [row for page in _pages(vendors, span, span.first_day, span.last_day + DAY) for row in page]
     named = {row.m3ter_bill_id for row in rows}
-    rows += [_not_listed(bill, vendors) for bill in _ours(span) if bill.m3ter_bill_id not in named]
-    by_account: defaultdict[str, list[ReconciliationRow]] = defaultdict(list)
-    for row in rows:
-        by_account[row.m3ter_account_id].append(row)
-    for of_account in by_account.values():
-        marks = reconciling.compare(of_account, vendors)
-        yield from of_account
-        yield from _of_marks(marks)
+    return [*rows, *(_not_listed(bill, vendors) for bill in _ours(span) if bill.m3ter_bill_id not in named)]
+
+
+def _patiently(do: Callable[[], T], wait: Callable[[BudgetSpent], object]) -> T:
+    while True:
+        try:
+            return do()
+        except BudgetSpent as spent:
+            wait(spent)

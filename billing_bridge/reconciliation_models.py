@@ -90,6 +90,9 @@ class ReconciliationRow(models.Model):
     is_unknown = models.BooleanField(default=False)
     is_new = models.BooleanField(default=False, help_text="Unknown, and not so in the previous run.")
     parts = models.JSONField(default=list, blank=True, help_text="Reason, amount and words of each part.")
+    reasons = models.CharField(
+        max_length=200, blank=True, default="", help_text="The reasons of the parts, each between commas."
+    )
     compared_at = models.DateTimeField(null=True, blank=True, help_text="Empty while it is only listed.")
 
     class Meta:

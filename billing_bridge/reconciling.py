@@ -4,7 +4,7 @@ as a difference: m3ter first, then Paddle, then the ledger, which knows of every
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain
@@ -177,6 +177,8 @@ def write(row: ReconciliationRow, found: Explanation, parts: Sequence[Part] | No
         setattr(row, name, getattr(found, name))
     row.is_unknown = any(part.why == Why.UNKNOWN for part in chosen)
     row.parts = [asdict(part) for part in chosen]
+    reasons = dict.fromkeys(part.why.value for part in chosen)
+    row.reasons = f",{','.join(reasons)}," if reasons else ""
     row.compared_at = clock.now()
 
 
@@ -222,9 +224,7 @@ def _ledger(bill_ids: Sequence[str]) -> dict[str, PushedBill]:
 
 
 def _in_ledger(bill: PushedBill) -> InLedger:
-    columns = {
-        name: getattr(bill, name) for name in ("payable", "pushed", "credited", "carried", "written_off", "lost")
-    }
+    columns = {each.name: getattr(bill, each.name) for each in fields(owed.Position)}
     reason = f": {bill.get_reason_display()}" if bill.reason else ""
     return InLedger(
         bill.currency,
@@ -258,12 +258,10 @@ def _awaits(push: Push) -> str:
     now, renewal = clock.now(), push.expected_renewal_at
     if renewal is None:
         since = push.settled_at or push.created_at
-        return (
-            "It is collected with the next renewal, which Paddle has not named."
-            if now < since + UNNAMED_RENEWAL
-            else ""
-        )
-    return f"It is collected with the renewal of {renewal:%Y-%m-%d %H:%M} UTC." if now < renewal + GRACE else ""
+        words, until = "It is collected with the next renewal, which Paddle has not named.", since + UNNAMED_RENEWAL
+    else:
+        words, until = f"It is collected with the renewal of {renewal:%Y-%m-%d %H:%M} UTC.", renewal + GRACE
+    return words if now < until else ""
 
 
 # --- Paddle -----------------------------------------------------------------------------------------------------------

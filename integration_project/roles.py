@@ -22,7 +22,10 @@ EVERYTHING_VISIBLE = (
     ),
     *(
         f"billing_bridge.view_{model}"
-        for model in ("pushedbill", "billrevision", "push", "pushattempt", "billentry", "carriedentry", "pushpolicy")
+        for model in (
+            *("pushedbill", "billrevision", "push", "pushattempt", "billentry", "carriedentry", "pushpolicy"),
+            *("reconciliationrun", "reconciliationrow"),
+        )
     ),
     *(
         f"integration_project.view_{model}"
@@ -55,6 +58,7 @@ FINANCE = (
     "billing_bridge.add_pushpolicy",
     "billing_bridge.change_pushpolicy",
     "billing_bridge.delete_pushpolicy",
+    "billing_bridge.begin_reconciliationrun",
     "integration_project.go_live",
     "integration_project.plan_periods",
     "integration_project.close_finding",

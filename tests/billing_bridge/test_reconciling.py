@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 
 from billing_bridge import jobs, looking, reconciliation, review
-from billing_bridge.models import BillEntry, Push, PushedBill, ReconciliationRow, ReconciliationRun
+from billing_bridge.models import BillEntry, Push, ReconciliationRow, ReconciliationRun
 from integration_project.models import Finding
 from paddle_sync.jobs import drain_events
 from tests.billing_bridge.world import World, fresh, push_of
