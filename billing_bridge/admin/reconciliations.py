@@ -53,6 +53,18 @@ class SpanForm(ReasonForm):
         widget=forms.TextInput(attrs={"class": "c-input"}),
     )
 
+    def clean(self) -> dict[str, Any]:
+        """Say beside the field what cannot be reconciled."""
+        given = super().clean() or {}
+        first, last = given.get("first_day"), given.get("last_day")
+        if first and last and first > last:
+            self.add_error("last_day", "No bill can be dated in between: the last day is before the first.")
+        try:
+            reconciliation.account_of(given.get("account_code", ""))
+        except NotPossible as impossible:
+            self.add_error("account_code", str(impossible))
+        return given
+
 
 RECONCILE = Decision(
     name="reconcile",
@@ -146,14 +158,10 @@ class ReconciliationRunAdmin(LedgerAdmin):
             raise PermissionDenied
         form = SpanForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            try:
-                run = reconciliation.ask(by=request.user.get_username(), **form.cleaned_data)
-            except NotPossible as impossible:
-                form.add_error(None, str(impossible))
-            else:
-                reconciliation.wake_up()
-                self.log_addition(request, run, in_history(RECONCILE.label, form.cleaned_data))
-                return HttpResponseRedirect(showing.page_of(run))
+            run = reconciliation.ask(by=request.user.get_username(), **form.cleaned_data)
+            reconciliation.wake_up()
+            self.log_addition(request, run, in_history(RECONCILE.label, form.cleaned_data))
+            return HttpResponseRedirect(showing.page_of(run))
         context = {
             **self.admin_site.each_context(request),
             "title": RECONCILE.label,
