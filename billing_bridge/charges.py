@@ -1,39 +1,24 @@
-"""What a bill becomes in Paddle, and every reason not to charge it. Pure: no vendor, nothing saved."""
+"""Every reason not to charge a bill, or not now, with what becomes of it instead. Pure: no vendor, nothing saved."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-from billing_bridge import money, owed
+from billing_bridge import composing, money, owed
 from billing_bridge.models import BillRevision, PushedBill, PushPolicy
-from integration_project.vendors.paddle.entities import (
-    LONGEST_PRICE_DESCRIPTION,
-    LONGEST_PRICE_NAME,
-    LONGEST_PRODUCT_NAME,
-    Charge,
-    ChargeItem,
-    ChargePreview,
-    PreviewLine,
-    Subscription,
-)
+from integration_project.vendors.paddle.entities import Subscription
 from paddle_sync.models import AccountLink
 
 State = PushedBill.State
 Reason = PushedBill.Reason
 
-MOST_ITEMS = 100
-"""Paddle's limit for the recurring, pending and new items of a subscription together."""
 RENEWAL_LOCK = timedelta(minutes=35)
 """Paddle refuses changes for 30 minutes before a renewal; five more, because a charge takes time too."""
 AFTER_RENEWAL = timedelta(minutes=5)
 LOOK_AGAIN = timedelta(hours=6)
 """A waiting bill is tried again this often, in case no event said that what it waits for has happened."""
 MANUAL_CURRENCIES = frozenset({"USD", "EUR", "GBP"})
-CATEGORY_WORDS = {"STANDING_CHARGE": "Standing charge", "MINIMUM_SPEND": "Minimum spend"}
-"""Names of lines that m3ter gave no description; every other type counts as usage."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +29,8 @@ class Verdict:
     reason: str = ""
     detail: str = ""
     due_at: datetime | None = None
+    then_mode: str = ""
+    """How it is charged when it goes on, where that is not what the policy says."""
 
     @property
     def chargeable(self) -> bool:
@@ -64,6 +51,10 @@ class Circumstances:
     today: date
     collected: str = ""
     """In words, where Paddle has collected after all what was taken for lost."""
+    paddle_decimals: int | None = None
+    """How many decimals Paddle says that the bill's currency has, where its list was read."""
+    last_payable: int | None = None
+    """What the account's bill before this one came to, in the same currency."""
 
 
 def held(reason: str, detail: str) -> Verdict:
@@ -82,11 +73,15 @@ def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumst
         _not_live,
         _collected,
         _locked_elsewhere,
+        _left_out,
         _no_subscription,
         _currency,
         _amounts,
         _period_open,
+        _changed,
+        _negative,
         _review,
+        _differs,
     ):
         verdict = question(bill, revision, given)
         if verdict is not None:
@@ -137,6 +132,10 @@ def _currency(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
         return held(Reason.CURRENCY, f"Whether Paddle counts {currency} with decimals is not certain enough to charge.")
     if currency not in money.EXPONENTS:
         return held(Reason.CURRENCY, f"Paddle does not take {currency}.")
+    if given.paddle_decimals not in {None, money.EXPONENTS[currency]}:
+        return held(
+            Reason.CURRENCY, f"Paddle counts {currency} with {given.paddle_decimals} decimals, which is not so here."
+        )
     if given.link is not None and given.link.currency != currency:
         return held(
             Reason.CURRENCY,
@@ -146,7 +145,7 @@ def _currency(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
 
 
 def _amounts(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
-    lines = exact_lines(revision)
+    lines = composing.exact_lines(revision)
     difference = owed.mismatch(revision.exact_total, lines, revision.currency)
     if difference is not None:
         return held(
@@ -154,11 +153,9 @@ def _amounts(bill: PushedBill, revision: BillRevision, given: Circumstances) -> 
             f"The total is {revision.total} {revision.currency}, the lines add up to {money.exact_sum(lines):f}: "
             f"{difference:f} is more than rounding explains.",
         )
-    if revision.exact_total < 0 or any(line < 0 for line in lines):
-        return held(Reason.NEGATIVE, "It has negative lines or a negative total, which Paddle cannot charge.")
     if revision.payable == 0 and abs(revision.exact_total) >= 1:
         return held(Reason.MISMATCH, f"Its total of {revision.total} {revision.currency} is out of all proportion.")
-    if revision.payable == 0:
+    if revision.payable == 0 and not bill.is_settled_in_part:
         return Verdict(State.SKIPPED, Reason.ZERO, f"Its total is {revision.total} {revision.currency}.")
     return None
 
@@ -171,23 +168,84 @@ def _period_open(bill: PushedBill, revision: BillRevision, given: Circumstances)
     return held(Reason.PERIOD_OPEN, f"Its period {ends}: more usage may still come.")
 
 
-def _review(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
-    if given.policy.automatic or bill.reviewed_revision_id == revision.pk:
+def _left_out(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    names = {bill.m3ter_account_id, bill.m3ter_account_code} - {""}
+    allowed = given.policy.allowed
+    if names & given.policy.excluded or (allowed and not names & allowed):
+        return Verdict(State.SKIPPED, Reason.EXCLUDED, "The push policy leaves its account out.")
+    return None
+
+
+def _changed(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    """What stands in Paddle or the balance is not what m3ter says any more."""
+    if not bill.is_settled_in_part or bill.reviewed_revision_id == revision.pk:
         return None
+    if bill.outstanding == 0 or given.policy.changed == PushPolicy.Changed.SETTLE:
+        return None
+    return held(Reason.CHANGED, changed_words(bill))
+
+
+def changed_words(bill: PushedBill) -> str:
+    """Say what is different between m3ter and what stands of a bill here."""
+    stands = [f"Paddle has {money.words(bill.in_paddle, bill.currency)}"]
+    if bill.carried:
+        stands.append(f"{money.words(bill.carried, bill.currency)} was carried on")
+    if bill.written_off:
+        stands.append(f"{money.words(bill.written_off, bill.currency)} was written off")
+    return (
+        f"m3ter says {money.words(bill.payable, bill.currency)}, {', '.join(stands)}: "
+        f"{money.words(bill.outstanding, bill.currency)} is open."
+    )
+
+
+def _negative(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    if bill.outstanding >= 0 or given.policy.negative == PushPolicy.Rest.CARRY:
+        return None
+    if bill.reviewed_revision_id == revision.pk:
+        return None
+    owed_words = money.words(-bill.outstanding, revision.currency)
+    return held(Reason.NEGATIVE, f"The customer is owed {owed_words}, which Paddle cannot charge.")
+
+
+def _review(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    if bill.reviewed_revision_id == revision.pk or given.policy.review == PushPolicy.Review.NEVER:
+        return None
+    if given.policy.review == PushPolicy.Review.ABOVE:
+        limit = given.policy.review_above or Decimal(0)
+        if abs(money.in_major_units(bill.outstanding, revision.currency)) <= limit:
+            return None
+        return held(Reason.REVIEW, f"It is above {limit} {revision.currency}; waits for Finance to approve it here.")
     return held(Reason.REVIEW, "Approved in m3ter; waits for Finance to approve it here.")
 
 
-def exact_lines(revision: BillRevision) -> list[Decimal]:
-    """The lines' amounts in the bill's currency."""
-    return [Decimal(line["amount"]) for line in revision.lines]
+def _differs(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    """Say that a bill is far from what the account's last one came to."""
+    percent, last = given.policy.differs_percent, given.last_payable
+    if percent is None or last is None or bill.reviewed_revision_id == revision.pk or bill.is_settled_in_part:
+        return None
+    if abs(revision.payable - last) * 100 <= abs(last) * percent:
+        return None
+    before, now = money.words(last, revision.currency), money.words(revision.payable, revision.currency)
+    return held(Reason.DIFFERS, f"It comes to {now}, the account's last bill to {before}: more than {percent} % apart.")
 
 
 # --- What the subscription says --------------------------------------------------------------------------------------
 
 
-def why_not_now(subscription: Subscription, *, currency: str, policy: PushPolicy, now: datetime) -> Verdict | None:
-    """Judge a subscription as Paddle describes it at this moment; None when it can be charged."""
-    return _status(subscription, now) or _terms(subscription, currency) or _renewal(subscription, policy, now)
+def why_not_now(
+    subscription: Subscription, *, currency: str, policy: PushPolicy, now: datetime, at_once: bool = False
+) -> Verdict | None:
+    """Judge a subscription as Paddle describes it at this moment; None when it can be charged.
+
+    What is charged at once needs no renewal to carry it, so it matters neither how far that is nor whether it comes.
+    """
+    return (
+        _status(subscription, now)
+        or _terms(subscription, currency)
+        or (None if at_once else _no_renewal(subscription, policy))
+        or _renewal_lock(subscription, policy, now)
+        or (None if at_once else _renewal(subscription, policy, now))
+    )
 
 
 def _status(subscription: Subscription, now: datetime) -> Verdict | None:
@@ -215,6 +273,12 @@ def _terms(subscription: Subscription, currency: str) -> Verdict | None:
             Reason.CURRENCY,
             f"The bill is in {currency}, the subscription in {subscription.currency_code}; nothing is converted.",
         )
+    if subscription.collection_mode == "manual" and currency not in MANUAL_CURRENCIES:
+        return held(Reason.MODE, f"The subscription is paid by invoice, which Paddle does not offer in {currency}.")
+    return None
+
+
+def _no_renewal(subscription: Subscription, policy: PushPolicy) -> Verdict | None:
     change = subscription.scheduled_change
     if change is not None and change.action in {"cancel", "pause"}:
         reason = Reason.CANCELLED if change.action == "cancel" else Reason.PAUSED
@@ -223,28 +287,44 @@ def _terms(subscription: Subscription, currency: str) -> Verdict | None:
             f"Paddle will {change.action} the subscription on {change.effective_at:%Y-%m-%d %H:%M} UTC; a charge added "
             "now would not be collected.",
         )
-    if subscription.collection_mode == "manual" and currency not in MANUAL_CURRENCIES:
-        return held(Reason.MODE, f"The subscription is paid by invoice, which Paddle does not offer in {currency}.")
+    if subscription.next_billed_at is None:
+        return held(Reason.RENEWAL_TOO_FAR, "Paddle names no next renewal that could carry the charge.")
     return None
+
+
+def _renewal_lock(subscription: Subscription, policy: PushPolicy, now: datetime) -> Verdict | None:
+    renews_at = subscription.next_billed_at
+    if renews_at is None or renews_at - now > RENEWAL_LOCK:
+        return None
+    at_once = policy.late == PushPolicy.Late.IMMEDIATELY
+    return Verdict(
+        State.WAITING,
+        Reason.RENEWAL_LOCK,
+        f"The subscription renews at {renews_at:%Y-%m-%d %H:%M} UTC; Paddle takes no changes shortly before. It is "
+        f"charged {'at once' if at_once else 'with the renewal'} after that.",
+        max(renews_at + AFTER_RENEWAL, now + AFTER_RENEWAL),
+        then_mode=PushPolicy.Mode.IMMEDIATELY if at_once else "",
+    )
 
 
 def _renewal(subscription: Subscription, policy: PushPolicy, now: datetime) -> Verdict | None:
     renews_at = subscription.next_billed_at
-    if renews_at is None:
-        return held(Reason.RENEWAL_TOO_FAR, "Paddle names no next renewal that could carry the charge.")
-    if renews_at - now <= RENEWAL_LOCK:
-        return waiting(
-            Reason.RENEWAL_LOCK,
-            f"The subscription renews at {renews_at:%Y-%m-%d %H:%M} UTC; Paddle takes no changes shortly before. The "
-            "charge is added after that.",
-            max(renews_at + AFTER_RENEWAL, now + AFTER_RENEWAL),
-        )
-    if renews_at - now > timedelta(days=policy.max_wait_days):
+    if renews_at is not None and renews_at - now > timedelta(days=policy.max_wait_days):
         return held(
             Reason.RENEWAL_TOO_FAR,
             f"The next renewal is on {renews_at:%Y-%m-%d}, more than {policy.max_wait_days} days away.",
         )
     return None
+
+
+def at_once_instead(verdict: Verdict, policy: PushPolicy) -> bool:
+    """Whether policy has a bill charged at once that a renewal cannot carry for this reason."""
+    answers = {
+        Reason.RENEWAL_TOO_FAR: policy.far,
+        Reason.CANCELLED: policy.ending,
+        Reason.PAUSED: policy.ending,
+    }
+    return verdict.state == State.HELD and answers.get(Reason(verdict.reason)) == PushPolicy.Far.IMMEDIATELY
 
 
 def refusal(code: str, words: str, now: datetime) -> Verdict | None:
@@ -256,11 +336,16 @@ def refusal(code: str, words: str, now: datetime) -> Verdict | None:
     return Verdict(state, reason, words, now + LOOK_AGAIN if state == State.WAITING else None)
 
 
-BELOW_MINIMUM = (State.HELD, Reason.BELOW_MINIMUM)
+BELOW_MINIMUM = frozenset(
+    {
+        "subscription_update_transaction_balance_less_than_charge_limit",
+        "transaction_balance_less_than_charge_limit",
+        "transaction_recurring_balance_less_than_charge_limit",
+    }
+)
+"""Paddle's codes for an amount that is too small by itself."""
 REFUSALS: Mapping[str, tuple[str, str]] = {
-    "subscription_update_transaction_balance_less_than_charge_limit": BELOW_MINIMUM,
-    "transaction_balance_less_than_charge_limit": BELOW_MINIMUM,
-    "transaction_recurring_balance_less_than_charge_limit": BELOW_MINIMUM,
+    **dict.fromkeys(BELOW_MINIMUM, (State.HELD, Reason.BELOW_MINIMUM)),
     "subscription_update_when_past_due": (State.WAITING, Reason.PAST_DUE),
     "subscription_outstanding_transaction": (State.WAITING, Reason.PAST_DUE),
     "subscription_update_when_trialing": (State.WAITING, Reason.TRIAL),
@@ -275,164 +360,3 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 TOO_MANY_ITEMS = frozenset(
     {"subscription_maximum_number_of_line_items_reached", "transaction_maximum_number_of_line_items_reached"}
 )
-
-
-# --- What is sent ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What stands in everything we send for one push, so that it is found again."""
-
-    push_id: str
-    bill_id: str
-    attempt: int
-
-    @property
-    def of_price(self) -> dict[str, str]:
-        """For a price; texts, because Paddle refuses large numbers there."""
-        return {"push_id": self.push_id, "bill_id": self.bill_id, "attempt": str(self.attempt)}
-
-    @property
-    def of_product(self) -> dict[str, str]:
-        """For a product, which the preview shows and the price's it does not."""
-        return {"push_id": self.push_id, "bill_id": self.bill_id}
-
-
-def build_charge(
-    revision: BillRevision, *, amount: int, marks: Marks, policy: PushPolicy, one_item: bool = False
-) -> Charge:
-    """Write the charge for an amount: an item per line of the bill, or one for all where lines do not fit."""
-    lines = _charged_lines(revision, amount)
-    if one_item or len(lines) > MOST_ITEMS:
-        lines = [(_whole_bill(revision, amount), amount)]
-    items = tuple(_item(line, share, revision.currency, marks, policy) for line, share in lines)
-    return Charge(effective_from=policy.mode, items=items)
-
-
-def _charged_lines(revision: BillRevision, amount: int) -> list[tuple[Mapping[str, Any], int]]:
-    """Pair lines with what each is charged; lines that come to nothing are left out."""
-    if amount != revision.payable:
-        return [(_whole_bill(revision, amount), amount)]
-    shares = money.allocate(exact_lines(revision), amount, revision.currency)
-    return [(line, share) for line, share in zip(revision.lines, shares, strict=True) if share]
-
-
-def _whole_bill(revision: BillRevision, amount: int) -> Mapping[str, Any]:
-    starts = [line["from"] for line in revision.lines if line.get("from")]
-    ends = [line["to"] for line in revision.lines if line.get("to")]
-    part = "" if amount == revision.payable else ", remaining part"
-    return {
-        "description": f"Usage{part}",
-        "accounting_product": next(
-            (line["accounting_product"] for line in revision.lines if line.get("accounting_product")), ""
-        ),
-        "product": next((line["product"] for line in revision.lines if line.get("product")), ""),
-        "from": min(starts, default=""),
-        "to": max(ends, default=""),
-    }
-
-
-def _item(line: Mapping[str, Any], share: int, currency: str, marks: Marks, policy: PushPolicy) -> ChargeItem:
-    names = names_of(line)
-    suffix = f"[{marks.push_id}]"
-    text = fill_in(policy.item_description, names)[: LONGEST_PRICE_DESCRIPTION - len(suffix) - 1].rstrip()
-    return ChargeItem(
-        name=(fill_in(policy.item_name, names) or names["line"])[:LONGEST_PRICE_NAME].rstrip(),
-        description=f"{text} {suffix}".strip(),
-        amount_minor=share,
-        currency=currency,
-        tax_mode=policy.tax_mode,
-        custom_data=marks.of_price,
-        product_name=names["product"][:LONGEST_PRODUCT_NAME].rstrip(),
-        tax_category=policy.tax_category,
-        product_custom_data=marks.of_product,
-    )
-
-
-def names_of(line: Mapping[str, Any]) -> dict[str, str]:
-    """What the {names} in the policy's texts stand for; no other name means anything."""
-    product = _clean(line.get("accounting_product") or line.get("product") or "")
-    described = _clean(line.get("description") or "")
-    return {
-        "line": described or CATEGORY_WORDS.get(line.get("type") or "", "") or product or "Usage",
-        "product": product or "Usage",
-        "period": _period(line.get("from") or "", line.get("to") or ""),
-        "units": _number(line.get("units") or ""),
-        "unit": _clean(line.get("unit") or ""),
-    }
-
-
-NAMES = ("line", "product", "period", "units", "unit")
-PLACEHOLDER = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
-BLANK_BEFORE_COMMA = re.compile(r" ([,;:])")
-
-
-def fill_in(template: str, names: Mapping[str, str]) -> str:
-    """Put the names into a text, once and literally; the blanks and commas that empty ones leave are cut off."""
-    filled = _clean(PLACEHOLDER.sub(lambda match: names[match[1]], template))
-    return BLANK_BEFORE_COMMA.sub(r"\1", filled).strip(" ,;:-")
-
-
-def _clean(text: str) -> str:
-    """One line without control characters, spaces single."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def _number(text: str) -> str:
-    return f"{Decimal(text).normalize():f}" if text else ""
-
-
-def _period(start: str, end: str) -> str:
-    """First and last day; m3ter's end is the day after the last."""
-    if not start or not end:
-        return start
-    last = date.fromisoformat(end) - timedelta(days=1)
-    return start if last <= date.fromisoformat(start) else f"{start} to {last.isoformat()}"
-
-
-# --- What the preview says -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Previewed:
-    """What a preview shows of one push. `there_already`: more of it than we are about to send; `problem`: in words."""
-
-    there_already: bool = False
-    problem: str = ""
-    lines: int = 0
-
-
-def read_preview(preview: ChargePreview, charge: Charge, *, push_id: str) -> Previewed:
-    """Compare a preview with what we asked for: our lines, once each, for exactly our amounts."""
-    renewal = preview.next_transaction
-    if renewal is None:
-        return Previewed(problem="Paddle's preview shows no renewal that would carry the charge.")
-    lines = [line for line in renewal.details.lines if _is_of(line, push_id)]
-    count = len(renewal.details.lines)
-    if len(lines) > len(charge.items):
-        return Previewed(there_already=True, lines=count)
-    asked = sorted(item.amount_minor for item in charge.items)
-    shown = sorted(_amount(line, charge.items) for line in lines)
-    if asked != shown:
-        words = (
-            f"Paddle's preview shows {sum(shown)} in {len(shown)} items where we ask for {sum(asked)} in {len(asked)}."
-        )
-        return Previewed(problem=words, lines=count)
-    return Previewed(lines=count)
-
-
-def is_pending(preview: ChargePreview, push_id: str) -> bool:
-    """Whether the next renewal would carry something of a push."""
-    renewal = preview.next_transaction
-    return renewal is not None and any(_is_of(line, push_id) for line in renewal.details.lines)
-
-
-def _is_of(line: PreviewLine, push_id: str) -> bool:
-    return line.product is not None and line.product.custom_data.get("push_id") == push_id
-
-
-def _amount(line: PreviewLine, items: Sequence[ChargeItem]) -> int:
-    """What Paddle will charge of ours: before tax, or with it where our amounts include it. Discounts are not ours."""
-    includes_tax = items[0].tax_mode == PushPolicy.TaxMode.INTERNAL
-    return line.totals.total + line.totals.discount if includes_tax else line.totals.subtotal

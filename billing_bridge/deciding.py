@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+from billing_bridge import currencies
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
@@ -24,13 +25,29 @@ def circumstances(bill: PushedBill) -> Circumstances:
     """Everything a bill is judged by, read now."""
     ours = installation.current()
     link = live_link(bill.m3ter_account_id)
+    policy = policy_for(link)
     return Circumstances(
         link=link,
-        policy=policy_for(link),
+        policy=policy,
         charge_from=ours.charge_from,
         today=today(),
         collected=collected(bill),
+        paddle_decimals=currencies.decimals(bill.currency),
+        last_payable=_last_payable(bill) if policy.differs_percent is not None else None,
     )
+
+
+def _last_payable(bill: PushedBill) -> int | None:
+    """What the bill before this one came to, of the same account and currency; None where there is none."""
+    if bill.period_end is None:
+        return None
+    before = PushedBill.objects.filter(
+        m3ter_account_id=bill.m3ter_account_id,
+        currency=bill.currency,
+        period_end__lt=bill.period_end,
+        revision__isnull=False,
+    ).exclude(state=PushedBill.State.SUPERSEDED)
+    return before.order_by("-period_end", "-id").values_list("payable", flat=True).first()
 
 
 def collected(bill: PushedBill) -> str:
@@ -59,7 +76,9 @@ def judge(bill: PushedBill) -> Verdict:
 def columns(verdict: Verdict) -> dict[str, Any]:
     """The columns that a verdict sets; due now when the bill is ready."""
     due_at = clock.now() if verdict.chargeable and verdict.due_at is None else verdict.due_at
+    chosen = {"chosen_mode": verdict.then_mode} if verdict.then_mode else {}
     return {
+        **chosen,
         "state": verdict.state,
         "reason": verdict.reason,
         "reason_detail": verdict.detail,

@@ -4,13 +4,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import deciding, ledger, money, owed
+from billing_bridge import charges, deciding, ledger, money, owed
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import FINISH, PUSH
@@ -27,9 +27,7 @@ Reason = PushedBill.Reason
 
 OPEN = frozenset({State.PUSHING, State.UNCONFIRMED})
 """While a push is open, nothing about the bill is computed."""
-CHARGED = frozenset({State.PUSHED, State.CARRIED, State.LOST})
-GONE = "deleted"
-"""Our word in the place of m3ter's status, for a bill that m3ter does not have."""
+SETTLED = frozenset({State.PUSHED, State.CARRIED})
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
 ANOTHER_PUSH_WORDS = "Its account has another subscription, on which a bill is being charged; it goes on by itself."
 PENDING_AGAIN = timedelta(hours=1)
@@ -132,7 +130,7 @@ def absorb(owner: PushedBill, bill: Bill, *, read_at: datetime) -> Verdict:
     with transaction.atomic():
         ledger.still_owned(owner)
         known = ledger.locked(owner.pk)
-        if bill.version < known.m3ter_version and known.m3ter_status != GONE:
+        if bill.version < known.m3ter_version and known.m3ter_status != ledger.GONE:
             raise _older(known, bill)
         _keep(known, bill, read_at)
         try:
@@ -171,7 +169,7 @@ def _known(bill: Bill) -> PushedBill | None:
 
 def _is_overtaken(known: PushedBill, bill: Bill, read_at: datetime) -> bool:
     """Whether a newer version was read while this one was on its way; Unreadable where m3ter itself is behind."""
-    if bill.version >= known.m3ter_version or known.m3ter_status == GONE:
+    if bill.version >= known.m3ter_version or known.m3ter_status == ledger.GONE:
         return False
     if known.m3ter_read_at is not None and read_at > known.m3ter_read_at:
         raise _older(known, bill)
@@ -265,7 +263,7 @@ PENDING_WORDS = "m3ter has taken its approval back, or calculates it again; it g
 
 def _pending(known: PushedBill) -> Verdict | None:
     """Approval was taken back in m3ter. What Paddle has already, or a person has decided, stays as it is."""
-    if known.in_paddle or known.state in DECIDED or _by_a_person(known):
+    if known.is_settled_in_part or known.state in DECIDED or _by_a_person(known):
         return None
     return waiting(Reason.PENDING, PENDING_WORDS, clock.now() + PENDING_AGAIN)
 
@@ -282,8 +280,8 @@ def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
     """Say what becomes of an approved bill that has been read; None: it stays what it is."""
     if known.state == State.LOST:
         return None
-    if known.in_paddle:
-        return _after_push(known)
+    if known.is_settled_in_part and (verdict := _after_settling(known, changed=changed)) is not JUDGE:
+        return verdict
     if known.state == State.FAILED and not changed:
         return None
     if _by_a_person(known):
@@ -299,6 +297,7 @@ def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
 FOUND_OUT_LATER = frozenset(
     {
         Reason.BELOW_MINIMUM,
+        Reason.REFUND,
         Reason.RENEWAL_TOO_FAR,
         Reason.CANCELLED,
         Reason.CONFIGURATION,
@@ -312,12 +311,19 @@ FOUND_OUT_LATER = frozenset(
 """Reasons that Paddle gave when it was asked: the bill says the same as then, so only a person can try again."""
 
 
-def _after_push(known: PushedBill) -> Verdict | None:
-    if known.outstanding:
-        return held(Reason.CHANGED, ledger.changed_words(known))
-    if known.state == State.HELD and known.reason in {Reason.CHANGED, Reason.DELETED}:
-        return replace(Verdict(State.PUSHED), due_at=clock.now())
-    return None
+JUDGE = Verdict("judge")
+"""No verdict: the bill is judged like any other."""
+
+
+def _after_settling(known: PushedBill, *, changed: bool) -> Verdict | None:
+    """What becomes of a bill of which something stands in Paddle or the balance, as far as that decides it."""
+    if known.outstanding == 0:
+        if known.state in {State.HELD, State.WAITING, State.READY} and not _by_a_person(known):
+            return Verdict(State.PUSHED if known.in_paddle else State.CARRIED, due_at=clock.now())
+        return None
+    if known.state == State.HELD and not changed and not _by_a_person(known):
+        return None if known.reason != Reason.DELETED else JUDGE
+    return JUDGE
 
 
 def _settle(known: PushedBill, verdict: Verdict | None) -> None:
@@ -331,7 +337,7 @@ def _settle(known: PushedBill, verdict: Verdict | None) -> None:
     known.attempts = 0
     known.save(update_fields=("state", "reason", "reason_detail", "due_at", "updated_at", "attempts"))
     if known.due_at is not None:
-        work.wake_up(FINISH if known.state == State.PUSHED else PUSH)
+        work.wake_up(FINISH if known.state in SETTLED else PUSH)
 
 
 def record_deleted(bill_id: str, *, read_at: datetime) -> PushedBill | None:
@@ -343,18 +349,21 @@ def record_deleted(bill_id: str, *, read_at: datetime) -> PushedBill | None:
         if known.m3ter_read_at is not None and known.m3ter_read_at > read_at:
             return known  # it was there when it was asked for later
         ledger.add_up(known, payable=0)
-        known.m3ter_status = GONE
+        known.m3ter_status = ledger.GONE
         known.m3ter_read_at = read_at
         known.save(update_fields=("m3ter_status", "m3ter_read_at"))
-        if known.reason != Reason.DELETED and (known.in_paddle or not _by_a_person(known)):
+        if known.reason != Reason.DELETED and (known.is_settled_in_part or not _by_a_person(known)):
             _settle(known, deleted_verdict(known))
     return known
 
 
 def deleted_verdict(known: PushedBill) -> Verdict:
     """What becomes of a bill that m3ter no longer has."""
-    charged = f"; Paddle has {money.words(known.in_paddle, known.currency)} of it" if known.in_paddle else ""
-    return held(Reason.DELETED, f"It was deleted in m3ter{charged}. Nothing more is charged.")
+    if not known.outstanding:
+        return held(
+            Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
+        )
+    return held(Reason.DELETED, f"It was deleted in m3ter. {charges.changed_words(known)} Nothing more is charged.")
 
 
 def absorb_deletion(owner: PushedBill) -> Verdict:
@@ -363,7 +372,7 @@ def absorb_deletion(owner: PushedBill) -> Verdict:
         ledger.still_owned(owner)
         known = ledger.locked(owner.pk)
         ledger.add_up(known, payable=0)
-        PushedBill.objects.filter(pk=known.pk).update(m3ter_status=GONE, m3ter_read_at=clock.now())
+        PushedBill.objects.filter(pk=known.pk).update(m3ter_status=ledger.GONE, m3ter_read_at=clock.now())
         return deleted_verdict(known)
 
 
@@ -398,7 +407,8 @@ def reconsider_one(bill_id: int) -> bool:
     """Judge a bill again that no worker holds; True when that changed its state or reason."""
     with transaction.atomic():
         known = ledger.locked(bill_id)
-        if known.state not in {State.HELD, State.WAITING, State.SKIPPED} or known.in_paddle or known.revision is None:
+        settled = known.is_settled_in_part
+        if known.state not in {State.HELD, State.WAITING, State.SKIPPED} or settled or known.revision is None:
             return False
         if known.reason not in ENDS_BY_ITSELF:  # a person has decided since it was listed
             return False

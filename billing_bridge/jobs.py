@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from billing_bridge import importing, polling, reconciliation, safeguards
+from billing_bridge import currencies, importing, polling, reconciliation, safeguards
 from billing_bridge.finishing import finish_bill
 from billing_bridge.looking import confirm_bill
 from billing_bridge.pushing import push_bill
@@ -98,6 +98,12 @@ def _not_to_the_end(which: str, why: str, *, severity: Finding.Severity = Findin
         severity=severity,
     )
     return f"not read to the end: {why}"
+
+
+def read_currencies() -> str:
+    """Read what Paddle says of its currencies: their decimals, and the least it charges."""
+    with open_vendors("import") as vendors:
+        return f"{currencies.refresh(vendors)} currencies read"
 
 
 def check_safeguards() -> str:

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
+from itertools import product
 
 from django.db import transaction
 
-from billing_bridge import deciding, ledger, money
+from billing_bridge import deciding, ledger, modes, money, outcomes
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushAttempt, PushedBill
 from billing_bridge.queues import CONFIRM, PUSH
@@ -50,18 +51,20 @@ def next_look(sent_at: datetime, looks: int) -> datetime | None:
     return max(sent_at + SCHEDULE[looks], clock.now() + SHORTEST_GAP)
 
 
-def look(push: Push, vendors: Vendors, journal: Journal, *, also_on: Sequence[str] = ()) -> FoundCharge | None:
+def look(
+    push: Push, vendors: Vendors, journal: Journal, *, also_on: Sequence[str] = (), ways: Sequence[str] = ()
+) -> FoundCharge | None:
     """Search Paddle for a push, every page of history and transactions; raises when a page could not be read.
 
     A push that is found on one of the other subscriptions belongs to that one from now on; it is not saved here.
-    "absent" is written down only when all of them have been searched.
+    "absent" is written down only when all of them have been searched, in every way that it may have been charged.
     """
     subscriptions = (push.paddle_subscription_id, *also_on)
     journal.before("look", f"push {push.push_id} on {', '.join(subscriptions)}")
-    for subscription_id in subscriptions:
-        found = vendors.paddle.find_charge(push.push_id, subscription_id=subscription_id, since=earliest(push))
+    for subscription_id, way in product(subscriptions, ways or (push.mode,)):
+        found = modes.of(way).find(push, subscription_id=subscription_id, since=earliest(push), vendors=vendors)
         if found is not None and found.billed:
-            push.paddle_subscription_id = subscription_id
+            push.paddle_subscription_id, push.mode = subscription_id, way
             journal.after("look", "found", f"{subscription_id}: {_where(found)}")
             return found
     journal.after("look", "absent", _where(None))
@@ -112,7 +115,7 @@ def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) ->
             transaction_id=found.transaction_id or "",
         )
         if recorded:
-            Push.objects.filter(pk=push.pk).update(paddle_subscription_id=push.paddle_subscription_id)
+            Push.objects.filter(pk=push.pk).update(paddle_subscription_id=push.paddle_subscription_id, mode=push.mode)
         if found.times > 1:
             report_double(push, f"{found.times} times")
     return recorded
@@ -121,7 +124,7 @@ def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) ->
 def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | None, transaction_id: str = "") -> bool:
     """Note that Paddle has a push, and whatever follows from that: all of it, or nothing. False: it was known."""
     with transaction.atomic():
-        recorded = ledger.record_pushed(
+        recorded = outcomes.record_pushed(
             push.pk, amount=amount, detail=detail, owner=owner, transaction_id=transaction_id
         )
         for kind in (UNCONFIRMED, NOT_LOOKED):
@@ -151,7 +154,7 @@ def _report_another_open(push: Push) -> None:
 def lose(push: Push, words: str) -> None:
     """What Paddle accepted will not be collected: it is owed again, and Finance must choose how."""
     with transaction.atomic():
-        if not ledger.record_lost(push.pk, detail=words):
+        if not outcomes.record_lost(push.pk, detail=words):
             return
         finding.report(
             LOST,
@@ -264,6 +267,7 @@ def _resend(bill: PushedBill, push: Push, looks: int) -> None:
             push.state = Push.State.INTENDED
             push.detail = words
             push.save(update_fields=("state", "detail"))
+            push.release_carried()
             work.settle(
                 bill, state=State.READY, reason_detail=words, due_at=clock.now(), looks=0, attempts=0, last_error=""
             )

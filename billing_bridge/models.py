@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
@@ -37,7 +37,7 @@ class PushedBill(WorkItem):
         REVIEW = "review", "review: Finance approves every bill"
         MAPPING = "mapping", "no live link to a Paddle subscription"
         CURRENCY = "currency", "currency differs or is unknown to Paddle"
-        NEGATIVE = "negative", "negative lines or total"
+        NEGATIVE = "negative", "credits that a person must decide about"
         BELOW_MINIMUM = "below minimum", "below Paddle's minimum charge"
         CHANGED = "changed", "changed in m3ter after it was pushed"
         MISMATCH = "mismatch", "lines do not add up to the total"
@@ -61,6 +61,9 @@ class PushedBill(WorkItem):
         COLLECTED = "collected", "taken for lost, and in Paddle after all"
         SENT_ELSEWHERE = "sent elsewhere", "sent to a subscription that the account has left"
         WORKERS_LOST = "workers lost", "workers were lost while they charged it"
+        EXCLUDED = "excluded", "the push policy leaves its account out"
+        DIFFERS = "differs", "differs much from the account's last bill"
+        REFUND = "refund", "no payment of it can be refunded now"
 
     class Payment(models.TextChoices):
         NONE = "none", "Not yet"
@@ -111,6 +114,12 @@ class PushedBill(WorkItem):
         on_delete=models.PROTECT,
         related_name="+",
         help_text="Approved by Finance here.",
+    )
+    chosen_mode = models.CharField(
+        max_length=30,
+        blank=True,
+        default="",
+        help_text="How a person wants it settled, whatever the policy says; empty: by the policy.",
     )
     payable = models.BigIntegerField(default=0, help_text="Total of the last approved revision, in minor units.")
     pushed = models.BigIntegerField(default=0)
@@ -177,9 +186,14 @@ class PushedBill(WorkItem):
         return f"bill {self.m3ter_bill_id} of {self.m3ter_account_code or self.m3ter_account_id}"
 
     @property
+    def is_settled_in_part(self) -> bool:
+        """Whether anything of it was charged, carried, credited or written off and stands: then a change differs."""
+        return any((self.pushed - self.lost, self.credited, self.carried, self.written_off))
+
+    @property
     def in_paddle(self) -> int:
-        """What Paddle accepted and has not given up, in minor units."""
-        return self.pushed - self.lost
+        """What Paddle accepted and has neither given up nor given back, in minor units."""
+        return self.pushed - self.lost - self.credited
 
 
 class BillRevision(models.Model):
@@ -236,6 +250,9 @@ class Push(models.Model):
     paddle_subscription_id = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField(help_text="In minor units.")
+    carried = models.BigIntegerField(
+        default=0, help_text="The part of the amount that comes from the carried balance; below zero, a credit."
+    )
     items = models.JSONField(default=list, help_text="What Paddle is asked to charge.")
     state = models.CharField(max_length=12, choices=State.choices, default=State.INTENDED)
     attempt = models.PositiveIntegerField(default=0, help_text="Number of the attempt; stands in custom data too.")
@@ -274,6 +291,10 @@ class Push(models.Model):
     def __str__(self) -> str:
         return self.push_id
 
+    def release_carried(self) -> None:
+        """Free what of the carried balance was reserved for it: Paddle has nothing of this push."""
+        self.reserved_entries.update(reserved_by=None)
+
 
 class PushAttempt(models.Model):
     """What was about to be done, and what came of it: one row before and one after each step. Append-only."""
@@ -307,7 +328,11 @@ class PushAttempt(models.Model):
 
 
 class BillEntry(models.Model):
-    """A line of the ledger of one bill; append-only, in minor units of the bill's currency, always positive."""
+    """A line of the ledger of one bill; append-only, in minor units of the bill's currency.
+
+    What is pushed or lost is above zero. What is carried is above zero where the customer owes it, below where the
+    customer is owed; a credit below zero takes one back that Paddle refused.
+    """
 
     class Kind(models.TextChoices):
         PUSHED = "pushed", "Pushed"
@@ -319,6 +344,14 @@ class BillEntry(models.Model):
 
     bill = models.ForeignKey(PushedBill, on_delete=models.PROTECT, related_name="entries")
     push = models.ForeignKey(Push, null=True, blank=True, on_delete=models.PROTECT, related_name="entries")
+    carried = models.ForeignKey(
+        "CarriedEntry",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="entries",
+        help_text="What of the carried balance it made, or took.",
+    )
     kind = models.CharField(max_length=12, choices=Kind.choices)
     amount = models.BigIntegerField()
     at = models.DateTimeField()
@@ -331,7 +364,11 @@ class BillEntry(models.Model):
                 condition=Q(kind__in=("pushed", "credited", "carried_out", "carried_in", "written_off", "lost")),
                 name="entry_kind_known",
             ),
-            models.CheckConstraint(condition=Q(amount__gt=0) | Q(kind="written_off"), name="entry_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(amount__gt=0)
+                | (Q(kind__in=("credited", "carried_out", "carried_in", "written_off")) & ~Q(amount=0)),
+                name="entry_amount_signed",
+            ),
             models.UniqueConstraint(
                 fields=("push", "kind"), condition=Q(kind__in=("pushed", "lost")), name="entry_once_per_push"
             ),
@@ -352,6 +389,12 @@ class CarriedEntry(models.Model):
         help_text="In minor units: positive is owed by the customer, negative to the customer."
     )
     remaining = models.BigIntegerField(help_text="The part that no bill has taken yet.")
+    tax_category = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        help_text="Paddle tax category of what it is for; empty where it is for several.",
+    )
     reserved_by = models.ForeignKey(
         Push, null=True, blank=True, on_delete=models.PROTECT, related_name="reserved_entries"
     )
@@ -359,6 +402,13 @@ class CarriedEntry(models.Model):
     note = models.TextField(blank=True, default="")
 
     class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(amount__gt=0, remaining__gte=0, remaining__lte=F("amount"))
+                | Q(amount__lt=0, remaining__lte=0, remaining__gte=F("amount")),
+                name="carried_remains_of_amount",
+            ),
+        )
         indexes = (models.Index(fields=("m3ter_account_id", "currency", "id"), name="carried_in_order"),)
         verbose_name_plural = "carried entries"
 
@@ -366,15 +416,87 @@ class CarriedEntry(models.Model):
         return f"{self.m3ter_account_id} {self.remaining} {self.currency}"
 
 
+class PaddleCurrency(models.Model):
+    """What Paddle's list of currencies says of one: read with the catalogue, and believed before any table of ours."""
+
+    code = models.CharField(max_length=3, unique=True)
+    decimal_places = models.PositiveSmallIntegerField()
+    minimum = models.BigIntegerField(help_text="The least Paddle charges, in minor units.")
+    read_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "Paddle currencies"
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class ProductRule(models.Model):
+    """What Paddle is told a charge is for, by m3ter's accounting product; without one, a product of its own is made."""
+
+    accounting_product = models.CharField(
+        max_length=200, unique=True, help_text="Its id or its name in m3ter, exactly as bills carry it."
+    )
+    paddle_product_id = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        validators=[RegexValidator(r"^pro_[a-z0-9]{1,60}$", "A Paddle product's id begins with pro_.")],
+        help_text="A product of Paddle's catalogue; empty: one is named after the accounting product.",
+    )
+    tax_category = models.CharField(
+        max_length=40, help_text="Its Paddle tax category: of the product named above, the one that it has in Paddle."
+    )
+    log = HistoricalRecords()
+
+    def __str__(self) -> str:
+        return self.accounting_product
+
+
 class PushPolicy(models.Model):
     """How bills are charged: one row for everybody, and rows that override it for one link."""
 
+    class Review(models.TextChoices):
+        ALWAYS = "always", "Finance approves every bill"
+        ABOVE = "above", "Finance approves bills above an amount"
+        NEVER = "never", "No review: bills are charged as m3ter approved them"
+
     class Mode(models.TextChoices):
         NEXT_BILLING_PERIOD = "next_billing_period", "With the next renewal"
+        IMMEDIATELY = "immediately", "At once, with the stored payment method"
+
+    class OnPaymentFailure(models.TextChoices):
+        PREVENT = "prevent_change", "Nothing is billed"
+        APPLY = "apply_change", "It stays billed, and the subscription is past due"
 
     class TaxMode(models.TextChoices):
         EXTERNAL = "external", "Tax is added to our amounts"
         INTERNAL = "internal", "Our amounts include tax"
+
+    class Grouping(models.TextChoices):
+        LINE = "line", "One item per line of the bill"
+        PRODUCT = "product", "One item per product"
+        BILL = "bill", "One item for the whole bill"
+
+    class Rest(models.TextChoices):
+        """What becomes of an amount that is not charged by itself."""
+
+        CARRY = "carry", "Carry it to the next bill"
+        HOLD = "hold", "Hold the bill"
+
+    class Changed(models.TextChoices):
+        HOLD = "hold", "Hold the bill"
+        SETTLE = "settle", "Charge or carry the difference"
+
+    class Late(models.TextChoices):
+        WAIT = "wait", "Wait for the renewal after that"
+        IMMEDIATELY = "immediately", "Charge it at once"
+
+    class Far(models.TextChoices):
+        """What becomes of a bill that no renewal will carry, or none soon enough."""
+
+        HOLD = "hold", "Hold the bill"
+        IMMEDIATELY = "immediately", "Charge it at once"
 
     link = models.OneToOneField(
         AccountLink,
@@ -384,14 +506,40 @@ class PushPolicy(models.Model):
         related_name="policy",
         help_text="Empty: everybody's.",
     )
-    automatic = models.BooleanField(
-        default=False, help_text="Charge approved m3ter bills without review here. Off: Finance approves every bill."
+    review = models.CharField(max_length=10, choices=Review.choices, default=Review.ALWAYS)
+    review_above = models.DecimalField(
+        max_digits=14,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="In the bill's own currency, whichever that is.",
     )
+    differs_percent = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Hold a bill that differs by more from the account's last one; empty: never for that reason.",
+    )
+    allowed_accounts = models.TextField(
+        blank=True, default="", help_text="m3ter account codes or ids; empty: every account."
+    )
+    excluded_accounts = models.TextField(blank=True, default="", help_text="m3ter account codes or ids.")
     mode = models.CharField(max_length=30, choices=Mode.choices, default=Mode.NEXT_BILLING_PERIOD)
+    on_payment_failure = models.CharField(
+        max_length=20, choices=OnPaymentFailure.choices, default=OnPaymentFailure.PREVENT
+    )
+    grouping = models.CharField(max_length=10, choices=Grouping.choices, default=Grouping.LINE)
     tax_mode = models.CharField(max_length=10, choices=TaxMode.choices, default=TaxMode.EXTERNAL)
     tax_category = models.CharField(
         max_length=40, default="saas", help_text="Paddle tax category of the charged product."
     )
+    small = models.CharField(max_length=10, choices=Rest.choices, default=Rest.CARRY)
+    negative = models.CharField(max_length=10, choices=Rest.choices, default=Rest.CARRY)
+    changed = models.CharField(max_length=10, choices=Changed.choices, default=Changed.HOLD)
+    late = models.CharField(max_length=15, choices=Late.choices, default=Late.WAIT)
+    far = models.CharField(max_length=15, choices=Far.choices, default=Far.HOLD)
+    ending = models.CharField(max_length=15, choices=Far.choices, default=Far.HOLD)
     open_periods = models.BooleanField(default=False, help_text="Charge bills whose period has not ended yet.")
     resend_when_absent = models.BooleanField(
         default=False,
@@ -423,3 +571,13 @@ class PushPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"override for {self.link}" if self.link_id else "everybody's policy"
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The account codes and ids it is limited to; none: it is not limited."""
+        return frozenset(self.allowed_accounts.split())
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The account codes and ids it leaves out."""
+        return frozenset(self.excluded_accounts.split())

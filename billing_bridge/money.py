@@ -14,6 +14,9 @@ EXPONENTS: dict[str, int] = {**dict.fromkeys(TWO_DECIMALS.split(), 2), **dict.fr
 UNCERTAIN = frozenset({"CLP", "VND"})
 """Paddle takes them, but whether with two decimals or none is a guess; a wrong one charges a hundredfold."""
 
+DOCUMENTED_MINIMUMS = {"USD": 70, "GBP": 55}
+"""The least Paddle charges, in minor units, where it says so outside its list of currencies (reference: 1.6)."""
+
 EXACT = Context(prec=60)
 """Wide enough that no sum of a bill's lines is ever rounded on the way."""
 

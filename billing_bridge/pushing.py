@@ -17,10 +17,26 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import charges, deciding, importing, ledger, looking, safeguards
-from billing_bridge.charges import Circumstances, Marks, Verdict
+from billing_bridge import (
+    carrying,
+    charges,
+    composing,
+    currencies,
+    deciding,
+    importing,
+    ledger,
+    looking,
+    modes,
+    money,
+    outcomes,
+    safeguards,
+)
+from billing_bridge.charges import Circumstances, Verdict
+from billing_bridge.composing import Marks, Owed
 from billing_bridge.journal import Journal
-from billing_bridge.models import Push, PushAttempt, PushedBill
+from billing_bridge.models import Push, PushAttempt, PushedBill, PushPolicy
+from billing_bridge.modes import Mode, Order, Request
+from billing_bridge.netting import Netting, net
 from billing_bridge.queues import CONFIRM, FINISH, FIRST_LOOK, PUSH
 from integration_project import circuits, clock, finding, work
 from integration_project.errors import (
@@ -35,7 +51,6 @@ from integration_project.errors import (
 )
 from integration_project.models import Finding
 from integration_project.vendors import M3TER, PADDLE, Vendors
-from integration_project.vendors.paddle.entities import Charge, ChargePreview
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +62,8 @@ FRESH = timedelta(seconds=60)
 CLOSED_AGAIN = timedelta(seconds=60)
 BUDGET_AGAIN = timedelta(seconds=5)
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
-NEEDED = ((PADDLE, "preview charge"), (PADDLE, "charge subscription"), (M3TER, "get bill"))
-"""Calls without which no attempt at a bill can succeed, so none is begun while they may not be made."""
+NEEDED = ((M3TER, "get bill"),)
+"""Calls, besides those of the way of charging, without which no attempt at a bill can succeed: none is begun then."""
 ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 NOT_SENT = (BudgetSpent, VendorClosed)
 """Nothing was asked of the vendor on the bill's behalf, so the attempt does not count."""
@@ -68,13 +83,17 @@ class Unsettled(Exception):
 
 @dataclass(frozen=True)
 class Intent:
-    """A push that is written down, and what it asks of Paddle."""
+    """A push that is written down, and what it asks of the vendor, in its way of charging."""
 
     push: Push
-    charge: Charge
-    given: Circumstances
+    mode: Mode
+    order: Order
+    request: Request
+    owed: Owed
     sent_before: datetime | None
     """When an earlier attempt, whose outcome was never seen, was sent."""
+    sent_in: str
+    """The way of charging of that attempt."""
     one_item: bool = False
 
 
@@ -101,17 +120,19 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     refusal = safeguards.why_no_push()
     if refusal:
         raise VendorClosed(PADDLE, refusal)
-    for vendor, operation in NEEDED:
+    for vendor, operation in (*_mode_of(bill).needs, *NEEDED):
         circuits.to_try(vendor, operation)
     _up_to_date(bill, vendors)
     _look_for_what_was_lost(bill, vendors, journal)
     if _is_where_it_was_sent(bill, vendors, journal):
         return
-    intent = _write_intent(bill)
+    intent = _write_intent(bill, journal)
+    if intent is None:
+        return
     journal.push, journal.step = intent.push, "preview"
     if not safeguards.history_is_proven():
         safeguards.prove_history(vendors, intent.push.paddle_subscription_id)
-    if _is_there(bill, intent.push, vendors, journal):
+    if _is_there(bill, intent, vendors, journal):
         return
     intent = _preview(bill, intent, vendors, journal)
     _write_sent(bill, intent, journal)
@@ -189,46 +210,110 @@ def _sent_elsewhere(push: Push, subscription_id: str) -> Verdict:
 # --- Intent -----------------------------------------------------------------------------------------------------------
 
 
-def _write_intent(bill: PushedBill) -> Intent:
-    """Write down what is about to be asked, under the id it will be found by."""
+def _mode_of(bill: PushedBill) -> Mode:
+    """The way of charging that a person chose for the bill, else the policy's."""
+    return modes.of(bill.chosen_mode or deciding.policy_for(deciding.live_link(bill.m3ter_account_id)).mode)
+
+
+def _write_intent(bill: PushedBill, journal: Journal, mode: Mode | None = None) -> Intent | None:
+    """Write down what is about to be asked, under the id it will be found by. None: nothing was to be charged."""
     try:
         with transaction.atomic():
             ledger.still_owned(bill)
-            return _intent(bill)
+            return _intent(bill, journal, mode)
     except IntegrityError:  # a push was opened on this subscription since we looked
         raise NotNow(_another_push("a bill of the same subscription")) from None
 
 
-def _intent(bill: PushedBill) -> Intent:
-    given = deciding.circumstances(bill)
-    if given.link is None or bill.revision is None:
-        raise NotNow(deciding.judge(bill))
+def _intent(bill: PushedBill, journal: Journal, mode: Mode | None) -> Intent | None:
+    known = ledger.locked(bill.pk)
+    verdict = deciding.judge(known)
+    given = deciding.circumstances(known)
+    if not verdict.chargeable or given.link is None or known.revision is None:
+        raise NotNow(verdict)
+    if known.is_settled_in_part and known.outstanding == 0:
+        raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
     subscription_id = given.link.paddle_subscription_id
-    amount = bill.outstanding
-    _refuse_what_is_there(bill)
-    push = _push_row(bill, subscription_id)
+    push = _push_row(known, subscription_id)
+    entries = carrying.available(known, push)
+    netting = net(known.outstanding, carrying.as_parts(entries), minimum=currencies.minimum(known.currency))
+    if not netting.charge:
+        _settle_without_charge(bill, known, netting, given.policy, journal)
+        return None
     _refuse_a_second_open_push(push, subscription_id)
-    marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
-    charge = charges.build_charge(bill.revision, amount=amount, marks=marks, policy=given.policy)
-    push.revision = bill.revision
-    push.mode = given.policy.mode
+    taken = {part.entry_id for part in netting.taken}
+    owed = Owed(known.revision, known.outstanding, tuple(entry for entry in entries if entry.pk in taken))
+    sent_in, sent_before = push.mode, push.sent_at
+    mode = mode or modes.of(known.chosen_mode or given.policy.mode)
+    order, request = _order(known, push, owed, given, mode)
+    push.kind = Push.Kind.CORRECTION if known.is_settled_in_part else Push.Kind.CHARGE
+    push.revision = known.revision
+    push.mode = mode.name
     push.paddle_subscription_id = subscription_id
-    push.currency = bill.revision.currency
-    push.amount = amount
-    push.items = charge.to_paddle()["items"]
+    push.currency = known.currency
+    push.amount, push.carried = netting.charge, netting.carried_in
+    push.items = request.items
     push.state = Push.State.PUSHING
     push.detail = ""
     push.save()
-    Journal(bill, push).before("preview", f"{len(charge.items)} items on {subscription_id}")
-    return Intent(push, charge, given, sent_before=push.sent_at)
+    carrying.reserve(push, netting.taken)
+    Journal(bill, push).before("preview", f"{len(request.items)} items on {subscription_id}, {mode.label.lower()}")
+    return Intent(push, mode, order, request, owed, sent_before, sent_in or mode.name)
 
 
-def _refuse_what_is_there(bill: PushedBill) -> None:
-    """Paddle has something of the bill, from another push perhaps that showed late: a difference is never charged."""
-    if bill.in_paddle and bill.outstanding == 0:
-        raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
-    if bill.in_paddle or bill.outstanding <= 0:
-        raise NotNow(charges.held(Reason.CHANGED, ledger.changed_words(bill)))
+def _order(
+    bill: PushedBill, push: Push, owed: Owed, given: Circumstances, mode: Mode, *, one_item: bool = False
+) -> tuple[Order, Request]:
+    """Compose what is asked. What a credit does across tax categories needs a person."""
+    if given.link is None:
+        raise ValueError("nobody to charge")
+    marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
+    rules = composing.rules_by_product()
+    composed = composing.compose(owed, marks=marks, policy=given.policy, rules=rules, one_item=one_item)
+    if composed.crosses and bill.reviewed_revision_id != owed.revision.pk:
+        raise NotNow(
+            charges.held(
+                Reason.NEGATIVE,
+                "A credit in it is larger than what is charged in the same tax category, so it would lower what has "
+                "another one. That changes the tax, so a person must agree.",
+            )
+        )
+    order = Order(
+        marks=marks,
+        subscription_id=given.link.paddle_subscription_id,
+        currency=bill.currency,
+        amount=owed.total,
+        composed=composed,
+        bill=bill,
+        link=given.link,
+        policy=given.policy,
+        sent_before=push.sent_at is not None,
+    )
+    return order, mode.request(order)
+
+
+def _settle_without_charge(
+    owner: PushedBill, bill: PushedBill, netting: Netting, policy: PushPolicy, journal: Journal
+) -> None:
+    """Settle a locked bill by the carried balance alone: Paddle is asked for nothing."""
+    if netting.carry > 0 and policy.small == PushPolicy.Rest.HOLD:
+        raise NotNow(charges.held(Reason.BELOW_MINIMUM, _below_minimum(netting.carry, bill.currency)))
+    words = carrying.settle(bill, netting, tax_category=_tax_category(bill, policy))
+    journal.after("carry", "carried", words)
+    work.settle(owner, **outcomes.settled_columns(bill, words), chosen_mode="", attempts=0, last_error="")
+    ledger.resume(bill.serial_key)
+    work.wake_up(FINISH)
+
+
+def _tax_category(bill: PushedBill, policy: PushPolicy) -> str:
+    if bill.revision is None:
+        return ""
+    return composing.tax_category_of(bill.revision, policy, composing.rules_by_product())
+
+
+def _below_minimum(amount: int, currency: str) -> str:
+    least = money.words(currencies.minimum(currency), currency)
+    return f"{money.words(amount, currency)} is less than the {least} that Paddle charges at least."
 
 
 def _push_row(bill: PushedBill, subscription_id: str) -> Push:
@@ -243,6 +328,7 @@ def _push_row(bill: PushedBill, subscription_id: str) -> Push:
         last.state = Push.State.FAILED
         last.detail = f"Given up: no trace of it on {last.paddle_subscription_id}, which the account has left."
         last.save(update_fields=("state", "detail"))
+        last.release_carried()
     elif last is not None and last.state not in ACCEPTED:
         last.attempt += 1
         return last
@@ -275,13 +361,15 @@ def _another_push(which: str) -> Verdict:
     )
 
 
-def _is_there(bill: PushedBill, push: Push, vendors: Vendors, journal: Journal) -> bool:
+def _is_there(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> bool:
     """Look for a push that may be known to Paddle: from an attempt here, or from the database this is a copy of."""
+    push = intent.push
     restored = looking.is_first_after_restore(push)
     if push.sent_at is None and not restored:
         return False
     also_on = looking.other_subscriptions(push) if restored else ()
-    found = looking.look(push, vendors, journal, also_on=also_on)
+    ways = tuple(modes.MODES) if restored else (intent.sent_in,)
+    found = looking.look(push, vendors, journal, also_on=also_on, ways=ways)
     if found is not None:
         looking.record_found(push, found, owner=bill)
     return found is not None
@@ -293,45 +381,55 @@ def _is_there(bill: PushedBill, push: Push, vendors: Vendors, journal: Journal) 
 def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> Intent:
     """Ask Paddle what the charge would do. Its answer is also the freshest word on the subscription."""
     journal.step = "preview"
+    push = intent.push
     try:
-        preview = vendors.paddle.preview_charge(intent.push.paddle_subscription_id, intent.charge)
+        seen = intent.mode.preview(intent.order, intent.request, vendors, clock.now())
     except VendorRejected as refused:
         if refused.code in charges.TOO_MANY_ITEMS and not intent.one_item:
             return _preview(bill, _as_one_item(bill, intent), vendors, journal)
         raise
-    subscription = preview.subscription
-    push = intent.push
-    push.expected_renewal_at = bill.renews_at = subscription.next_billed_at
-    verdict = charges.why_not_now(subscription, currency=push.currency, policy=intent.given.policy, now=clock.now())
-    if verdict is not None:
-        raise NotNow(verdict)
-    _refuse_what_is_pending(bill, preview)
-    shown = charges.read_preview(preview, intent.charge, push_id=push.push_id)
-    if shown.there_already:
+    push.expected_renewal_at = bill.renews_at = seen.renews_at
+    if seen.switch_to:
+        return _preview(bill, _in_another_way(bill, intent, seen.switch_to, journal), vendors, journal)
+    if seen.verdict is not None and not seen.there_already:
+        raise NotNow(seen.verdict)
+    _refuse_what_is_pending(bill, seen.pending)
+    if seen.there_already:
         raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
-    if shown.lines > charges.MOST_ITEMS and not intent.one_item:
+    if seen.too_many and not intent.one_item:
         return _preview(bill, _as_one_item(bill, intent), vendors, journal)
-    if shown.problem:
-        raise NotNow(charges.held(Reason.MISMATCH, shown.problem))
-    return intent
+    return intent if seen.request is None else replace(intent, request=seen.request)
 
 
-def _refuse_what_is_pending(bill: PushedBill, preview: ChargePreview) -> None:
+def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
     """What was taken for lost may be collected with the next renewal all the same: Paddle shows it there."""
     for push_id in bill.pushes.filter(state=Push.State.LOST).order_by("ordinal").values_list("push_id", flat=True):
-        if charges.is_pending(preview, push_id):
+        if push_id in pending:
             words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
             raise NotNow(charges.held(Reason.COLLECTED, f"{words} It is not charged again."))
 
 
 def _as_one_item(bill: PushedBill, intent: Intent) -> Intent:
     """Ask for the same amount in one item, because the lines do not fit on the subscription."""
-    push = intent.push
-    marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
-    charge = charges.build_charge(
-        push.revision, amount=push.amount, marks=marks, policy=intent.given.policy, one_item=True
+    given = deciding.circumstances(bill)
+    order, request = _order(intent.order.bill, intent.push, intent.owed, given, intent.mode, one_item=True)
+    return replace(intent, order=order, request=request, one_item=True)
+
+
+def _in_another_way(bill: PushedBill, intent: Intent, name: str, journal: Journal) -> Intent:
+    """Ask for the same amount in the way that policy has for what the first cannot do."""
+    journal.after(
+        "preview", "another way", f"{intent.mode.label} cannot be; policy says: {modes.of(name).label.lower()}."
     )
-    return replace(intent, charge=charge, one_item=True)
+    other = modes.of(name)
+    push = intent.push
+    request = other.request(intent.order)
+    with transaction.atomic():
+        ledger.still_owned(bill)
+        push.mode = other.name
+        push.items = request.items
+        push.save(update_fields=("mode", "items"))
+    return replace(intent, mode=other, request=request)
 
 
 # --- Charge -----------------------------------------------------------------------------------------------------------
@@ -342,14 +440,26 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
     push = intent.push
     with transaction.atomic():
         ledger.still_owned(bill)
-        _refuse_what_is_there(ledger.locked(bill.pk))
+        push.amount = intent.request.amount
+        _refuse_another_amount(ledger.locked(bill.pk), push)
         _refuse_what_was_collected(bill)
         push.sent_at = clock.now()
-        push.items = intent.charge.to_paddle()["items"]
-        push.save(update_fields=("sent_at", "items", "expected_renewal_at"))
+        push.mode = intent.mode.name
+        push.items = intent.request.items
+        push.paddle_transaction_id = intent.request.paddle_transaction_id
+        push.save(update_fields=("sent_at", "amount", "mode", "items", "expected_renewal_at", "paddle_transaction_id"))
         work.fenced(bill).update(renews_at=bill.renews_at)
         journal.after("preview", "ok")
-        journal.before("charge", f"{push.push_id}, attempt {push.attempt}")
+        journal.before("charge", f"{push.push_id}, attempt {push.attempt}, {intent.mode.label.lower()}")
+
+
+def _refuse_another_amount(bill: PushedBill, push: Push) -> None:
+    """Another push of the bill may have shown late while this one was prepared: then less is open than it asks for."""
+    if bill.outstanding + push.carried == push.amount:
+        return
+    if bill.outstanding == 0:
+        raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
+    raise NotNow(charges.held(Reason.CHANGED, charges.changed_words(bill)))
 
 
 def _refuse_what_was_collected(bill: PushedBill) -> None:
@@ -362,22 +472,23 @@ def _refuse_what_was_collected(bill: PushedBill) -> None:
 def _charge(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> None:
     push = intent.push
     try:
-        vendors.paddle.charge_subscription(push.paddle_subscription_id, intent.charge)
+        made = intent.mode.send(intent.order, intent.request, vendors)
     except OutcomeUnknown as unknown:
         _unconfirmed(bill, journal, str(unknown))
         return
     except IntegrationError:
         push.sent_at = intent.sent_before  # refused, or never left: Paddle has nothing of this attempt
+        push.mode = intent.sent_in if intent.sent_before else push.mode
         raise
-    _accepted(bill, push, journal)
+    _accepted(bill, push, journal, made)
 
 
-def _accepted(bill: PushedBill, push: Push, journal: Journal) -> None:
+def _accepted(bill: PushedBill, push: Push, journal: Journal, made: str) -> None:
     """Paddle has it, whoever owns the bill by now. Accepted at two attempts, the customer is charged twice."""
     with transaction.atomic():
         ledger.locked(bill.pk)
         journal.after("charge", "accepted")
-        looking.record_made(push, amount=push.amount, detail="Paddle accepted it.", owner=None)
+        looking.record_made(push, amount=push.amount, detail="Paddle accepted it.", owner=None, transaction_id=made)
         accepted = push.history.filter(step="charge", outcome="accepted")
         if accepted.exclude(attempt=push.attempt).exists():
             looking.report_double(push, f"at {accepted.count()} attempts")
@@ -401,10 +512,29 @@ def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) ->
         case NeedsConfiguration():
             verdict = charges.held(Reason.CONFIGURATION, words)
         case VendorRejected():
+            if error.code in charges.BELOW_MINIMUM and _carry_instead(bill, journal, words):
+                return
             verdict = charges.refusal(error.code, words, now) or Verdict(State.FAILED, "", words)
         case _:
             verdict = Verdict(State.FAILED, "", words)
     _close(bill, journal, verdict, error=words, counted=not isinstance(error, NOT_SENT))
+
+
+def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
+    """Paddle says that it is too little: it is carried to the next bill, where policy has it so."""
+    policy = deciding.policy_for(deciding.live_link(bill.m3ter_account_id))
+    if policy.small == PushPolicy.Rest.HOLD:
+        return False
+    try:
+        with transaction.atomic():
+            ledger.still_owned(bill)
+            known = ledger.locked(bill.pk)
+            journal.after(journal.step, "carried", words)
+            _close_push(journal.push, Verdict(State.READY, "", words))
+            _settle_without_charge(bill, known, Netting((), 0, known.outstanding), policy, journal)
+    except work.LeaseLost:
+        logger.warning("%s: outcome discarded, because another worker owns it by now: %s", bill, words)
+    return True
 
 
 def _wait(error: Temporary, otherwise: timedelta) -> timedelta:
@@ -444,7 +574,8 @@ def _close_push(push: Push | None, verdict: Verdict) -> None:
         return
     push.state = Push.State.FAILED if verdict.state == State.FAILED else Push.State.INTENDED
     push.detail = verdict.detail
-    push.save(update_fields=("state", "detail", "sent_at"))
+    push.save(update_fields=("state", "detail", "sent_at", "mode"))
+    push.release_carried()
     ledger.resume(push.paddle_subscription_id)
 
 

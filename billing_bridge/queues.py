@@ -34,6 +34,8 @@ def _release(bill_id: int) -> bool:
         if push is not None:
             push.state = Push.State.UNCONFIRMED if sent else Push.State.INTENDED
             push.save(update_fields=("state",))
+            if not sent:
+                push.release_carried()
             PushAttempt.objects.create(
                 bill=bill,
                 push=push,
@@ -88,7 +90,7 @@ CONFIRM: work.Queue[PushedBill] = work.Queue(
 FINISH: work.Queue[PushedBill] = work.Queue(
     name="pushed bills",
     model=PushedBill,
-    ready=(State.PUSHED,),
+    ready=(State.PUSHED, State.CARRIED),
     running=None,
     job="billing_bridge.jobs.finish_bills",
     lease=timedelta(seconds=60),

@@ -24,7 +24,7 @@ from django.db.models import Q, QuerySet
 
 from billing_bridge import money, reconciling, settlement
 from billing_bridge.explaining import Why
-from billing_bridge.importing import GONE
+from billing_bridge.ledger import GONE
 from billing_bridge.models import PushedBill, ReconciliationRow, ReconciliationRun
 from integration_project import clock, finding, installation, wakeups
 from integration_project.errors import BudgetSpent, IntegrationError, NotPossible, Permanent

@@ -15,9 +15,8 @@ from django.db.models import Q
 
 from billing_bridge import explaining, looking, money, owed
 from billing_bridge.explaining import Billed, Explanation, GivenBack, InLedger, InM3ter, Line, Part, Sent, Why
-from billing_bridge.importing import GONE
-from billing_bridge.ledger import LOCKABLE, OPEN
-from billing_bridge.models import Push, PushedBill, ReconciliationRow
+from billing_bridge.ledger import GONE, LOCKABLE, OPEN
+from billing_bridge.models import Push, PushedBill, PushPolicy, ReconciliationRow
 from integration_project import clock
 from integration_project.errors import NotFound, Unreadable, VendorRejected
 from integration_project.vendors import Vendors
@@ -256,8 +255,10 @@ def _sent(push: Push, in_paddle: InPaddle) -> Sent:
 def _awaits(push: Push) -> str:
     """Why it is right that Paddle has not billed a push yet; empty where it should have by now."""
     now, renewal = clock.now(), push.expected_renewal_at
-    if renewal is None:
-        since = push.settled_at or push.created_at
+    since = push.settled_at or push.created_at
+    if push.mode == PushPolicy.Mode.IMMEDIATELY:
+        words, until = "It was charged at once; Paddle's list may not show it yet.", since + GRACE
+    elif renewal is None:
         words, until = "It is collected with the next renewal, which Paddle has not named.", since + UNNAMED_RENEWAL
     else:
         words, until = f"It is collected with the renewal of {renewal:%Y-%m-%d %H:%M} UTC.", renewal + GRACE

@@ -6,11 +6,11 @@ from datetime import date
 
 from django.db import transaction
 
-from billing_bridge import deciding, importing, journal, ledger, looking, money
+from billing_bridge import carrying, deciding, importing, journal, ledger, looking, money, outcomes
 from billing_bridge.charges import Verdict, held
-from billing_bridge.models import BillEntry, Push, PushedBill
+from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
 from billing_bridge.queues import FINISH, PUSH
-from integration_project import clock, finding, installation, work
+from integration_project import finding, installation, work
 from integration_project.errors import NotPossible
 from integration_project.models import Installation
 
@@ -43,7 +43,7 @@ def _become(bill: PushedBill, verdict: Verdict) -> None:
         **values, attempts=0, last_error="", lease=None, lease_until=None, leased_by=""
     )
     if values["due_at"] is not None:
-        work.wake_up(FINISH if verdict.state == State.PUSHED else PUSH)
+        work.wake_up(FINISH if verdict.state in importing.SETTLED else PUSH)
 
 
 def _refuse_unseen(bill: PushedBill, seen: str | None) -> None:
@@ -58,29 +58,34 @@ def what_is_seen(bill: PushedBill) -> str:
 
 
 def _refuse_too_much(bill: PushedBill) -> None:
-    """A credit that was written off, for a push that is lost since, leaves more open than the bill says."""
-    if bill.outstanding > bill.payable:
+    """A credit that was written off, for a push that is lost since, leaves more open than the bill says.
+
+    What it took of the carried balance is more than the bill says for a reason.
+    """
+    if bill.outstanding > bill.payable - bill.carried:
         raise NotPossible(
             f"{money.words(bill.outstanding, bill.currency)} is open, but m3ter's bill is "
             f"{money.words(bill.payable, bill.currency)}: settle it in Paddle by hand, then skip it."
         )
 
 
-def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None) -> None:
-    """Let a held bill be charged as it stands now; everything else that speaks against it is checked again."""
+def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None, mode: str = "") -> None:
+    """Let a held bill be charged as it stands now; everything else that speaks against it is checked again.
+
+    `mode` is the way of charging that the person chose for it; empty: the policy's. What the customer is owed is
+    carried, and so is what is too little to charge.
+    """
     with _deciding(bill_id, "approve", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
         _refuse_unseen(bill, seen)
         if bill.reason == Reason.DELETED:
-            _close_deleted(bill, f"{by} closed it: {reason}")
+            _close_deleted(bill, by=by, reason=reason)
             return
-        if bill.in_paddle and bill.outstanding != 0:
-            raise NotPossible(f"{ledger.changed_words(bill)} Skip it to leave the difference uncharged.")
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
-        bill.reviewed_revision = bill.revision
-        bill.save(update_fields=("reviewed_revision",))
-        if bill.in_paddle:
-            _become(bill, Verdict(State.PUSHED, due_at=clock.now()))
+        bill.reviewed_revision, bill.chosen_mode = bill.revision, mode
+        bill.save(update_fields=("reviewed_revision", "chosen_mode"))
+        if bill.is_settled_in_part and not bill.outstanding:
+            _become(bill, _nothing_open(bill))
             return
         _refuse_too_much(bill)
         verdict = deciding.judge(bill)
@@ -90,14 +95,67 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None)
         _become(bill, verdict)
 
 
-def _close_deleted(bill: PushedBill, reason: str) -> None:
-    """A bill that m3ter no longer has is closed where Paddle has nothing of it."""
+def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
+    """All of it stands in Paddle, in the carried balance, or is written off: it is finished in m3ter next."""
+    columns = outcomes.settled_columns(bill, words)
+    return Verdict(columns["state"], columns["reason"], words, columns["due_at"])
+
+
+def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
+    """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried."""
     if bill.outstanding:
-        raise NotPossible(f"{ledger.changed_words(bill)} Skip it to leave that as it is.")
-    _loss_is_dealt_with(bill, reason)
-    PushedBill.objects.filter(pk=bill.pk).update(
-        state=State.SUPERSEDED, reason=Reason.DELETED, due_at=None, updated_at=clock.now()
-    )
+        carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by)
+    _loss_is_dealt_with(bill, f"{by} closed it: {reason}")
+    _become(bill, _nothing_open(bill, bill.reason_detail))
+
+
+def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    """Let a bill's open amount be taken by the next bills of its account, whatever the policy says."""
+    with _deciding(bill_id, "carry", by=by, reason=reason, only_from=HOLDABLE) as bill:
+        _refuse_unseen(bill, seen)
+        if not bill.outstanding or bill.m3ter_status == ledger.GONE:
+            raise NotPossible("Nothing of it is open that could be carried.")
+        carrying.carry_out(bill, bill.outstanding, note=reason, by=by)
+        _loss_is_dealt_with(bill, f"{by} had it carried: {reason}")
+        _become(bill, _nothing_open(bill, f"Carried to the next bills by {by}: {reason}"))
+
+
+def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    """Ask for nothing more of what is open of a bill: it was settled outside, or is given up."""
+    with _deciding(bill_id, "write off", by=by, reason=reason, only_from=HOLDABLE) as bill:
+        _refuse_unseen(bill, seen)
+        if not bill.outstanding:
+            raise NotPossible("Nothing of it is open.")
+        ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=reason)
+        _loss_is_dealt_with(bill, f"{by} wrote it off: {reason}")
+        _become(bill, _nothing_open(bill, f"Written off by {by}: {reason}"))
+
+
+def settled_outside(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    """Write off what is open, because it was paid in another way."""
+    write_off(bill_id, by=by, reason=f"Settled outside. {reason}", seen=seen)
+
+
+def take_back(entry_id: int, *, by: str, reason: str) -> None:
+    """Let the bill that left something in the carried balance have it again: it is held, to be settled otherwise."""
+    with transaction.atomic():
+        found = CarriedEntry.objects.filter(pk=entry_id).values_list("source_bill_id", flat=True).first()
+        if found is None:
+            raise NotPossible("It is not there any more.")
+        with _deciding(found, "take back", by=by, reason=reason, only_from=TAKES_BACK) as bill:
+            entry = CarriedEntry.objects.select_for_update(of=("self",)).get(pk=entry_id)
+            if not entry.remaining:
+                raise NotPossible("Nothing is left of it.")
+            if entry.reserved_by_id is not None:
+                raise NotPossible("A charge that takes it is under way; wait until that is settled.")
+            carrying.take(bill, carrying.as_parts([entry]), note=f"Taken back: {reason}", by=by)
+            carrying.settle_left_over(bill.m3ter_account_id, bill.currency, reason=f"{by} took it back: {reason}")
+            PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None)
+            kind = Reason.DELETED if bill.m3ter_status == ledger.GONE else Reason.CHANGED
+            _become(bill, held(kind, f"{by} took back what it had left in the carried balance: {reason}"))
+
+
+TAKES_BACK = frozenset({State.CARRIED, State.PUSHED, State.HELD, State.SUPERSEDED, State.SKIPPED})
 
 
 HOLDABLE = frozenset({State.HELD, State.WAITING, State.READY, State.FAILED, State.LOST})
@@ -108,27 +166,22 @@ def hold(bill_id: int, *, by: str, reason: str) -> None:
     with _deciding(bill_id, "hold", by=by, reason=reason, only_from=HOLDABLE) as bill:
         if bill.reason in {Reason.CHANGED, Reason.DELETED} and bill.state == State.HELD:
             raise NotPossible(f"It is held already: {bill.reason_detail}")
-        PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None)
+        PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None, chosen_mode="")
         _become(bill, held(Reason.OPERATOR, f"Held by {by}: {reason}"))
 
 
 def skip(bill_id: int, *, by: str, reason: str) -> None:
     """Charge nothing more for a bill. What Paddle has already stays; a difference is written off."""
     with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE) as bill:
-        PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None)
+        PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None, chosen_mode="")
         _loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
-        if not bill.in_paddle:
+        if not bill.is_settled_in_part:
             _become(bill, Verdict(State.SKIPPED, Reason.OPERATOR, f"Skipped by {by}: {reason}"))
             return
         if bill.outstanding:
             note = f"Difference left as it is: {reason}"
             ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=note)
-        deleted = bill.reason == Reason.DELETED
-        words = f"The difference was written off by {by}: {reason}"
-        if deleted:
-            _become(bill, Verdict(State.SUPERSEDED, Reason.DELETED, words))
-        else:
-            _become(bill, Verdict(State.PUSHED, Reason.NONE, words, due_at=clock.now()))
+        _become(bill, _nothing_open(bill, f"The difference was written off by {by}: {reason}"))
 
 
 def _loss_is_dealt_with(bill: PushedBill, reason: str) -> None:
@@ -141,7 +194,7 @@ APPROVAL_DECIDES = frozenset({Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PER
 """What a bill is held for until somebody approves it; anything else has to be put right first."""
 
 
-def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode: str = "") -> None:
     """Try again what failed, was lost or was skipped; Paddle is searched first where it may have been charged."""
     states = frozenset({State.FAILED, State.LOST, State.SKIPPED, State.READY, State.WAITING})
     with _deciding(bill_id, "resend", by=by, reason=reason, only_from=states) as bill:
@@ -154,7 +207,8 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
             bill.reviewed_revision = None
         elif bill.state in {State.FAILED, State.LOST}:
             bill.reviewed_revision = bill.revision
-        bill.save(update_fields=("reviewed_revision",))
+        bill.chosen_mode = mode
+        bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         _refuse_too_much(bill)
         verdict = deciding.judge(bill)
         if verdict.state not in GOES_ON and verdict.reason not in APPROVAL_DECIDES:
@@ -162,6 +216,13 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
         if verdict.state in GOES_ON:
             _loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
+
+
+def send(bill_id: int, *, by: str, reason: str, mode: str, seen: str | None = None) -> None:
+    """Have what is open of a bill charged in this way, whatever the policy says; held bills are approved by it."""
+    state = PushedBill.objects.filter(pk=bill_id).values_list("state", flat=True).first()
+    act = approve if state == State.HELD else resend
+    act(bill_id, by=by, reason=reason, seen=seen, mode=mode)
 
 
 def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:
@@ -172,6 +233,7 @@ def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:
         push.state = Push.State.INTENDED
         push.detail = f"Not made, says {by}: {reason}"
         push.save(update_fields=("state", "detail"))
+        push.release_carried()
         _become(bill, Verdict(State.READY, "", f"Sent again, because {by} found that it was not made: {reason}"))
         ledger.resume(push.paddle_subscription_id)
         for kind in (looking.UNCONFIRMED, looking.NOT_LOOKED):

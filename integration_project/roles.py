@@ -23,8 +23,17 @@ EVERYTHING_VISIBLE = (
     *(
         f"billing_bridge.view_{model}"
         for model in (
-            *("pushedbill", "billrevision", "push", "pushattempt", "billentry", "carriedentry", "pushpolicy"),
-            *("reconciliationrun", "reconciliationrow"),
+            "pushedbill",
+            "billrevision",
+            "push",
+            "pushattempt",
+            "billentry",
+            "carriedentry",
+            "pushpolicy",
+            "productrule",
+            "paddlecurrency",
+            "reconciliationrun",
+            "reconciliationrow",
         )
     ),
     *(
@@ -58,6 +67,9 @@ FINANCE = (
     "billing_bridge.add_pushpolicy",
     "billing_bridge.change_pushpolicy",
     "billing_bridge.delete_pushpolicy",
+    "billing_bridge.add_productrule",
+    "billing_bridge.change_productrule",
+    "billing_bridge.delete_productrule",
     "billing_bridge.begin_reconciliationrun",
     "integration_project.go_live",
     "integration_project.plan_periods",

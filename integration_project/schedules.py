@@ -26,6 +26,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("fetch missed events", timedelta(minutes=5), "paddle_sync.jobs.fetch_missed_events"),
     Schedule("check destination", timedelta(hours=1), "paddle_sync.jobs.check_destination"),
     Schedule("check drift", timedelta(minutes=10), "paddle_sync.jobs.check_drift"),
+    Schedule("read currencies", timedelta(days=1), "billing_bridge.jobs.read_currencies"),
     Schedule("import new bills", timedelta(minutes=1), "billing_bridge.jobs.import_new_bills"),
     Schedule("sweep bills", timedelta(days=1), "billing_bridge.jobs.sweep_bills"),
     Schedule("reconcile", timedelta(days=1), "billing_bridge.jobs.reconcile_daily"),

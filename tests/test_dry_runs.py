@@ -70,7 +70,7 @@ def no_budget_in_the_way(settings: Settings) -> None:
 
 @pytest.fixture(autouse=True)
 def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dry run and the real run are asked in the same second: a plan of no time is taken away, a longer one ended."""
+    """The dry run and the real run are asked in the same second: a plan of no time is taken away, not ended."""
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now)
 

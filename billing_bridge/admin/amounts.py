@@ -7,8 +7,10 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge import charges, money
+from billing_bridge import carrying, composing, currencies, modes, money
+from billing_bridge.composing import Owed
 from billing_bridge.models import BillRevision, Push, PushedBill, PushPolicy
+from billing_bridge.netting import Netting, net
 from integration_project import showing
 from integration_project.showing import Panel, Right
 
@@ -42,7 +44,7 @@ def _m3ter_lines(revision: BillRevision) -> Panel:
     shares = _shares(revision)
     rows = [
         (
-            charges.names_of(line)["line"],
+            composing.names_of(line)["line"],
             line.get("accounting_product") or line.get("product") or "-",
             f"{line.get('from', '')} to {line.get('to', '')}" if line.get("from") else "-",
             " ".join(part for part in (str(line.get("units") or ""), str(line.get("unit") or "")) if part) or "-",
@@ -77,7 +79,7 @@ def _rounding(revision: BillRevision) -> str:
 
 def _shares(revision: BillRevision) -> list[int]:
     try:
-        return money.allocate(charges.exact_lines(revision), revision.payable, revision.currency)
+        return money.allocate(composing.exact_lines(revision), revision.payable, revision.currency)
     except ValueError:
         return []
 
@@ -94,18 +96,40 @@ def _paddle_items(bill: PushedBill, revision: BillRevision, policy: PushPolicy) 
 
 
 def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, columns: tuple[str, ...]) -> Panel:
-    marks = charges.Marks(push_id=f"{bill.m3ter_bill_id}-1", bill_id=bill.m3ter_bill_id, attempt=1)
     title = "What Paddle would be asked to charge"
+    untouched = not bill.is_settled_in_part
+    amount_open = bill.outstanding or (revision.payable if untouched else 0)
+    entries = carrying.free_entries(bill.m3ter_account_id, bill.currency)
+    netting = net(amount_open, carrying.as_parts(entries), minimum=currencies.minimum(bill.currency))
+    if not netting.charge:
+        return Panel(title, columns, (), empty=_instead(netting, bill.currency))
+    taken = {part.entry_id for part in netting.taken}
+    owed = Owed(revision, amount_open, tuple(entry for entry in entries if entry.pk in taken))
+    marks = composing.Marks(push_id=f"{bill.m3ter_bill_id}-1", bill_id=bill.m3ter_bill_id, attempt=1)
     try:
-        charge = charges.build_charge(revision, amount=bill.outstanding or revision.payable, marks=marks, policy=policy)
+        composed = composing.compose(owed, marks=marks, policy=policy, rules=composing.rules_by_product())
     except ValueError as impossible:
         return Panel(title, columns, (), empty=f"Nothing: it cannot be charged as it is ({impossible}).")
-    rows = [_item(item.to_paddle(), revision.currency) for item in charge.items]
-    total = sum(item.amount_minor for item in charge.items)
-    rows.append(("Total", "", "", "", amount(total, revision.currency)))
-    when = "with the next renewal" if policy.mode == PushPolicy.Mode.NEXT_BILLING_PERIOD else policy.get_mode_display()
-    note = f"Before tax, quantity 1 each, {when}; nothing has been sent. Paddle shows a preview before every charge."
+    rows = [_item(item.to_paddle(), revision.currency) for item in composed.items]
+    rows.append(("Total", "", "", "", amount(composed.total, revision.currency)))
+    how = modes.of(bill.chosen_mode or policy.mode).label.lower()
+    note = f"Before tax, quantity 1 each, {how}; nothing has been sent. Paddle shows a preview before every charge."
+    if netting.taken:
+        note = f"{note} {money.words(netting.carried_in, bill.currency)} of it comes from the carried balance."
+    if composed.crosses:
+        note = f"{note} A credit lowers what has another tax category, so a person must agree."
     return Panel(title, columns, rows, empty="Nothing: the bill comes to zero.", note=note)
+
+
+def _instead(netting: Netting, currency: str) -> str:
+    """Say what becomes of an amount that is not charged by itself."""
+    if netting.carry > 0:
+        return f"Nothing: {money.words(netting.carry, currency)} is below Paddle's minimum. It waits for the next bill."
+    if netting.carry < 0:
+        return f"Nothing: the customer is owed {money.words(-netting.carry, currency)}, which lowers the next bills."
+    if netting.taken:
+        return f"Nothing: earlier credits of {money.words(-netting.carried_in, currency)} pay for it."
+    return "Nothing: the bill comes to zero."
 
 
 def _item(item: Mapping[str, Any], currency: str) -> tuple[Any, ...]:

@@ -5,38 +5,22 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge import review
-from billing_bridge.admin import amounts, bill_story
+from billing_bridge.admin import amounts, bill_decisions, bill_story
 from billing_bridge.deciding import policy_for
 from billing_bridge.models import PushedBill
 from integration_project import clock, showing
-from integration_project.ledger_admin import Decision, LedgerAdmin, OptionalReasonForm, ReasonForm
+from integration_project.ledger_admin import LedgerAdmin
 from integration_project.models import Finding
 from integration_project.showing import Link, Panel, Right, Story, Text
 
 State = PushedBill.State
-RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
 MOST_ADDED_UP = 2000
-HELD_BY_NATURE = (PushedBill.Reason.OPERATOR, PushedBill.Reason.CHANGED, PushedBill.Reason.DELETED)
-
-
-class FoundForm(ReasonForm):
-    """What somebody saw in Paddle."""
-
-    paddle_transaction_id = forms.RegexField(
-        regex=r"^(txn_[a-zA-Z0-9_]{1,60})?$",
-        label="Paddle transaction, if you see one (txn_...)",
-        required=False,
-        widget=forms.TextInput(attrs={"class": "c-input"}),
-        help_text="Leave it empty when the charge stands on the next renewal and has no transaction yet.",
-    )
 
 
 class RenewalFilter(admin.SimpleListFilter):
@@ -58,85 +42,6 @@ class RenewalFilter(admin.SimpleListFilter):
         if self.value() == "week":
             return queryset.filter(renews_at__gt=now, renews_at__lte=now + timedelta(days=7))
         return queryset.filter(renews_at__lte=now) if self.value() == "past" else queryset
-
-
-DECISIONS = (
-    Decision(
-        name="approve",
-        label="Approve",
-        permission="billing_bridge.review_pushedbill",
-        effect="The bill is checked again; if nothing else stands in its way, the worker charges it in Paddle.",
-        done="approved",
-        decide=review.approve,
-        seen=review.what_is_seen,
-        offered=lambda bill: bill.state == State.HELD and not (bill.in_paddle and bill.outstanding),
-        form=OptionalReasonForm,
-        bulk=True,
-        strong=True,
-        preview=bill_story.one_line,
-    ),
-    Decision(
-        name="made",
-        label="It is in Paddle",
-        permission="billing_bridge.answer_pushedbill",
-        effect="The charge counts as made: the bill becomes pushed and is never sent again. Say so only if you have "
-        "seen it in Paddle, on the subscription's next transaction or in a transaction.",
-        done="recorded as charged",
-        decide=review.charge_was_made,
-        offered=lambda bill: bill.state == State.UNCONFIRMED,
-        form=FoundForm,
-        strong=True,
-        preview=bill_story.one_line,
-    ),
-    Decision(
-        name="not_made",
-        label="It is not in Paddle",
-        permission="billing_bridge.answer_pushedbill",
-        effect="The charge counts as not made: the bill becomes ready and is sent again. If it was made after all, the "
-        "customer pays twice: look at the subscription's next transaction and its history first.",
-        done="recorded as not charged and ready to be sent again",
-        decide=review.charge_was_not_made,
-        offered=lambda bill: bill.state == State.UNCONFIRMED and bill.due_at is None and bill.lease is None,
-        preview=bill_story.one_line,
-    ),
-    Decision(
-        name="resend",
-        label="Resend",
-        permission="billing_bridge.resend_pushedbill",
-        effect="The bill is checked again and, if nothing stands in its way, sent to Paddle. What may have been sent "
-        "before is looked for first.",
-        done="queued to be sent again",
-        decide=review.resend,
-        seen=review.what_is_seen,
-        offered=lambda bill: bill.state in RESENDABLE,
-        bulk=True,
-        strong=True,
-        preview=bill_story.one_line,
-    ),
-    Decision(
-        name="hold",
-        label="Hold",
-        permission="billing_bridge.review_pushedbill",
-        effect="The bill is not charged until somebody approves it.",
-        done="held",
-        decide=review.hold,
-        offered=lambda bill: bill.state in review.HOLDABLE and bill.reason not in HELD_BY_NATURE,
-        bulk=True,
-        preview=bill_story.one_line,
-    ),
-    Decision(
-        name="skip",
-        label="Skip",
-        permission="billing_bridge.review_pushedbill",
-        effect="Nothing more is charged for this bill. Resend takes that back, except where Paddle has a "
-        "part of it already: then the difference is written off.",
-        done="skipped",
-        decide=review.skip,
-        offered=lambda bill: bill.state in review.HOLDABLE,
-        bulk=True,
-        preview=bill_story.one_line,
-    ),
-)
 
 
 @admin.register(PushedBill)
@@ -192,7 +97,7 @@ class PushedBillAdmin(LedgerAdmin):
         "renews_exactly",
         "due_exactly",
     )
-    decisions = DECISIONS
+    decisions = bill_decisions.DECISIONS
 
     @admin.display(description="Customer")
     def customer(self, bill: PushedBill) -> str:

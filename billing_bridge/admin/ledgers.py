@@ -6,11 +6,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from billing_bridge import money
+from billing_bridge import money, review
 from billing_bridge.admin import amounts
-from billing_bridge.models import BillEntry, CarriedEntry, Push
+from billing_bridge.models import BillEntry, CarriedEntry, PaddleCurrency, Push
 from integration_project import showing
-from integration_project.ledger_admin import LedgerAdmin
+from integration_project.ledger_admin import Decision, LedgerAdmin
 from integration_project.showing import Link, Panel, Story, Text, Tone
 
 
@@ -181,7 +181,20 @@ class CarriedEntryAdmin(LedgerAdmin):
     list_select_related = ("source_bill",)
     search_fields = ("m3ter_account_id__exact",)
     ordering = ("-id",)
-    nothing_yet = "Nothing is carried: bills under Paddle's minimum and credits are held for a person in this version."
+    nothing_yet = "Nothing is carried: amounts under Paddle's minimum and credits appear here, for the next bills."
+    decisions = (
+        Decision(
+            name="take_back",
+            label="Take back",
+            permission="billing_bridge.review_pushedbill",
+            effect="No later bill takes it any more. The bill it comes from is held with what is left of it, to be "
+            "written off, charged, or refunded there.",
+            done="taken back",
+            decide=review.take_back,
+            offered=lambda entry: bool(entry.remaining) and entry.reserved_by_id is None,
+            preview=lambda entry: f"{entry.m3ter_account_id}: {money.words(entry.remaining, entry.currency)}",
+        ),
+    )
 
     @admin.display(description="When", ordering="at")
     def when(self, entry: CarriedEntry) -> SafeString:
@@ -207,3 +220,23 @@ class CarriedEntryAdmin(LedgerAdmin):
     def the_note(self, entry: CarriedEntry) -> SafeString:
         """Show the note."""
         return showing.line(entry.note)
+
+
+@admin.register(PaddleCurrency)
+class PaddleCurrencyAdmin(LedgerAdmin):
+    """What Paddle says of its currencies, read once a day."""
+
+    list_display = ("code", "decimal_places", "the_minimum", "read")
+    search_fields = ("code__exact",)
+    ordering = ("code",)
+    nothing_yet = "Paddle's list of currencies is read once a day; before that, what Paddle documents counts."
+
+    @admin.display(description="Least charge", ordering="minimum")
+    def the_minimum(self, currency: PaddleCurrency) -> SafeString:
+        """Show the least that Paddle charges."""
+        return amounts.amount(currency.minimum, currency.code)
+
+    @admin.display(description="Read", ordering="read_at")
+    def read(self, currency: PaddleCurrency) -> SafeString:
+        """Show when it was read."""
+        return showing.ago(currency.read_at)

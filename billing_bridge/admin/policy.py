@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from billing_bridge import charges
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge import composing
+from billing_bridge.models import ProductRule, PushedBill, PushPolicy
 from integration_project import showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, ReasonedAdmin, ReasonedModelForm
@@ -21,13 +21,61 @@ QUESTIONS: dict[str, tuple[str, str]] = {
         "Whose bills does this override?",
         "One account link. Its bills follow this page instead of everybody's policy; that one's answers stand below.",
     ),
-    "automatic": (
-        "Charge bills approved in m3ter without anybody looking at them here?",
-        "Yes: they are charged as soon as they are found, unless something else holds them. No: Finance approves each.",
+    "review": (
+        "Which bills does Finance look at before they are charged?",
+        "Every bill, those above the amount below, or none: those are charged as soon as they are found.",
+    ),
+    "review_above": (
+        "Above which amount?",
+        "For the second answer above only; in each bill's own currency, whichever that is.",
+    ),
+    "differs_percent": (
+        "Hold a bill that differs from the account's last one by more than how many percent?",
+        "Catches mistakes in prices and usage before customers see them. Empty: bills are not compared.",
+    ),
+    "allowed_accounts": (
+        "Only for some accounts?",
+        "m3ter account codes or ids, one a line. Bills of all others are skipped. Empty: every account.",
+    ),
+    "excluded_accounts": (
+        "Leave out which accounts?",
+        "m3ter account codes or ids, one a line. Their bills are skipped; resend takes that back later.",
     ),
     "mode": (
         "When are customers charged?",
-        "With the next renewal: one invoice, collected with the subscription's own fee.",
+        "With the renewal: one invoice, and a mistake shows before money moves. At once: 20 an hour on a subscription.",
+    ),
+    "on_payment_failure": (
+        "And when a charge made at once is declined?",
+        "Nothing is billed: the bill is failed. It stays billed: the subscription is past due until it is paid.",
+    ),
+    "grouping": (
+        "How many items does the customer see?",
+        "One for each line of the bill, one for each product, or one for the whole bill (one for each tax category).",
+    ),
+    "small": (
+        "What becomes of a bill that is too small for Paddle to charge?",
+        "Carried: the account's next bill takes it. Held: a person decides each time.",
+    ),
+    "negative": (
+        "What becomes of what a customer is owed?",
+        "Carried: it lowers the next bills. Held: a person decides. Refunds are always decided by a person.",
+    ),
+    "changed": (
+        "What becomes of a bill that m3ter changes after it was charged?",
+        "Held: a person compares. Settled: the difference is charged or carried, after the same review as any bill.",
+    ),
+    "late": (
+        "What becomes of a bill that is approved in the half hour before the renewal?",
+        "Paddle takes no changes then. It is charged after that: with the renewal that follows, or at once.",
+    ),
+    "far": (
+        "And of one whose renewal is too far away?",
+        "Held, or charged at once. How far is too far, the question below says.",
+    ),
+    "ending": (
+        "And when the subscription is about to be cancelled or paused?",
+        "A charge for its renewal would be forgiven. Held, or charged at once.",
     ),
     "tax_mode": (
         "Do the amounts of m3ter include tax?",
@@ -83,18 +131,33 @@ class PolicyForm(ReasonedModelForm):
         """Refuse unknown names."""
         return _known_names(self.cleaned_data["item_description"])
 
+    def clean(self) -> dict[str, Any]:
+        """An amount is needed where there is one to be above, and a list of accounts names each in one place."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("review") == PushPolicy.Review.ABOVE and cleaned.get("review_above") is None:
+            self.add_error("review_above", "Say above which amount Finance looks at bills.")
+        both = set(cleaned.get("allowed_accounts", "").split()) & set(cleaned.get("excluded_accounts", "").split())
+        if both:
+            self.add_error("excluded_accounts", f"Named in both lists: {', '.join(sorted(both)[:5])}.")
+        return cleaned
+
     def clean_tax_category(self) -> str:
         """Refuse what cannot be a category."""
-        category: str = self.cleaned_data["tax_category"].strip()
-        if not category.replace("-", "").isalnum() or not category.islower():
-            raise forms.ValidationError("A tax category is a word in small letters, such as saas or standard.")
-        return category
+        return known_category(self.cleaned_data["tax_category"])
+
+
+def known_category(text: str) -> str:
+    """Refuse what cannot be a tax category."""
+    category = text.strip()
+    if not category.replace("-", "").isalnum() or not category.islower():
+        raise forms.ValidationError("A tax category is a word in small letters, such as saas or standard.")
+    return category
 
 
 def _known_names(text: str) -> str:
-    left = charges.PLACEHOLDER.sub("", text)
+    left = composing.PLACEHOLDER.sub("", text)
     if "{" in left or "}" in left:
-        names = ", ".join(f"{{{name}}}" for name in charges.NAMES)
+        names = ", ".join(f"{{{name}}}" for name in composing.NAMES)
         raise forms.ValidationError(f"Only these are filled in: {names}.")
     return text
 
@@ -114,7 +177,7 @@ class PushPolicyAdmin(ReasonedAdmin):
     """One policy for everybody, and rows that override it for one link."""
 
     form = PolicyForm
-    list_display = ("__str__", "automatic", "mode", "tax_mode", "open_periods", "resend_when_absent", "max_wait_days")
+    list_display = ("__str__", "review", "mode", "tax_mode", "open_periods", "resend_when_absent", "max_wait_days")
     list_select_related = ("link",)
     search_fields = ("link__paddle_subscription_id__exact", "link__m3ter_account_code__exact")
     raw_id_fields = ("link",)
@@ -174,3 +237,32 @@ class PushPolicyAdmin(ReasonedAdmin):
     def links(self, request: HttpRequest, row: PushPolicy) -> Sequence[Link]:
         """Link to the account an override speaks for."""
         return (Link("The account", showing.page_of(row.link)),) if row.link is not None else ()
+
+
+class ProductRuleForm(ReasonedModelForm):
+    """Which Paddle product an accounting product is."""
+
+    class Meta:
+        model = ProductRule
+        fields = ("accounting_product", "paddle_product_id", "tax_category")
+
+    def clean_tax_category(self) -> str:
+        """Refuse what cannot be a category."""
+        return known_category(self.cleaned_data["tax_category"])
+
+
+@admin.register(ProductRule)
+class ProductRuleAdmin(ReasonedAdmin):
+    """What Paddle is told that a charge is for, by m3ter's accounting product."""
+
+    form = ProductRuleForm
+    list_display = ("accounting_product", "paddle_product_id", "tax_category")
+    search_fields = ("accounting_product",)
+    ordering = ("accounting_product",)
+
+    def story(self, request: HttpRequest, row: ProductRule) -> Story:
+        """Say what the rule does."""
+        where = f"Paddle's product {row.paddle_product_id}" if row.paddle_product_id else "a product of that name"
+        return Story(
+            "calm", f'Lines booked under "{row.accounting_product}" are charged as {where}, {row.tax_category}.'
+        )

@@ -28,6 +28,8 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Reconciliations", "balance", "billing_bridge", "reconciliationrun"),
             ("Reconciled bills", "fact_check", "billing_bridge", "reconciliationrow"),
             ("Push policy", "policy", "billing_bridge", "pushpolicy"),
+            ("Product rules", "inventory_2", "billing_bridge", "productrule"),
+            ("Paddle's currencies", "payments", "billing_bridge", "paddlecurrency"),
         ),
     ),
     (

@@ -100,6 +100,17 @@ class Table:
     """Parameter of a list -> the field it filters by."""
     look_ups: Sequence[re.Pattern[str]] = ()
     """Lists whose path filters: the group `collection`, and one group for each field."""
+    envelope: str = ""
+    """The field of an answer that holds the one entity it is about; without one the answer is the entity."""
+
+    def enveloped(self, entity: Json) -> Json:
+        """Write an answer about one entity."""
+        return {self.envelope: entity} if self.envelope else entity
+
+    def opened(self, answer: Json) -> Json:
+        """Find the entity that an answer is about."""
+        inside = answer.get(self.envelope) if self.envelope else answer
+        return inside if isinstance(inside, Mapping) else {}
 
     def is_read(self, method: str, path: str) -> bool:
         """Say whether a request changes nothing, whatever it is called."""
@@ -221,12 +232,12 @@ class Stage:
             found = self._imagined.get(last)
             if found is None:
                 raise errors.NotFound(self._http.vendor, asked.operation, 404, "", "there is no such thing any more")
-            return found
-        return {"data": list(self._made_for(asked))}
+            return self._http.table.enveloped(found)
+        return {"data": list(self._made_for(asked)), "meta": {"pagination": {"has_more": False}}}
 
     def as_it_would_be(self, asked: _Asked, answer: Any) -> Any:
         """Change a real answer by what would have been written before it was asked for."""
-        for entity in _entities(answer):
+        for entity in self._entities(answer):
             self._seen.setdefault(str(entity["id"]), entity)
         if not self._imagined or not isinstance(answer, Mapping):
             return answer
@@ -234,14 +245,27 @@ class Stage:
         if not isinstance(rows, list):
             return self._now(asked, answer)
         kept = [self._imagined.get(str(row.get("id")), row) for row in rows]
-        made = [] if answer.get("nextToken") else list(self._made_for(asked))
+        made = [] if _goes_on(answer) else list(self._made_for(asked))
         return {**answer, "data": [*(row for row in kept if row is not None), *made]}
 
     def _now(self, asked: _Asked, answer: Json) -> Json:
-        now = self._imagined.get(str(answer.get("id")), answer)
+        table = self._http.table
+        entity_id = str(table.opened(answer).get("id"))
+        if entity_id not in self._imagined:
+            return answer
+        now = self._imagined[entity_id]
         if now is None:
             raise errors.NotFound(self._http.vendor, asked.operation, 404, "", "there is no such thing any more")
-        return now
+        return table.enveloped(now)
+
+    def _entities(self, answer: Any) -> Iterator[Json]:
+        """Find what has an id in an answer: the entity, or the rows of a list."""
+        if not isinstance(answer, Mapping):
+            return
+        rows = answer.get("data")
+        for entity in (self._http.table.opened(answer), *(rows if isinstance(rows, list) else ())):
+            if isinstance(entity, Mapping) and "id" in entity:
+                yield entity
 
     def _made_for(self, asked: _Asked) -> Iterator[Json]:
         """Find what would have been made and belongs into this list."""
@@ -254,7 +278,7 @@ class Stage:
         wanted.update({table.filters[name]: value for name, value in asked.params if name in table.filters})
         for made_id, where in self._collections.items():
             made = self._imagined[made_id]
-            if made is not None and where == collection and all(made.get(k) == v for k, v in wanted.items()):
+            if made is not None and where == collection and all(_is_one_of(made.get(k), v) for k, v in wanted.items()):
                 yield made
 
 
@@ -386,10 +410,16 @@ def _masked(value: Any, hidden: frozenset[str]) -> Any:
             return value
 
 
-def _entities(answer: Any) -> Iterator[Json]:
-    """Find what has an id in an answer: the entity, or the rows of a list."""
-    rows = [answer, *(answer.get("data") or ())] if isinstance(answer, Mapping) else []
-    return (row for row in rows if isinstance(row, Mapping) and "id" in row)
+def _goes_on(answer: Json) -> bool:
+    """Say whether a page of a list is followed by another one, in either vendor's way."""
+    meta = answer.get("meta")
+    pagination = meta.get("pagination") if isinstance(meta, Mapping) else None
+    return bool(answer.get("nextToken") or (isinstance(pagination, Mapping) and pagination.get("has_more")))
+
+
+def _is_one_of(value: object, wanted: str) -> bool:
+    """Say whether a list that was asked for a value, or for several with commas between them, shows this one."""
+    return value == wanted or value in wanted.split(",")
 
 
 def _segments(path: str) -> list[str]:

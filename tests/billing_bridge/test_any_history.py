@@ -121,7 +121,7 @@ def test_paddle_has_what_is_owed_once_or_the_bill_waits_for_somebody(
 ) -> None:
     world.paddle.rate_limit.limit = None
     world.m3ter.limit_requests(None)
-    PushPolicy.objects.update(automatic=automatic, resend_when_absent=resends)
+    PushPolicy.objects.update(review="never" if automatic else "always", resend_when_absent=resends)
     _, account_id = world.subscribe()
     history = History(world, account_id)
 

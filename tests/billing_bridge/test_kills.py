@@ -41,7 +41,7 @@ def from_bill_to_lock() -> None:
 
 
 def test_killed_anywhere_between_bill_and_lock_there_is_one_charge(world: World, killer: Killer) -> None:
-    PushPolicy.objects.update_or_create(link=None, defaults={"automatic": True})
+    PushPolicy.objects.update_or_create(link=None, defaults={"review": "never"})
     point, points, waited_for_a_person = 0, 1, 0
     while point < points:
         _, account_id = world.subscribe(email=f"buyer{point}@example.com")

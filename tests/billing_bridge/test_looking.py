@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing_bridge import charges, jobs, looking, review, settlement
+from billing_bridge import composing, jobs, looking, review, settlement
 from billing_bridge.models import PushedBill
 from billing_bridge.queues import CONFIRM, PUSH
 from integration_project import clock, finding, work
@@ -97,13 +97,13 @@ def test_killed_before_a_fault_of_ours_is_told_the_next_one_tells_it(
     world: World, dies_at_the_alarm: pytest.MonkeyPatch
 ) -> None:
     bill = world.approved()
-    dies_at_the_alarm.setattr(charges, "read_preview", None)  # calling it is a fault that nobody foresaw
+    dies_at_the_alarm.setattr(composing, "read_preview", None)  # calling it is a fault that nobody foresaw
 
     with pytest.raises(Killed):
         jobs.drain_bills()
     left = fresh(bill).state
     dies_at_the_alarm.undo()
-    dies_at_the_alarm.setattr(charges, "read_preview", None)
+    dies_at_the_alarm.setattr(composing, "read_preview", None)
     end_lease(bill)
     work.release_expired(PUSH)
     make_due(bill)

@@ -247,13 +247,14 @@ def test_while_the_key_is_refused_bills_wait_without_filling_their_history(world
     assert PushAttempt.objects.filter(bill=bill).exclude(step="decision").count() <= 2
 
 
-def test_below_the_minimum_is_held_by_the_preview(world: World) -> None:
+def test_below_the_minimum_is_held_where_policy_wants_that(world: World) -> None:
+    PushPolicy.objects.update(small="hold")
     bill = world.approved((("API calls", "0.30"),))
 
     jobs.drain_bills()
 
     assert (fresh(bill).state, fresh(bill).reason) == (State.HELD, Reason.BELOW_MINIMUM)
-    assert "Minimum payment amount: 70" in fresh(bill).reason_detail
+    assert fresh(bill).reason_detail == "0.30 USD is less than the 0.70 USD that Paddle charges at least."
     assert world.calls("charge subscription") == 0
 
 
@@ -380,7 +381,7 @@ def test_the_ledger_has_one_entry_for_one_push(world: World) -> None:
 
 
 def test_an_automatic_policy_charges_without_review(world: World) -> None:
-    PushPolicy.objects.update(automatic=True)
+    PushPolicy.objects.update(review="never")
     bill = world.imported()
 
     jobs.drain_bills()

@@ -124,7 +124,7 @@ def test_a_pushed_bill_that_was_gone_and_is_back_is_pushed_again_in_words_only(w
 def test_what_a_person_decided_stays_when_a_bill_was_gone_and_is_back(
     world: World, decide: Callable[..., None], state: str
 ) -> None:
-    PushPolicy.objects.update(automatic=True)
+    PushPolicy.objects.update(review="never")
     bill = world.imported()
     decide(bill.pk, by="fiona", reason="dispute")
     come_and_go(world, bill)
@@ -139,7 +139,7 @@ def test_what_a_person_decided_stays_when_a_bill_was_gone_and_is_back(
 
 
 def test_a_hold_between_listing_and_judging_again_stays(world: World) -> None:
-    PushPolicy.objects.update(automatic=True)
+    PushPolicy.objects.update(review="never")
     bill = world.imported(endDate=(clock.now().date() + dt.timedelta(days=3)).isoformat())
     PushedBill.objects.update(period_end=clock.now().date())
     listed = [row.pk for row in importing._to_reconsider()]
@@ -153,7 +153,7 @@ def test_a_hold_between_listing_and_judging_again_stays(world: World) -> None:
 
 def test_a_skip_between_listing_and_judging_again_stays(world: World) -> None:
     Installation.objects.update(charge_from=None)
-    PushPolicy.objects.update(automatic=True)
+    PushPolicy.objects.update(review="never")
     bill = world.imported()
     Installation.objects.update(charge_from=LIVE_SINCE)
     listed = [row.pk for row in importing._to_reconsider()]

@@ -107,7 +107,7 @@ def test_a_key_that_may_not_read_histories_is_tried_again_and_charging_goes_on(w
 
 
 def test_before_go_live_nothing_reaches_paddle_at_all(world: World) -> None:
-    PushPolicy.objects.update(automatic=True)
+    PushPolicy.objects.update(review="never")
     Installation.objects.update(charge_from=None)
     world.paddle.calls.clear()
 

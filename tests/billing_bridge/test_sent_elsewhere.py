@@ -32,7 +32,7 @@ def test_a_charge_that_is_on_the_left_subscription_is_found_there(world: World) 
 @pytest.mark.parametrize("automatic", [False, True])
 def test_without_a_trace_there_it_is_held_once_and_not_judged_again_by_itself(world: World, automatic: bool) -> None:
     bill, _ = sent_and_left(world, "error_before")
-    PushPolicy.objects.update(automatic=automatic)
+    PushPolicy.objects.update(review="never" if automatic else "always")
     jobs.drain_bills()
     steps = PushAttempt.objects.filter(bill=bill).count()
 

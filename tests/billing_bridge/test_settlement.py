@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from billing_bridge import jobs, ledger, review, settlement
+from billing_bridge import jobs, outcomes, review, settlement
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.errors import Ignored, Permanent
 from integration_project.models import Finding
@@ -256,7 +256,7 @@ def test_an_unreadable_transaction_says_which_field(world: World) -> None:
 def test_a_push_is_recorded_once_whoever_learns_of_it(world: World) -> None:
     bill = world.pushed()
 
-    again = ledger.record_pushed(push_of(bill).pk, amount=14345, detail="again", owner=None)
+    again = outcomes.record_pushed(push_of(bill).pk, amount=14345, detail="again", owner=None)
 
     assert (again, fresh(bill).pushed) == (False, 14345)
 

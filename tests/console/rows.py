@@ -329,7 +329,7 @@ def make_everything() -> Everything:
         running=make_run(BulkRun.State.RUNNING),
         paused=make_run(BulkRun.State.PAUSED, kind=BulkRun.Kind.REPLAY),
         installation=row,
-        override=PushPolicy.objects.create(link=link, automatic=True),
+        override=PushPolicy.objects.create(link=link, review="never"),
     )
 
 

@@ -303,12 +303,12 @@ def test_the_push_policy_is_overridden_by_whoever_may(
 def test_the_form_of_an_override_begins_with_the_account_and_everybodys_answers(
     browser: Browser, link: AccountLink
 ) -> None:
-    PushPolicy.objects.filter(link=None).update(automatic=True, max_wait_days=77)
+    PushPolicy.objects.filter(link=None).update(review="never", max_wait_days=77)
 
     form = browser("Finance").get(policy_form(link)).context["adminform"].form
 
     assert form.get_initial_for_field(form.fields["link"], "link") == str(link.pk)
-    assert form.initial["automatic"] is True
+    assert form.initial["review"] == "never"
     assert form.initial["max_wait_days"] == 77
 
 

@@ -276,8 +276,16 @@ def test_bills_that_renew_soon_and_are_not_in_paddle_are_a_view(browser: Browser
 # --- Policy, go-live, findings ---------------------------------------------------------------------------------------
 
 POLICY = {
-    "automatic": "on",
+    "review": "never",
     "mode": "next_billing_period",
+    "on_payment_failure": "prevent_change",
+    "grouping": "line",
+    "small": "carry",
+    "negative": "carry",
+    "changed": "hold",
+    "late": "wait",
+    "far": "hold",
+    "ending": "hold",
     "tax_mode": "external",
     "tax_category": "saas",
     "max_wait_days": "35",
@@ -296,15 +304,15 @@ def test_the_policy_is_changed_with_a_reason_that_history_keeps(browser: Browser
     client = browser("Finance")
 
     without = client.post(page_of(everybodys()), {**POLICY, "reason": ""})
-    assert not everybodys().automatic
+    assert everybodys().review == "always"
     answer = client.post(page_of(everybodys()), POLICY)
 
     assert "This field is required." in without.text
     assert answer.status_code == 302
-    assert everybodys().automatic
+    assert everybodys().review == "never"
     history = client.get(reverse("admin:billing_bridge_pushpolicy_history", args=(everybodys().pk,))).text
     assert "Finance trusts m3ter&#x27;s approval." in history
-    assert LogEntry.objects.get().get_change_message().startswith("Changed Charge bills approved in m3ter without")
+    assert LogEntry.objects.get().get_change_message().startswith("Changed Which bills does Finance look at")
 
 
 @pytest.mark.parametrize(
@@ -322,7 +330,7 @@ def test_a_policy_that_could_not_work_is_refused(browser: Browser, field: str, v
 
     (words,) = answer.context["adminform"].form.errors[field]
     assert said in words
-    assert not everybodys().automatic
+    assert everybodys().review == "always"
 
 
 def test_a_link_gets_its_own_policy_and_loses_it_again(browser: Browser) -> None:
@@ -331,7 +339,7 @@ def test_a_link_gets_its_own_policy_and_loses_it_again(browser: Browser) -> None
 
     client.post(reverse("admin:billing_bridge_pushpolicy_add"), {**POLICY, "link": str(link.pk)})
     override = PushPolicy.objects.get(link=link)
-    assert override.automatic
+    assert override.review == "never"
     twice = client.post(reverse("admin:billing_bridge_pushpolicy_add"), {**POLICY, "link": str(link.pk)})
     assert twice.status_code == 200
     client.post(decide(override, "drop"), {"reason": "No longer needed."})
@@ -355,9 +363,9 @@ def test_everybodys_policy_cannot_be_dropped_or_made_twice(browser: Browser) -> 
 def test_a_reader_sees_the_questions_with_their_consequences(browser: Browser) -> None:
     answer = browser("Auditor").get(page_of(everybodys()))
 
-    assert "Charge bills approved in m3ter without anybody looking at them here?" in answer.text
+    assert "Which bills does Finance look at before they are charged?" in answer.text
     assert "a customer pays twice" in answer.text
-    assert 'name="automatic"' not in answer.text
+    assert 'name="review"' not in answer.text
 
 
 def test_finance_sets_the_go_live_date_and_waiting_bills_are_judged_again(browser: Browser) -> None:

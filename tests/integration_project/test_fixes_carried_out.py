@@ -129,7 +129,7 @@ def with_bill(link: AccountLink) -> None:
 
 
 def with_policy(link: AccountLink) -> None:
-    PushPolicy.objects.create(link=link, automatic=True)
+    PushPolicy.objects.create(link=link, review="never")
 
 
 def with_event_under_way(link: AccountLink) -> None:

@@ -45,7 +45,7 @@ def go_live(product: Product, settings: Settings) -> None:
     Installation.objects.update(charge_from=LIVE_SINCE, native_integration_checked_at=clock.now())
     for price_id in (paddle_sample.PRICE_CLOUD_EUR, paddle_sample.PRICE_CLOUD_USD):
         make_mapping(price_id)
-    PushPolicy.objects.update_or_create(link=None, defaults={"automatic": True})
+    PushPolicy.objects.update_or_create(link=None, defaults={"review": "never"})
 
 
 def approved_bills(product: Product, count: int) -> list[str]:

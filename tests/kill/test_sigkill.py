@@ -80,7 +80,7 @@ def workers(paddle: PaddleSimulator, m3ter: M3terSimulator, settings: Settings, 
 @pytest.fixture
 def world(workers: Mortals, paddle: PaddleSimulator, m3ter: M3terSimulator, vendors: Vendors) -> World:
     """Both vendors, and bills that are charged without review."""
-    PushPolicy.objects.update_or_create(link=None, defaults={"automatic": True})
+    PushPolicy.objects.update_or_create(link=None, defaults={"review": "never"})
     return World(paddle, m3ter, vendors)
 
 

@@ -34,7 +34,7 @@ NEWER_PARAMETERS = {("list events", "event_type")}
 
 def operations(client: ModuleType) -> set[str]:
     """The operations a client's module names."""
-    verbs = "get|list|find|create|update|replace|submit|lock|preview|charge|delete|end"
+    verbs = "get|list|find|create|update|replace|submit|lock|preview|charge|cancel|delete|end"
     return set(re.findall(rf'"((?:{verbs}) [a-z ]+)"', inspect.getsource(client)))
 
 
@@ -71,6 +71,15 @@ def test_every_call_of_the_paddle_client_is_in_paddle_s_document(monkeypatch: py
     client.charge_subscription(subscription_id, paddle_stage.charge(amounts=(500, 700)))
     client.charge_subscription(subscription_id, Charge("immediately", (item,), "prevent_change"))
     client.find_charge(paddle_stage.PUSH, subscription_id=subscription_id, since=stage.simulator.clock.now())
+    invoice = stage.new_invoice(amounts=(500, 700), business_id=read.business_id, purchase_order_number="PO 7")
+    client.preview_invoice(invoice)
+    issued = client.create_invoice(invoice)
+    assert client.find_invoice(paddle_stage.PUSH, customer_id=read.customer_id, since=stage.simulator.clock.now())
+    stage.refund(100, action="credit", transaction_id=issued.id)
+    client.cancel_transaction(stage.invoice(issue=False).id)
+    stage.refund(None)
+    assert client.find_adjustment(paddle_stage.PUSH, transaction_id=stage.transaction_id)
+    assert len(list(client.list_adjustments(subscription_id=subscription_id))) == 1
     list(client.subscription_history(subscription_id))
     list(client.list_subscriptions(ids=(subscription_id,), status=("active", "past_due")))
     list(client.list_transactions(ids=(stage.transaction_id,), status=("completed",), include=("customer",)))

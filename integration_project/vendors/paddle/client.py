@@ -201,7 +201,7 @@ class PaddleClient:
         )
 
     def create_invoice(self, invoice: NewInvoice) -> Transaction:
-        """Make an invoice, and issue it unless it is a draft. No idempotency key exists."""
+        """Make an invoice, and issue it if it says so. No idempotency key exists."""
         return self._http.call(
             "create transaction",
             "POST",
@@ -216,7 +216,7 @@ class PaddleClient:
         """Look for an invoice of ours among all transactions that an API key made for this customer, of any status.
 
         None only after every page was read; a page that could not be read, or may not be, raises instead. `since` is
-        when the push was first written down. A draft counts: it must not be made again.
+        when the push was first written down. One that still waits to be issued counts: it must not be made again.
         """
         listed = self.list_transactions(customer_id=customer_id, origin=(API_ORIGIN,), created_since=since - LOOK_BACK)
         return found_charge(push_id, (), [transaction for transaction in listed if push_id in transaction.push_ids])

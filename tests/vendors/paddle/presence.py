@@ -125,6 +125,22 @@ PREVIEW_LINE_ITEM: Table = {
 }
 PREVIEW_DETAILS: Table = {"tax_rates_used": TAX_RATES, "totals": TOTALS, "line_items": [PREVIEW_LINE_ITEM]}
 PREVIEW_TRANSACTION: Table = {"billing_period": PERIOD, "details": PREVIEW_DETAILS, "adjustments": None}
+TRANSACTION_PREVIEW: Table = {
+    **_names(
+        "customer_id? address_id? business_id? currency_code discount_id? customer_ip_address? address? ignore_trials "
+        "available_payment_methods"
+    ),
+    "items": [
+        {
+            **_names("quantity include_in_totals proration?"),
+            "price": {
+                **{name: part for name, part in PRICE.items() if name not in ("id", "product_id")},
+                **_names("id? product_id?"),
+            },
+        }
+    ],
+    "details": PREVIEW_DETAILS,
+}
 SUBSCRIPTION_WITH_INCLUDES: Table = {
     **SUBSCRIPTION,
     "next_transaction?": PREVIEW_TRANSACTION,

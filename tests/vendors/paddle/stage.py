@@ -6,7 +6,16 @@ from typing import Any
 
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.client import PaddleClient
-from integration_project.vendors.paddle.entities import Charge, ChargeItem
+from integration_project.vendors.paddle.entities import (
+    Adjustment,
+    Charge,
+    ChargeItem,
+    NewAdjustment,
+    NewAdjustmentItem,
+    NewInvoice,
+    PaymentTerms,
+    Transaction,
+)
 from integration_project.vendors.paddle.simulator import PaddleSimulator, sample
 from integration_project.vendors.simulation import BusinessClock
 from tests.vendors.opening import RecordingGate, config, opened
@@ -42,6 +51,48 @@ class Stage:
     def find(self, push_id: str = PUSH, since: datetime | None = None) -> Any:
         since = since or self.simulator.clock.now()
         return self.client.find_charge(push_id, subscription_id=self.subscription_id, since=since)
+
+    @property
+    def address_id(self) -> str:
+        return str(self.simulator.subscriptions[self.subscription_id]["address_id"])
+
+    def new_invoice(self, *, push_id: str = PUSH, amounts: tuple[int, ...] = (12345,), **changes: Any) -> NewInvoice:
+        wanted: dict[str, Any] = {
+            "customer_id": self.customer_id,
+            "address_id": self.address_id,
+            "currency": "EUR",
+            "items": charge(push_id=push_id, amounts=amounts).items,
+            "custom_data": {"push_id": push_id, "bill_id": "91aa", "attempt": "1"},
+            "payment_terms": PaymentTerms("day", 30),
+        }
+        return NewInvoice(**{**wanted, **changes})
+
+    def invoice(self, **options: Any) -> Transaction:
+        return self.client.create_invoice(self.new_invoice(**options))
+
+    def find_invoice(self, push_id: str = PUSH, since: datetime | None = None) -> Any:
+        since = since or self.simulator.clock.now()
+        return self.client.find_invoice(push_id, customer_id=self.customer_id, since=since)
+
+    def line_of(self, transaction_id: str, number: int = 0) -> str:
+        return str(self.simulator.transactions[transaction_id]["details"]["line_items"][number]["id"])
+
+    def new_refund(self, amount: int | None = 1000, *, push_id: str = PUSH, **changes: Any) -> NewAdjustment:
+        wanted: dict[str, Any] = {
+            "action": "refund",
+            "transaction_id": self.transaction_id,
+            "push_id": push_id,
+            "explanation": "bill 91aa was corrected.",
+        }
+        wanted |= changes
+        items = (NewAdjustmentItem(self.line_of(wanted["transaction_id"]), amount),)
+        return NewAdjustment(**{"items": items, **wanted})
+
+    def refund(self, amount: int | None = 1000, **options: Any) -> Adjustment:
+        return self.client.create_adjustment(self.new_refund(amount, **options))
+
+    def find_refund(self, push_id: str = PUSH, **options: Any) -> Any:
+        return self.client.find_adjustment(push_id, **{"transaction_id": self.transaction_id, **options})
 
 
 def charge(

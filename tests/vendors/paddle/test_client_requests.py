@@ -3,16 +3,17 @@
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from urllib.parse import parse_qsl
 
 import pytest
 
 from integration_project.vendors.paddle.client import PaddleClient
-from integration_project.vendors.paddle.entities import Charge, ChargeItem
+from integration_project.vendors.paddle.entities import Charge, ChargeItem, NewInvoice, Period
 from integration_project.vendors.paddle.simulator import sample
 from integration_project.vendors.simulation import Call
 from tests.contracts import contract
-from tests.vendors.paddle.stage import PUSH, Stage, charge, new_stage
+from tests.vendors.paddle.stage import PUSH, START, Stage, charge, new_stage
 
 DOCUMENT = "paddle-openapi.yaml"
 NEWER_OPERATIONS = {"list subscription history", "list currencies"}
@@ -36,6 +37,26 @@ def list_transactions(stage: Stage) -> None:
 def list_events(stage: Stage) -> None:
     first = next(iter(stage.client.list_events()))
     list(stage.client.list_events(after=first.event_id, event_types=["subscription.created"]))
+
+
+def invoice_everything(stage: Stage) -> None:
+    for number, body in enumerate(invoices(stage)):
+        stage.client.preview_invoice(body)
+        made = stage.client.create_invoice(body)
+        if number:
+            stage.client.cancel_transaction(made.id)
+
+
+def adjust_everything(stage: Stage) -> None:
+    stage.refund(1000)
+    stage.simulator.settle_adjustments()
+    stage.refund(None, tax_mode="internal")
+    stage.refund(None, action="credit", transaction_id=stage.invoice(push_id="another-1").id)
+
+
+def list_adjustments(stage: Stage) -> None:
+    list(stage.client.list_adjustments(subscription_id=stage.subscription_id))
+    list(stage.client.list_adjustments(transaction_ids=[stage.transaction_id, "txn_01hv0000000000000000000000"]))
 
 
 def part(stage: Stage, name: str) -> str:
@@ -69,6 +90,13 @@ CALLS: Mapping[str, Callable[[Stage], object]] = {
         )
     ),
     "find_charge": lambda stage: stage.find(),
+    "preview_invoice": invoice_everything,
+    "create_invoice": invoice_everything,
+    "cancel_transaction": invoice_everything,
+    "find_invoice": lambda stage: stage.find_invoice(),
+    "create_adjustment": adjust_everything,
+    "list_adjustments": list_adjustments,
+    "find_adjustment": lambda stage: stage.find_refund(),
     "list_products": lambda stage: list(stage.client.list_products()),
     "list_prices": lambda stage: list(stage.client.list_prices()),
     "list_currencies": lambda stage: stage.client.list_currencies(),
@@ -96,10 +124,24 @@ def charges() -> Iterator[Charge]:
     yield Charge("next_billing_period", (item,), "prevent_change")
 
 
+def invoices(stage: Stage) -> Iterator[NewInvoice]:
+    yield stage.new_invoice()
+    month = Period(START, START + timedelta(days=31))
+    yield stage.new_invoice(
+        amounts=(900, 10**11),
+        business_id=part(stage, "business"),
+        issue=False,
+        enable_checkout=True,
+        purchase_order_number="P" * 100,
+        additional_information="x" * 2000,
+        billing_period=month,
+    )
+
+
 @pytest.fixture(scope="module")
 def calls() -> list[Call]:
     stage = new_stage()
-    for call in CALLS.values():
+    for call in dict.fromkeys(CALLS.values()):
         call(stage)
     return stage.simulator.calls
 
@@ -131,7 +173,13 @@ def test_every_body_is_valid_against_paddles_document(calls: list[Call]) -> None
 
 def test_every_body_has_only_fields_paddle_knows(calls: list[Call]) -> None:
     document = contract(DOCUMENT)
-    schemas = {"update notification setting": "notification_setting-update"}
+    schemas = {
+        "update notification setting": "notification_setting-update",
+        "create transaction": "transaction-create",
+        "preview transaction": "transaction-preview-create-paddle-ids",
+        "update transaction": "transaction-update",
+        "create adjustment": "adjustment-create",
+    }
 
     unknown = {
         field

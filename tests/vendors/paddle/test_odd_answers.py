@@ -7,6 +7,7 @@ import pytest
 
 from integration_project import errors
 from integration_project.vendors.paddle.client import PaddleClient
+from integration_project.vendors.paddle.entities import NewAdjustment, NewAdjustmentItem
 from integration_project.vendors.paddle.errors import POLICIES
 from integration_project.vendors.paddle.simulator.refusals import STATUSES
 from tests.vendors.opening import config, opened
@@ -173,6 +174,86 @@ def test_too_many_requests_is_no_charge_whoever_says_so() -> None:
 
 def test_every_code_the_simulated_paddle_can_answer_is_in_the_table() -> None:
     assert set(STATUSES) - set(POLICIES) == set()
+
+
+DOCUMENTED_CODES = """
+    too_many_requests subscription_immediate_charge_hour_limit_exceeded
+    subscription_immediate_charge_24_hour_limit_exceeded internal_error bad_gateway service_unavailable
+    temporarily_unavailable concurrent_modification conflict subscription_locked_renewal subscription_locked_processing
+    subscription_outstanding_transaction subscription_locked_pending_changes subscription_update_when_past_due
+    subscription_update_when_canceled subscription_is_canceled_action_invalid subscription_not_active
+    subscription_is_inactive_action_invalid subscription_cannot_be_paused subscription_update_when_trialing
+    subscription_trialing_items_update_invalid_options subscription_payment_declined
+    subscription_update_transaction_balance_less_than_charge_limit transaction_balance_less_than_charge_limit
+    transaction_recurring_balance_less_than_charge_limit subscription_charge_duplicate_price_ids
+    transaction_duplicate_price_ids subscription_maximum_number_of_line_items_reached
+    transaction_maximum_number_of_line_items_reached subscription_product_tax_category_not_approved
+    product_tax_category_not_approved subscription_missing_payment_method_cannot_update
+    subscription_credit_creation_against_processing_transaction
+    subscription_credit_creation_against_uncompleted_transaction_not_allowed subscription_consent_granted_too_early
+    subscription_locked_consent_review_period transaction_item_quantity_out_of_range subscription_quantity_not_valid
+    transaction_immutable transaction_immutable_while_processing_payment transaction_default_checkout_url_not_set
+    transaction_billing_details_object_required transaction_billing_details_must_be_null
+    transaction_payment_terms_object_required transaction_currency_code_not_valid_for_manual
+    transaction_custom_data_numeric_value_too_large receipt_data_not_enabled entity_archived not_found invalid_url
+    bad_request invalid_field invalid_json unexpected_request_body invalid_time_query_parameter authentication_missing
+    authentication_malformed invalid_token forbidden method_not_allowed unsupported_media_type request_body_too_large
+    request_headers_too_large notification_cannot_replay notification_replay_invalid_origin_type
+    notification_maximum_active_settings_reached
+    adjustment_amount_above_remaining_allowed adjustment_amount_cannot_be_zero
+    adjustment_invalid_combination_of_types adjustment_invalid_credit_action adjustment_no_tax_available_to_adjust
+    adjustment_payout_earnings_cannot_be_zero adjustment_pending_refund_request adjustment_tax_mode_not_allowed
+    adjustment_total_amount_above_remaining_allowed adjustment_transaction_customer_mismatch
+    adjustment_transaction_invalid_status_for_credit adjustment_transaction_invalid_status_for_refund
+    adjustment_transaction_item_has_already_been_fully_adjusted adjustment_transaction_item_invalid
+    adjustment_transaction_item_over_adjustment adjustment_transaction_missing_customer_id
+    adjustment_transaction_subscription_mismatch
+""".split()
+"""The codes that Paddle's pages and kits name for the operations we call."""
+
+
+def test_every_documented_code_is_in_the_table() -> None:
+    assert set(DOCUMENTED_CODES) - set(POLICIES) == set()
+
+
+ADJUSTMENT_CODES = [code for code in DOCUMENTED_CODES if code.startswith("adjustment_")]
+
+
+@pytest.mark.parametrize("code", ADJUSTMENT_CODES)
+def test_a_refused_adjustment_is_never_open_and_never_tried_again_by_itself(code: str) -> None:
+    client, asked = scripted(error_body(code), status="400 Bad Request")
+    adjustment = NewAdjustment("refund", "txn_1", "bill-1", "corrected", (NewAdjustmentItem("txnitm_1"),))
+
+    with pytest.raises(errors.VendorRejected) as caught:
+        client.create_adjustment(adjustment)
+
+    assert caught.value.code == code
+    assert caught.value.policy == ("person" if code == "adjustment_pending_refund_request" else "permanent")
+    assert len(asked) == 1
+
+
+ADJUSTMENT = (
+    '{{"data": {{"id": "adj_1", "action": "refund", "status": "approved", "transaction_id": "txn_1", "reason": "r",'
+    ' "customer_id": "ctm_1", "currency_code": "EUR", {}}}}}'
+)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        '"items": []',
+        '"items": [], "totals": {"subtotal": "1"}',
+        '"items": [], "totals": {"subtotal": 1, "total": 1}',
+        '"items": [{"id": "adjitm_1"}], "totals": {"subtotal": "1", "total": "1"}',
+        '"items": [], "totals": {"subtotal": "1", "total": "1"}, "reason": null',
+    ],
+)
+def test_an_adjustment_of_another_shape_leaves_the_refund_open(rest: str) -> None:
+    client, _ = scripted(ADJUSTMENT.format(rest))
+    adjustment = NewAdjustment("refund", "txn_1", "bill-1", "corrected", (NewAdjustmentItem("txnitm_1"),))
+
+    with pytest.raises(errors.OutcomeUnknown, match="could not be read"):
+        client.create_adjustment(adjustment)
 
 
 def test_the_fields_paddle_names_are_in_the_words() -> None:

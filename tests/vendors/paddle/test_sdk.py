@@ -9,13 +9,21 @@ import pytest
 from paddle_billing import Client, Options
 from paddle_billing.Entities.DateTime import DateTime
 from paddle_billing.Entities.Shared import (
+    Action,
+    AdjustmentStatus,
+    AdjustmentTaxMode,
+    AdjustmentType,
+    CollectionMode,
     CurrencyCode,
     CustomData,
+    Duration,
+    Interval,
     Money,
     PriceQuantity,
     TaxCategory,
     TaxMode,
     TransactionOrigin,
+    TransactionStatus,
 )
 from paddle_billing.Entities.Subscriptions import (
     SubscriptionEffectiveFrom,
@@ -25,9 +33,11 @@ from paddle_billing.Entities.Subscriptions import (
     SubscriptionStatus,
 )
 from paddle_billing.Entities.Subscriptions.History import SubscriptionHistoryAction
+from paddle_billing.Exceptions.ApiErrors.AdjustmentApiError import AdjustmentApiError
 from paddle_billing.Exceptions.ApiErrors.SubscriptionApiError import SubscriptionApiError
+from paddle_billing.Exceptions.ApiErrors.TransactionApiError import TransactionApiError
 from paddle_billing.Notifications import Secret, Verifier
-from paddle_billing.Resources.Adjustments.Operations import CreateAdjustment
+from paddle_billing.Resources.Adjustments.Operations import CreateAdjustment, ListAdjustments
 from paddle_billing.Resources.Adjustments.Operations.CreateAdjustment import CreateAdjustmentItem
 from paddle_billing.Resources.Events.Operations import ListEvents
 from paddle_billing.Resources.Prices.Operations import ListPrices, PriceIncludes
@@ -51,8 +61,20 @@ from paddle_billing.Resources.Subscriptions.Operations.Price.SubscriptionNonCata
     SubscriptionNonCatalogProduct,
 )
 from paddle_billing.Resources.Subscriptions.Operations.Update import SubscriptionUpdateItem
-from paddle_billing.Resources.Transactions.Operations import ListTransactions, TransactionIncludes
+from paddle_billing.Resources.Transactions.Operations import (
+    CreateTransaction,
+    ListTransactions,
+    PreviewTransactionByCustomer,
+    TransactionIncludes,
+    UpdateTransaction,
+)
+from paddle_billing.Resources.Transactions.Operations.Create import CreateBillingDetails, TransactionCreateItemWithPrice
 from paddle_billing.Resources.Transactions.Operations.List.Origin import Origin
+from paddle_billing.Resources.Transactions.Operations.Preview import TransactionItemPreviewWithNonCatalogPrice
+from paddle_billing.Resources.Transactions.Operations.Price import (
+    TransactionNonCatalogPriceWithProduct,
+    TransactionNonCatalogProduct,
+)
 
 from integration_project.vendors.paddle import signature
 from integration_project.vendors.paddle.simulator import PaddleSimulator, sample
@@ -276,6 +298,86 @@ def test_the_kit_makes_and_lists_adjustments(account: Account, sdk: Client) -> N
 
     assert (made.status, made.totals.subtotal, made.tax_rates_used[0].tax_rate) == ("pending_approval", "100", "0.19")
     assert [entry.id for entry in listed] == [made.id]
+
+
+def test_the_kit_previews_makes_and_cancels_an_invoice(account: Account, sdk: Client) -> None:
+    made = subscribed(account.simulator)
+    product = TransactionNonCatalogProduct("Usage", TaxCategory.Saas, custom_data=CustomData({"push_id": "bill-1"}))
+    price = TransactionNonCatalogPriceWithProduct(
+        description="push bill-1",
+        unit_price=Money("12345", CurrencyCode.EUR),
+        product=product,
+        tax_mode=TaxMode.External,
+        quantity=PriceQuantity(1, 1),
+        custom_data=CustomData({"push_id": "bill-1"}),
+    )
+    buyer = {"customer_id": made["customer_id"], "address_id": made["address_id"]}
+
+    preview = sdk.transactions.preview(
+        PreviewTransactionByCustomer(items=[TransactionItemPreviewWithNonCatalogPrice(price, 1)], **buyer)
+    )
+    invoice = sdk.transactions.create(
+        CreateTransaction(
+            items=[TransactionCreateItemWithPrice(price, 1)],
+            status=TransactionStatus.Billed,
+            collection_mode=CollectionMode.Manual,
+            billing_details=CreateBillingDetails(Duration(Interval.Day, 30), purchase_order_number="PO 7"),
+            custom_data=CustomData({"push_id": "bill-1"}),
+            **buyer,
+        )
+    )
+    line = invoice.details.lineItems[0].id
+    credit = sdk.adjustments.create(
+        CreateAdjustment.partial(
+            Action.Credit,
+            [CreateAdjustmentItem(line, AdjustmentType.Partial, "1000")],
+            "bill-1",
+            invoice.id,
+            AdjustmentTaxMode.External,
+        )
+    )
+    canceled = sdk.transactions.update(invoice.id, UpdateTransaction(status=TransactionStatus.Canceled))
+    origins = [Origin.Api]
+    listed = list(sdk.transactions.list(ListTransactions(customer_ids=[made["customer_id"]], origins=origins)))
+
+    assert preview.details.totals.total == "14691"
+    assert (invoice.status, invoice.custom_data.data) == (TransactionStatus.Billed, {"push_id": "bill-1"})
+    assert (invoice.invoice_number, invoice.billing_details.purchase_order_number) == ("901-20002", "PO 7")
+    assert (credit.status, credit.totals.total) == (AdjustmentStatus.Approved, "1190")
+    assert canceled.status == TransactionStatus.Canceled
+    assert [(entry.id, entry.details.totals.credit) for entry in listed] == [(invoice.id, "1190")]
+
+
+def test_the_kit_gets_refused_refunds_and_invoices_as_its_own_errors(account: Account, sdk: Client) -> None:
+    transaction_id = subscribed(account.simulator)["transaction_id"]
+    line = account.simulator.transactions[transaction_id]["details"]["line_items"][0]["id"]
+    too_much = [CreateAdjustmentItem(line, AdjustmentType.Partial, "99999999")]
+
+    with pytest.raises(AdjustmentApiError) as refund:
+        sdk.adjustments.create(CreateAdjustment.partial(Action.Refund, too_much, "bill-1", transaction_id))
+    with pytest.raises(TransactionApiError) as canceled:
+        sdk.transactions.update(transaction_id, UpdateTransaction(status=TransactionStatus.Canceled))
+
+    assert refund.value.error_code == "adjustment_amount_above_remaining_allowed"
+    assert canceled.value.error_code == "transaction_immutable"
+
+
+def test_the_kit_reads_adjustments_of_every_state(account: Account, sdk: Client) -> None:
+    transaction_id = subscribed(account.simulator)["transaction_id"]
+    line = account.simulator.transactions[transaction_id]["details"]["line_items"][0]["id"]
+    part = [CreateAdjustmentItem(line, AdjustmentType.Partial, "119")]
+    for settled in (account.simulator.reject_refund, account.simulator.approve_refund, None):
+        made = sdk.adjustments.create(CreateAdjustment.partial(Action.Refund, part, "bill-1", transaction_id))
+        if settled is not None:
+            settled(made.id)
+
+    listed = list(sdk.adjustments.list(ListAdjustments(Pager(per_page=2), transaction_ids=[transaction_id])))
+
+    assert [entry.status for entry in listed] == [
+        AdjustmentStatus.Rejected,
+        AdjustmentStatus.Approved,
+        AdjustmentStatus.PendingApproval,
+    ]
 
 
 # The rest

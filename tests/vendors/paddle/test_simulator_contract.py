@@ -41,6 +41,7 @@ ANSWERS: dict[str, presence.Table] = {
     "list subscription history": presence.HISTORY_ENTRY,
     "preview charge": presence.CHARGE_PREVIEW,
     "list transactions": presence.TRANSACTION,
+    "preview transaction": presence.TRANSACTION_PREVIEW,
     "get invoice": {"url": None},
     "list adjustments": presence.ADJUSTMENT,
     "create adjustment": presence.ADJUSTMENT,

@@ -149,6 +149,8 @@ def endings(tour: Tour) -> None:
 def transactions(tour: Tour, buyer: Json) -> None:
     body = {"items": [{"quantity": 1, "price": price()}], "collection_mode": "manual", "billing_details": MANUAL}
     invoice = tour.made("/transactions?include=customer,address,business", {**body, **buyer, "status": "billed"})
+    tour.call("POST", "/transactions/preview", {"items": body["items"], "currency_code": "EUR", **buyer})
+    tour.call("POST", "/transactions/preview", {"items": [{"quantity": 1, "price_id": sample.PRICE_SETUP_EUR}]})
     draft = tour.made("/transactions", {"items": [{"quantity": 1, "price_id": sample.PRICE_SETUP_EUR}]})
     tour.call("PATCH", f"/transactions/{draft}", {**buyer, "custom_data": {"k": "v"}})
     tour.call("PATCH", f"/transactions/{draft}", {"status": "canceled"})
@@ -156,6 +158,11 @@ def transactions(tour: Tour, buyer: Json) -> None:
     line = tour.account.simulator.transactions[invoice]["details"]["line_items"][0]["id"]
     credit = {"action": "credit", "transaction_id": invoice, "reason": "bill-1"}
     tour.call("POST", "/adjustments", {**credit, "items": [{"item_id": line, "type": "partial", "amount": "100"}]})
+    reversed_id = tour.call("GET", f"/adjustments?transaction_id={invoice}").data[0]["id"]
+    tour.account.simulator.reverse_credit(reversed_id)
+    tour.account.simulator.let_fall_due(invoice)
+    tour.call("POST", "/adjustments", {**credit, "items": [{"item_id": line, "type": "partial", "amount": "200"}]})
+    tour.account.simulator.pay_transaction(invoice)
     charged = next(
         entry for entry in tour.account.simulator.transactions.values() if entry["origin"] == "subscription_charge"
     )
@@ -169,6 +176,7 @@ def transactions(tour: Tour, buyer: Json) -> None:
     includes = "address,adjustments,adjustments_totals,available_payment_methods,business,customer"
     tour.call("GET", f"/transactions/{charged['id']}?include={includes}")
     tour.call("GET", f"/transactions?include={includes}")
+    tour.call("GET", f"/transactions/{invoice}")
 
 
 def notices(tour: Tour) -> None:

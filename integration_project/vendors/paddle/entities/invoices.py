@@ -31,7 +31,7 @@ class PaymentTerms:
 
 @dataclass(frozen=True)
 class NewInvoice:
-    """An invoice of things billed once. It is a draft, to be issued by a person in Paddle, unless `issue` is set.
+    """An invoice of things billed once. Without `issue` it waits in Paddle until a person issues it there.
 
     An issued invoice is sent to the customer and cannot be changed, only canceled. Customer and address must be
     complete for that; one that is not is refused.

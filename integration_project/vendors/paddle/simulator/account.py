@@ -260,6 +260,18 @@ class PaddleSimulator(Dashboard):
             return None if started is None else str(started["id"])
 
     @control
+    def let_fall_due(self, transaction_id: str) -> None:
+        """The payment terms of a billed invoice are over, and nobody has paid."""
+        with self.lock:
+            self.checkout.let_fall_due(known(self.transactions, transaction_id))
+
+    @control
+    def cancel_transaction(self, transaction_id: str) -> None:
+        """The seller cancels an invoice, or a checkout, that nobody has paid."""
+        with self.lock:
+            self.checkout.withdraw(known(self.transactions, transaction_id))
+
+    @control
     def decline_payments(
         self, subscription_id: str = "*", *, error_code: str = "declined", times: int | None = None
     ) -> None:
@@ -278,6 +290,30 @@ class PaddleSimulator(Dashboard):
         """Approve, or reject, every refund that waits; their ids."""
         with self.lock:
             return self.adjustments_desk.settle(reject=reject)
+
+    @control
+    def approve_refund(self, adjustment_id: str) -> None:
+        """Paddle approves one refund that waits."""
+        with self.lock:
+            self.adjustments_desk.decide(known(self.adjustments, adjustment_id), reject=False)
+
+    @control
+    def reject_refund(self, adjustment_id: str) -> None:
+        """Paddle rejects one refund that waits."""
+        with self.lock:
+            self.adjustments_desk.decide(known(self.adjustments, adjustment_id), reject=True)
+
+    @control
+    def reverse_credit(self, adjustment_id: str) -> str:
+        """Paddle takes back a credit of an invoice that is still open; the id of the reversal."""
+        with self.lock:
+            return str(self.adjustments_desk.reverse(known(self.adjustments, adjustment_id))["id"])
+
+    @control
+    def set_default_payment_link(self, url: str | None) -> None:
+        """The page on which the account's customers pay; while it has none, no transaction can be made."""
+        with self.lock:
+            self.world.rules.default_payment_link = url
 
     @control
     def set_permissions(self, permissions: Sequence[str] | None, *, key: str = sample.API_KEY) -> None:

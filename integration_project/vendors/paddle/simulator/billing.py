@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from integration_project.vendors.paddle.simulator import currencies, totals
 from integration_project.vendors.paddle.simulator.envelope import Json
-from integration_project.vendors.paddle.simulator.totals import Line
+from integration_project.vendors.paddle.simulator.totals import Amounts, Line
 from integration_project.vendors.paddle.simulator.world import Decline, World
 
+CANCELABLE = ("draft", "ready", "billed")
 CARD: Json = {
     "type": "card",
     "underlying_details": None,
@@ -105,6 +106,21 @@ class Billing:
         self.world.remember(transaction["id"])
         return transaction
 
+    def lines_of(self, transaction: Json) -> list[Line]:
+        """What it is for."""
+        products = self.world.memory.products
+        return [
+            Line(item["price"], products[item["price"]["product_id"]], item["quantity"])
+            for item in transaction["items"]
+        ]
+
+    def reprice(self, transaction: Json) -> None:
+        """Another address has another tax; the lines keep their ids."""
+        ids = [line["id"] for line in transaction["details"]["line_items"]]
+        country, lines = self.world.country_of(transaction["address_id"]), self.lines_of(transaction)
+        new = totals.details(lines, country, transaction["currency_code"], lambda prefix: ids.pop(0))
+        transaction["details"] = deepcopy(new)
+
     def announce(self, transaction: Json, event: str) -> None:
         """Send one transaction event."""
         self.world.touch(transaction)
@@ -144,20 +160,45 @@ class Billing:
 
     def complete(self, transaction: Json) -> None:
         """Fees, payout totals and the invoice number are known: it is completed."""
-        details, currency = transaction["details"], transaction["currency_code"]
-        amounts = totals.amounts_of(details["totals"])
-        fee = totals.fee_of(amounts)
-        details["totals"] = totals.totals(amounts, currency, paid=True, fee=fee)
-        details["adjusted_totals"] = totals.adjusted_totals(amounts, currency, fee=fee)
-        if currency in currencies.PAYOUT_CURRENCIES:
-            details["payout_totals"] = totals.payout_totals(amounts, currency, fee)
-            details["adjusted_payout_totals"] = totals.adjusted_payout_totals(amounts, currency, fee)
         if transaction["invoice_id"] is None:
             self.world.memory.invoices += 1
             transaction["invoice_id"] = self.world.new_id("inv")
             transaction["invoice_number"] = f"901-{20000 + self.world.memory.invoices}"
         transaction["status"] = "completed"
+        self.recount(transaction)
         self.announce(transaction, "completed")
+
+    def recount(self, transaction: Json) -> None:
+        """Bring all totals up to date with what was paid and adjusted; there is a fee once it is completed."""
+        details, currency, status = transaction["details"], transaction["currency_code"], transaction["status"]
+        amounts = totals.amounts_of(details["totals"])
+        left, credit = self._after_adjustments(transaction, amounts)
+        known, fee = details["totals"]["fee"], None
+        if status == "completed":
+            fee = totals.fee_of(left) if known is None else int(known)
+        paid = status in ("paid", "completed")
+        details["totals"] = totals.totals(amounts, currency, paid=paid, fee=fee, credit=credit)
+        adjusted_fee = None if fee is None else totals.fee_of(left)
+        details["adjusted_totals"] = totals.adjusted_totals(left, currency, fee=adjusted_fee)
+        if fee is not None and currency in currencies.PAYOUT_CURRENCIES:
+            details["payout_totals"] = totals.payout_totals(amounts, currency, fee)
+            details["adjusted_payout_totals"] = totals.adjusted_payout_totals(left, currency, totals.fee_of(left))
+
+    def _after_adjustments(self, transaction: Json, amounts: Amounts) -> tuple[Amounts, int]:
+        """What is left of it, and how much of the rest was credited."""
+        credit = 0
+        for entry in self.world.memory.adjustments.values():
+            is_of_it = entry["transaction_id"] == transaction["id"] and entry["status"] == "approved"
+            if is_of_it and entry["action"] in ("refund", "credit"):
+                taken = totals.amounts_of(entry["totals"])
+                amounts = amounts.minus(taken)
+                credit += taken.total if entry["action"] == "credit" else 0
+        return amounts, credit
+
+    def fall_due(self, transaction: Json) -> None:
+        """It was not paid in time."""
+        transaction["status"] = "past_due"
+        self.announce(transaction, "past_due")
 
     def cancel(self, transaction: Json) -> None:
         """Nobody will pay it."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from integration_project.vendors.paddle.simulator.billing import Billing, Buyer
+from integration_project.vendors.paddle.simulator.billing import CANCELABLE, Billing, Buyer
 from integration_project.vendors.paddle.simulator.contracts import Contracts
 from integration_project.vendors.paddle.simulator.envelope import Json
 from integration_project.vendors.paddle.simulator.people import People
@@ -67,11 +67,7 @@ class Checkout:
         if transaction["status"] not in ("ready", "billed", "past_due"):
             raise ControlError(f"The transaction is {transaction['status']} and cannot be paid.")
         owed_by = self.world.memory.subscriptions.get(transaction["subscription_id"] or "")
-        lines = [
-            Line(item["price"], self.world.memory.products[item["price"]["product_id"]], item["quantity"])
-            for item in transaction["items"]
-        ]
-        recurring = [line for line in lines if line.price["billing_cycle"] is not None]
+        recurring = [line for line in self.billing.lines_of(transaction) if line.price["billing_cycle"] is not None]
         buyer = Buyer(
             **{name: transaction[name] for name in ("customer_id", "address_id", "business_id", "currency_code")},
             collection_mode=transaction["collection_mode"],
@@ -82,6 +78,22 @@ class Checkout:
         if owed_by is not None and owed_by["status"] == "past_due":
             self.contracts.recover(owed_by)
         return started
+
+    def let_fall_due(self, transaction: Json) -> None:
+        """The terms of an invoice are over, and nobody has paid."""
+        if transaction["status"] != "billed" or transaction["collection_mode"] != "manual":
+            raise ControlError(f"The transaction is {transaction['status']} and no invoice that waits for its payment.")
+        owed_by = self.world.memory.subscriptions.get(transaction["subscription_id"] or "")
+        if owed_by is None:
+            self.billing.fall_due(transaction)
+        else:
+            self.contracts.fall_due(owed_by, transaction)
+
+    def withdraw(self, transaction: Json) -> None:
+        """The seller cancels what nobody has paid."""
+        if transaction["status"] not in CANCELABLE:
+            raise ControlError(f"The transaction is {transaction['status']} and cannot be canceled.")
+        self.billing.cancel(transaction)
 
     def _paid(self, transaction: Json, buyer: Buyer, recurring: Sequence[Line]) -> Json | None:
         self.billing.announce(transaction, "updated")

@@ -239,8 +239,7 @@ class Contracts:
 
     def fall_due(self, subscription: Json, transaction: Json) -> None:
         """A payment failed and stays owed."""
-        transaction["status"] = "past_due"
-        self.billing.announce(transaction, "past_due")
+        self.billing.fall_due(transaction)
         subscription["status"] = "past_due"
         detail = {"action": "subscription_past_due", "status": "past_due", "transaction_id": transaction["id"]}
         self.world.note(subscription["id"], detail)

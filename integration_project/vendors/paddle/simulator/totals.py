@@ -35,6 +35,10 @@ class Amounts:
         """The sum of both."""
         return Amounts(self.subtotal + other.subtotal, self.tax + other.tax)
 
+    def minus(self, other: "Amounts") -> "Amounts":
+        """What is left."""
+        return Amounts(self.subtotal - other.subtotal, self.tax - other.tax)
+
     def shown(self) -> Json:
         """As Paddle shows totals; there are no discounts here."""
         return {
@@ -115,14 +119,14 @@ def line_items(lines: Sequence[Line], country: str | None, new_id: Callable[[str
     return shown
 
 
-def totals(amounts: Amounts, currency: str, *, paid: bool = False, fee: int | None = None) -> Json:
+def totals(amounts: Amounts, currency: str, *, paid: bool = False, fee: int | None = None, credit: int = 0) -> Json:
     """The totals of a transaction."""
     return {
         **amounts.shown(),
-        "credit": "0",
+        "credit": str(credit),
         "credit_to_balance": "0",
-        "balance": "0" if paid else str(amounts.total),
-        "grand_total": str(amounts.total),
+        "balance": "0" if paid else str(amounts.total - credit),
+        "grand_total": str(amounts.total - credit),
         "grand_total_tax": str(amounts.tax),
         "fee": None if fee is None else str(fee),
         "earnings": None if fee is None else str(amounts.subtotal - fee),

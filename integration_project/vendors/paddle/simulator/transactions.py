@@ -1,9 +1,10 @@
 """The operations on transactions."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
-from integration_project.vendors.paddle.simulator import currencies, validation
-from integration_project.vendors.paddle.simulator.billing import Billing, Buyer
+from integration_project.vendors.paddle.simulator import currencies, totals, validation
+from integration_project.vendors.paddle.simulator.billing import CANCELABLE, Billing, Buyer
 from integration_project.vendors.paddle.simulator.envelope import Json, one
 from integration_project.vendors.paddle.simulator.items import TRANSACTION, Items, items_check
 from integration_project.vendors.paddle.simulator.listing import Listing, field_of, includes
@@ -35,6 +36,12 @@ UPDATE: Shape = {
     "items": optional(items_check(TRANSACTION)),
     "status": optional(validation.choice("billed", "canceled")),
 }
+PREVIEW: Shape = {
+    **{name: CREATE[name] for name in ("items", "customer_id", "address_id", "business_id", "currency_code")},
+    "discount_id": nullable(validation.nothing),
+    "ignore_trials": optional(validation.flag),
+}
+PAYMENT_METHODS = ("card", "paypal")
 PLAIN = ("customer_id", "address_id", "business_id", "custom_data", "collection_mode", "billing_period")
 ADDRESS_NEEDED = ("first_line", "city", "postal_code")
 
@@ -62,6 +69,7 @@ class Transactions:
         return (
             Route("GET", "/transactions", "list transactions", self.list_all, "transaction.read"),
             Route("POST", "/transactions", "create transaction", self.create, "transaction.write"),
+            Route("POST", "/transactions/preview", "preview transaction", self.preview, "transaction.read"),
             Route("GET", path, "get transaction", self.get, "transaction.read"),
             Route("PATCH", path, "update transaction", self.update, "transaction.write"),
             Route("GET", f"{path}/invoice", "get invoice", self.invoice, "transaction.read"),
@@ -84,6 +92,32 @@ class Transactions:
         if transaction["invoice_number"] is None:
             raise refuse("not_found", "The transaction has no invoice.")
         return one({"url": f"https://invoices.example/{transaction['invoice_number']}.pdf"})
+
+    def preview(self, request: Request) -> Answer:
+        """Say what a transaction would come to; nothing is created, and how it is collected is not asked."""
+        fields = checked(request, PREVIEW)
+        buyer = self._buyer(fields)
+        lines = self._lines(fields, buyer.currency_code)
+        country = self.world.country_of(buyer.address_id)
+        self.items.check_minimum(lines, country=country, currency=buyer.currency_code)
+        return one(
+            {
+                "customer_id": buyer.customer_id,
+                "address_id": buyer.address_id,
+                "business_id": buyer.business_id,
+                "currency_code": buyer.currency_code,
+                "discount_id": None,
+                "customer_ip_address": None,
+                "address": None,
+                "ignore_trials": fields.get("ignore_trials", False),
+                "items": [
+                    {"price": line.price, "quantity": line.quantity, "include_in_totals": True, "proration": None}
+                    for line in lines
+                ],
+                "details": totals.preview_details(lines, country, buyer.currency_code),
+                "available_payment_methods": list(PAYMENT_METHODS),
+            }
+        )
 
     def create(self, request: Request) -> Answer:
         """Create a transaction: a checkout to come, or an invoice."""
@@ -109,7 +143,7 @@ class Transactions:
         if transaction["status"] == "ready":
             self.billing.announce(transaction, "ready")
         if fields.get("status") == "billed":
-            self._bill(transaction)
+            self.billing.issue(transaction)
         return one(self._shown(transaction, asked), status=201)
 
     def update(self, request: Request) -> Answer:
@@ -121,22 +155,36 @@ class Transactions:
             return self._canceled(transaction, fields, asked)
         if transaction["status"] not in ("draft", "ready"):
             raise refuse("transaction_immutable", f"The transaction is {transaction['status']}.")
-        if "items" in fields:
-            raise invalid(("items", "cannot be changed in this simulator: create another transaction"))
-        transaction.update({name: fields[name] for name in PLAIN if name in fields})
-        if "billing_details" in fields:
-            transaction["billing_details"] = fields["billing_details"]
-        if transaction["customer_id"] and transaction["address_id"]:
-            transaction["status"] = "ready"
-        self.billing.announce(transaction, "updated")
+        self._change(transaction, fields)
         if fields.get("status") == "billed":
-            self._bill(transaction)
+            self.billing.issue(transaction)
         return one(self._shown(transaction, asked))
+
+    def _change(self, transaction: Json, fields: Json) -> None:
+        """Check the transaction as it would be, then let it be so."""
+        fixed = [name for name in ("items", "currency_code") if name in fields]
+        if fixed:
+            problem = "cannot be changed in this simulator: create another transaction"
+            raise invalid(*((name, problem) for name in fixed))
+        after = deepcopy({**transaction, **fields})
+        if fields.get("billing_details") is not None:
+            after["billing_details"] = {**(transaction["billing_details"] or {}), **fields["billing_details"]}
+        self._check_manual(after, self._buyer(after))
+        self._check_period(fields)
+        moved, was_draft = after["address_id"] != transaction["address_id"], transaction["status"] == "draft"
+        transaction.update({name: after[name] for name in (*PLAIN, "billing_details")})
+        if moved:
+            self.billing.reprice(transaction)
+        is_whole = transaction["customer_id"] and transaction["address_id"]
+        transaction["status"] = "ready" if is_whole else "draft"
+        self.billing.announce(transaction, "updated")
+        if was_draft and is_whole:
+            self.billing.announce(transaction, "ready")
 
     def _canceled(self, transaction: Json, fields: Json, asked: frozenset[str]) -> Answer:
         if set(fields) != {"status"}:
             raise invalid(("status", "must be sent alone to cancel"))
-        if transaction["status"] not in ("draft", "ready", "billed"):
+        if transaction["status"] not in CANCELABLE:
             raise refuse("transaction_immutable", f"The transaction is {transaction['status']}.")
         self.billing.cancel(transaction)
         return one(self._shown(transaction, asked))
@@ -149,13 +197,15 @@ class Transactions:
         customer_id, address_id, business_id = (
             fields.get(name) for name in ("customer_id", "address_id", "business_id")
         )
-        if customer_id is not None:
-            self.world.get(memory.customers, customer_id)
         for part_id, table, name in (
+            (customer_id, memory.customers, "customer_id"),
             (address_id, memory.addresses, "address_id"),
             (business_id, memory.businesses, "business_id"),
         ):
-            if part_id is not None and self.world.get(table, part_id)["customer_id"] != customer_id:
+            part = None if part_id is None else self.world.get(table, part_id)
+            if part is not None and part["status"] == "archived":
+                raise refuse("entity_archived", f"{part_id} is archived.")
+            if part is not None and part.get("customer_id", customer_id) != customer_id:
                 raise invalid((name, "must belong to the customer"))
         return Buyer(
             customer_id=customer_id,
@@ -184,6 +234,8 @@ class Transactions:
         if buyer.collection_mode == "automatic":
             if details is not None:
                 raise refuse("transaction_billing_details_must_be_null", "Automatic collection has no billing details.")
+            if fields.get("status") == "billed":
+                raise invalid(("status", "only a manually collected transaction can be billed"))
             return
         if details is None:
             raise refuse("transaction_billing_details_object_required", "Manual collection needs billing details.")
@@ -214,19 +266,6 @@ class Transactions:
         if parse_time(period["ends_at"]) <= parse_time(period["starts_at"]):
             raise invalid(("billing_period.ends_at", "must be after starts_at"))
 
-    def _bill(self, transaction: Json) -> None:
-        if transaction["collection_mode"] != "manual":
-            raise invalid(("status", "only a manually collected transaction can be billed"))
-        self._check_billable(
-            Buyer(
-                customer_id=transaction["customer_id"],
-                address_id=transaction["address_id"],
-                business_id=transaction["business_id"],
-                currency_code=transaction["currency_code"],
-            )
-        )
-        self.billing.issue(transaction)
-
     def _checkout_url(self, transaction: Json, fields: Json) -> str | None:
         manual = transaction["collection_mode"] == "manual"
         if manual and not transaction["billing_details"]["enable_checkout"]:
@@ -248,7 +287,7 @@ class Transactions:
         if "adjustments_totals" in asked:
             shown["adjustments_totals"] = self._adjustments_totals(transaction, adjustments)
         if "available_payment_methods" in asked:
-            shown["available_payment_methods"] = ["card", "paypal"]
+            shown["available_payment_methods"] = list(PAYMENT_METHODS)
         return shown
 
     @staticmethod

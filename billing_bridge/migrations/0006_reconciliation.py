@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing_bridge", "0002_default_policy"),
+        ("billing_bridge", "0005_review_replaces_automatic"),
     ]
 
     operations = [

@@ -1,4 +1,4 @@
-"""Lets Finance begin reconciliations, and everybody see them."""
+"""Lets Finance say what Paddle is told that charges are for, and everybody see it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def grant(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("integration_project", "0004_grant_relinking"),
-        ("billing_bridge", "0003_reconciliation"),
+        ("billing_bridge", "0005_review_replaces_automatic"),
     ]
 
     operations = [migrations.RunPython(grant, migrations.RunPython.noop)]

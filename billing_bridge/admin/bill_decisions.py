@@ -1,0 +1,167 @@
+"""What people decide about bills in the console: who may, when it is offered, and what it brings about."""
+
+from functools import partial
+
+from django import forms
+
+from billing_bridge import review
+from billing_bridge.admin import bill_story
+from billing_bridge.ledger import GONE
+from billing_bridge.models import PushedBill, PushPolicy
+from integration_project.ledger_admin import Decision, OptionalReasonForm, ReasonForm
+
+State = PushedBill.State
+RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
+SENDABLE = (State.HELD, State.READY, State.WAITING, State.FAILED, State.LOST)
+HELD_BY_NATURE = (PushedBill.Reason.OPERATOR, PushedBill.Reason.CHANGED, PushedBill.Reason.DELETED)
+
+
+class FoundForm(ReasonForm):
+    """What somebody saw in Paddle."""
+
+    paddle_transaction_id = forms.RegexField(
+        regex=r"^(txn_[a-zA-Z0-9_]{1,60})?$",
+        label="Paddle transaction, if you see one (txn_...)",
+        required=False,
+        widget=forms.TextInput(attrs={"class": "c-input"}),
+        help_text="Leave it empty when the charge stands on the next renewal and has no transaction yet.",
+    )
+
+
+DECISIONS = (
+    Decision(
+        name="approve",
+        label="Approve",
+        permission="billing_bridge.review_pushedbill",
+        effect="The bill is checked again; if nothing else stands in its way, the worker settles what is open of it: "
+        "charged as the push policy says, or carried where it is too little or owed to the customer.",
+        done="approved",
+        decide=review.approve,
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state == State.HELD,
+        form=OptionalReasonForm,
+        bulk=True,
+        strong=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="made",
+        label="It is in Paddle",
+        permission="billing_bridge.answer_pushedbill",
+        effect="The charge counts as made: the bill becomes pushed and is never sent again. Say so only if you have "
+        "seen it in Paddle, on the subscription's next transaction or in a transaction.",
+        done="recorded as charged",
+        decide=review.charge_was_made,
+        offered=lambda bill: bill.state == State.UNCONFIRMED,
+        form=FoundForm,
+        strong=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="not_made",
+        label="It is not in Paddle",
+        permission="billing_bridge.answer_pushedbill",
+        effect="The charge counts as not made: the bill becomes ready and is sent again. If it was made after all, the "
+        "customer pays twice: look at the subscription's next transaction and its history first.",
+        done="recorded as not charged and ready to be sent again",
+        decide=review.charge_was_not_made,
+        offered=lambda bill: bill.state == State.UNCONFIRMED and bill.due_at is None and bill.lease is None,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="resend",
+        label="Resend",
+        permission="billing_bridge.resend_pushedbill",
+        effect="The bill is checked again and, if nothing stands in its way, sent to Paddle. What may have been sent "
+        "before is looked for first.",
+        done="queued to be sent again",
+        decide=review.resend,
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state in RESENDABLE,
+        bulk=True,
+        strong=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="send_now",
+        label="Send now",
+        permission="billing_bridge.resend_pushedbill",
+        effect="The bill is checked again and charged at once with the stored payment method, not with the renewal.",
+        done="queued to be charged at once",
+        decide=partial(review.send, mode=PushPolicy.Mode.IMMEDIATELY.value),
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="send_with_renewal",
+        label="Send with renewal",
+        permission="billing_bridge.resend_pushedbill",
+        effect="The bill is checked again and added to the subscription's next renewal.",
+        done="queued to be added to the renewal",
+        decide=partial(review.send, mode=PushPolicy.Mode.NEXT_BILLING_PERIOD.value),
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="carry",
+        label="Carry to the next bill",
+        permission="billing_bridge.review_pushedbill",
+        effect="What is open is not charged now: the account's next bills take it, or are lowered by it.",
+        done="carried",
+        decide=review.carry,
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state in review.HOLDABLE and bool(bill.outstanding) and bill.m3ter_status != GONE,
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="settled_outside",
+        label="Mark settled outside",
+        permission="billing_bridge.review_pushedbill",
+        effect="What is open was paid, or paid back, in another way: it is written off here with that reason.",
+        done="marked as settled outside",
+        decide=review.settled_outside,
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state in review.HOLDABLE and bool(bill.outstanding),
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="write_off",
+        label="Write off remainder",
+        permission="billing_bridge.review_pushedbill",
+        effect="What is open is given up: it is neither charged nor carried.",
+        done="written off",
+        decide=review.write_off,
+        seen=review.what_is_seen,
+        offered=lambda bill: bill.state in review.HOLDABLE and bool(bill.outstanding),
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="hold",
+        label="Hold",
+        permission="billing_bridge.review_pushedbill",
+        effect="The bill is not charged until somebody approves it.",
+        done="held",
+        decide=review.hold,
+        offered=lambda bill: bill.state in review.HOLDABLE and bill.reason not in HELD_BY_NATURE,
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+    Decision(
+        name="skip",
+        label="Skip",
+        permission="billing_bridge.review_pushedbill",
+        effect="Nothing more is charged for this bill. Resend takes that back, except where Paddle has a "
+        "part of it already: then the difference is written off.",
+        done="skipped",
+        decide=review.skip,
+        offered=lambda bill: bill.state in review.HOLDABLE,
+        bulk=True,
+        preview=bill_story.one_line,
+    ),
+)

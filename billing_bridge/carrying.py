@@ -1,0 +1,129 @@
+"""The carried balance of a m3ter account: what a bill leaves to the next, and what a bill takes of it.
+
+Entries are taken oldest first. A push reserves what it takes in the transaction that writes down its intent; what is
+reserved becomes the bill's when Paddle accepts the push, and is free again when it is refused or proved absent.
+"""
+
+from collections.abc import Sequence
+
+from django.db.models import Q, QuerySet, Sum
+
+from billing_bridge import ledger, money
+from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
+from billing_bridge.netting import Carried, Netting
+from integration_project import clock, finding
+from integration_project.models import Finding
+
+LEFT_OVER = "carried balance left"
+Kind = BillEntry.Kind
+
+
+def available(bill: PushedBill, push: Push | None = None) -> list[CarriedEntry]:
+    """Lock what a bill may take: nobody's else, or reserved by this push of its own already; oldest first."""
+    free = Q(reserved_by__isnull=True)
+    if push is not None and push.pk is not None:
+        free |= Q(reserved_by=push)
+    entries = _of_account(bill.m3ter_account_id, bill.currency).filter(free)
+    return list(entries.select_for_update(of=("self",)).order_by("id"))
+
+
+def free_entries(m3ter_account_id: str, currency: str) -> list[CarriedEntry]:
+    """What the next bill of an account would find, oldest first; locks nothing."""
+    return list(_of_account(m3ter_account_id, currency).filter(reserved_by__isnull=True).order_by("id"))
+
+
+def _of_account(m3ter_account_id: str, currency: str) -> QuerySet[CarriedEntry]:
+    return CarriedEntry.objects.filter(m3ter_account_id=m3ter_account_id, currency=currency).exclude(remaining=0)
+
+
+def as_parts(entries: Sequence[CarriedEntry]) -> list[Carried]:
+    """What of entries the sums need."""
+    return [Carried(entry.pk, entry.remaining) for entry in entries]
+
+
+def balance(m3ter_account_id: str, currency: str) -> int:
+    """What an account has carried; above zero the customer owes it."""
+    return _of_account(m3ter_account_id, currency).aggregate(total=Sum("remaining"))["total"] or 0
+
+
+def carry_out(bill: PushedBill, amount: int, *, note: str, by: str = "", tax_category: str = "") -> None:
+    """Let a locked bill leave an amount to the next one of its account; below zero, a credit."""
+    entry = CarriedEntry.objects.create(
+        m3ter_account_id=bill.m3ter_account_id,
+        currency=bill.currency,
+        source_bill=bill,
+        amount=amount,
+        remaining=amount,
+        tax_category=tax_category,
+        at=clock.now(),
+        note=note,
+    )
+    ledger.post(bill, Kind.CARRIED_OUT, amount, carried=entry, by=by, note=note)
+
+
+def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "", push: Push | None = None) -> None:
+    """Let a locked bill take parts of locked entries."""
+    for part in parts:
+        entry = CarriedEntry.objects.select_for_update(of=("self",)).get(pk=part.entry_id)
+        entry.remaining -= part.remaining
+        entry.reserved_by = None
+        entry.save(update_fields=("remaining", "reserved_by"))
+        ledger.post(bill, Kind.CARRIED_IN, part.remaining, carried=entry, push=push, by=by, note=note)
+
+
+def settle(bill: PushedBill, netting: Netting, *, tax_category: str, by: str = "") -> str:
+    """Settle a locked bill without a charge: it takes what it may, and carries the rest. In words, what was done."""
+    said = []
+    if netting.taken:
+        words = f"{money.words(-netting.carried_in, bill.currency)} of earlier credits paid for it."
+        take(bill, netting.taken, note=words, by=by)
+        said.append(words)
+    if netting.carry:
+        whose = "is carried to the next bill" if netting.carry > 0 else "of credit is carried to the next bills"
+        words = f"{money.words(abs(netting.carry), bill.currency)} {whose}."
+        carry_out(bill, netting.carry, note=words, by=by, tax_category=tax_category)
+        said.append(words)
+    return " ".join(said)
+
+
+def reserve(push: Push, parts: Sequence[Carried]) -> None:
+    """Keep entries for a push that is about to be made; they are free again when it is not."""
+    push.release_carried()
+    CarriedEntry.objects.filter(pk__in=[part.entry_id for part in parts]).update(reserved_by=push)
+
+
+def take_reserved(bill: PushedBill, push: Push) -> None:
+    """Paddle accepted a push: what it had reserved is the locked bill's."""
+    entries = CarriedEntry.objects.filter(reserved_by=push).order_by("id")
+    take(bill, as_parts(list(entries)), note=f"Charged with push {push.push_id}.", push=push)
+
+
+def take_back(entry: CarriedEntry, *, by: str, note: str) -> PushedBill:
+    """Let the bill that left an entry have the rest of it again, so that it can be settled in another way."""
+    bill = ledger.locked(entry.source_bill_id)
+    take(bill, [Carried(entry.pk, entry.remaining)], note=note, by=by)
+    return bill
+
+
+def report_left_over(m3ter_account_id: str, account_code: str) -> None:
+    """A subscription is cancelled: what its account has carried, no later bill may ever take."""
+    currencies = CarriedEntry.objects.filter(m3ter_account_id=m3ter_account_id).exclude(remaining=0)
+    for currency in sorted(set(currencies.values_list("currency", flat=True))):
+        amount = balance(m3ter_account_id, currency)
+        whom = "the customer owes" if amount > 0 else "the customer is owed"
+        finding.report(
+            LEFT_OVER,
+            m3ter_account_id,
+            key=currency,
+            detail=f'The subscription of the account "{account_code}" is cancelled, and {whom} '
+            f"{money.words(abs(amount), currency)} that was carried for a later bill.",
+            next_step="If no later bill is coming, settle each carried entry on its page: take it back, then refund "
+            "it, charge it or write it off on its bill.",
+            severity=Finding.Severity.PROBLEM,
+        )
+
+
+def settle_left_over(m3ter_account_id: str, currency: str, *, reason: str) -> None:
+    """Close the finding once nothing is left."""
+    if not _of_account(m3ter_account_id, currency).exists():
+        finding.settle(LEFT_OVER, m3ter_account_id, key=currency, reason=reason)

@@ -1,0 +1,338 @@
+"""What a push asks Paddle to charge: items of whole amounts above zero, with texts that a customer can read. Pure.
+
+shares     each line's part of the bill's rounded total; what was carried comes beside them
+grouped    one item per line, per product, or for the whole bill; never across tax categories
+netted     credits lower what is charged in their own tax category, largest first
+items      names and texts filled in and cut to Paddle's limits, with the push id in each
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from billing_bridge import money
+from billing_bridge.models import BillRevision, CarriedEntry, ProductRule, PushPolicy
+from billing_bridge.netting import Netted, Share, spread_credits
+from integration_project.vendors.paddle.entities import (
+    LONGEST_PRICE_DESCRIPTION,
+    LONGEST_PRICE_NAME,
+    LONGEST_PRODUCT_NAME,
+    ChargeItem,
+    ChargePreview,
+    PreviewLine,
+    PreviewTransaction,
+)
+
+MOST_ITEMS = 100
+"""Paddle's limit for the recurring, pending and new items of a subscription together."""
+CATEGORY_WORDS = {"STANDING_CHARGE": "Standing charge", "MINIMUM_SPEND": "Minimum spend"}
+"""Names of lines that m3ter gave no description; every other type counts as usage."""
+CARRIED_WORDS = "Carried from earlier bills"
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What stands in everything we send for one push, so that it is found again."""
+
+    push_id: str
+    bill_id: str
+    attempt: int
+
+    @property
+    def of_price(self) -> dict[str, str]:
+        """For a price; texts, because Paddle refuses large numbers there."""
+        return {"push_id": self.push_id, "bill_id": self.bill_id, "attempt": str(self.attempt)}
+
+    @property
+    def of_product(self) -> dict[str, str]:
+        """For a product, which the preview shows and the price's it does not."""
+        return {"push_id": self.push_id, "bill_id": self.bill_id}
+
+
+@dataclass(frozen=True)
+class Owed:
+    """What a push is for: an amount of the bill itself, and what it takes of the carried balance."""
+
+    revision: BillRevision
+    amount: int
+    carried: tuple[CarriedEntry, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """All of it, in minor units."""
+        return self.amount + sum(entry.remaining for entry in self.carried)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is for all of the bill, so that its lines add up to it."""
+        return self.amount == self.revision.payable
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The items of a push. `crosses`: a credit lowers what has another tax category, so a person must agree."""
+
+    items: tuple[ChargeItem, ...]
+    crosses: bool
+
+    @property
+    def total(self) -> int:
+        """What the items come to."""
+        return sum(item.amount_minor for item in self.items)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What Paddle is told a charge is for: a product of its catalogue, or one of our own with this name."""
+
+    product_id: str
+    product_name: str
+    tax_category: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A signed amount with its text and its destination, and the credits that it has in it already."""
+
+    line: Line
+    amount: int
+    to: Destination
+    credits: tuple[tuple[str, int], ...] = ()
+
+
+Rules = Mapping[str, ProductRule]
+
+
+def rules_by_product() -> dict[str, ProductRule]:
+    """The product rules, by accounting product."""
+    return {rule.accounting_product: rule for rule in ProductRule.objects.all()}
+
+
+def compose(owed: Owed, *, marks: Marks, policy: PushPolicy, rules: Rules, one_item: bool = False) -> Composed:
+    """Write the items of a push; one for the whole bill and tax category where more do not fit."""
+    parts = [*_of_bill(owed, policy, rules), *_of_balance(owed, policy)]
+    grouping = PushPolicy.Grouping.BILL if one_item else PushPolicy.Grouping(policy.grouping)
+    grouped = _grouped(parts, grouping, owed.revision)
+    if len([part for part in grouped if part.amount > 0]) > MOST_ITEMS:
+        grouped = _grouped(parts, PushPolicy.Grouping.BILL, owed.revision)
+    shares = [Share(key, part.to.tax_category, part.amount) for key, part in enumerate(grouped)]
+    netted = spread_credits(shares)
+    items = tuple(_item(grouped, left, owed.revision.currency, marks, policy) for left in netted.left)
+    return Composed(items, netted.crosses)
+
+
+def tax_category_of(revision: BillRevision, policy: PushPolicy, rules: Rules) -> str:
+    """The one tax category that all lines of a bill have; empty where they have several."""
+    categories = {_destination(line, policy, rules).tax_category for line in revision.lines}
+    return categories.pop() if len(categories) == 1 else ""
+
+
+def _of_bill(owed: Owed, policy: PushPolicy, rules: Rules) -> list[Part]:
+    """The bill's own lines with what each comes to, or one part for what is left of a bill charged in part."""
+    revision = owed.revision
+    if not owed.is_whole:
+        line = whole_bill(revision, remaining=True)
+        return [Part(line, owed.amount, _destination(line, policy, rules))]
+    shares = money.allocate(exact_lines(revision), owed.amount, revision.currency)
+    pairs = zip(revision.lines, shares, strict=True)
+    return [Part(line, share, _destination(line, policy, rules)) for line, share in pairs if share]
+
+
+def _of_balance(owed: Owed, policy: PushPolicy) -> list[Part]:
+    """What was carried; a debit without a tax category has the policy's, a credit without one has none."""
+    parts = []
+    for entry in owed.carried:
+        category = entry.tax_category or (policy.tax_category if entry.remaining > 0 else "")
+        words = {"description": CARRIED_WORDS}
+        parts.append(Part(words, entry.remaining, Destination("", CARRIED_WORDS, category)))
+    return parts
+
+
+def _destination(line: Line, policy: PushPolicy, rules: Rules) -> Destination:
+    names = (line.get("accounting_product_id") or "", line.get("accounting_product") or "")
+    rule = next((rules[name] for name in names if name in rules), None)
+    if rule is not None and rule.paddle_product_id:
+        return Destination(rule.paddle_product_id, names_of(line)["product"], rule.tax_category)
+    return Destination("", names_of(line)["product"], rule.tax_category if rule is not None else policy.tax_category)
+
+
+def _grouped(parts: Sequence[Part], grouping: PushPolicy.Grouping, revision: BillRevision) -> list[Part]:
+    """Put parts together; credits and debits of one group make one part, those of different tax categories never."""
+    if grouping == PushPolicy.Grouping.LINE:
+        return list(parts)
+    whole = grouping == PushPolicy.Grouping.BILL
+    groups: dict[tuple[str, str], list[Part]] = {}
+    for part in parts:
+        product = "" if whole else part.to.product_id or part.to.product_name
+        groups.setdefault((product, part.to.tax_category), []).append(part)
+    made = [_group(members, whole_bill(revision) if whole else None) for members in groups.values()]
+    return [part for part in made if part.amount]
+
+
+def _group(parts: Sequence[Part], line: Line | None) -> Part:
+    first = parts[0]
+    product = first.line if first.line.get("description") == CARRIED_WORDS else {"description": first.to.product_name}
+    text = line or {**product, **_period_of(part.line for part in parts), "accounting_product": first.to.product_name}
+    credits = tuple((names_of(part.line)["line"], -part.amount) for part in parts if part.amount < 0)
+    amount = sum(part.amount for part in parts)
+    return Part(text, amount, first.to, credits if amount > 0 else ())
+
+
+def exact_lines(revision: BillRevision) -> list[Decimal]:
+    """The lines' amounts in the bill's currency."""
+    return [Decimal(line["amount"]) for line in revision.lines]
+
+
+def whole_bill(revision: BillRevision, *, remaining: bool = False) -> Line:
+    """One line for all of a bill, or for what is left of it."""
+    return {
+        "description": "Usage, remaining part" if remaining else "Usage",
+        "accounting_product": next(
+            (line["accounting_product"] for line in revision.lines if line.get("accounting_product")), ""
+        ),
+        "accounting_product_id": next(
+            (line["accounting_product_id"] for line in revision.lines if line.get("accounting_product_id")), ""
+        ),
+        "product": next((line["product"] for line in revision.lines if line.get("product")), ""),
+        **_period_of(revision.lines),
+    }
+
+
+def _period_of(lines: Iterable[Line]) -> dict[str, str]:
+    periods = [(line.get("from"), line.get("to")) for line in lines]
+    starts = [start for start, _ in periods if start]
+    ends = [end for _, end in periods if end]
+    return {"from": min(starts, default=""), "to": max(ends, default="")}
+
+
+def _item(parts: Sequence[Part], left: Netted, currency: str, marks: Marks, policy: PushPolicy) -> ChargeItem:
+    part = parts[left.key]
+    names = names_of(part.line)
+    suffix = f"[{marks.push_id}]"
+    text = fill_in(policy.item_description, names)
+    credits = [*part.credits, *((names_of(parts[key].line)["line"], amount) for key, amount in left.lowered_by)]
+    if credits:
+        text = f"{_less(left.amount, credits, currency)} {text}".strip()
+    text = text[: LONGEST_PRICE_DESCRIPTION - len(suffix) - 1].rstrip()
+    return ChargeItem(
+        name=(fill_in(policy.item_name, names) or names["line"])[:LONGEST_PRICE_NAME].rstrip(),
+        description=f"{text} {suffix}".strip(),
+        amount_minor=left.amount,
+        currency=currency,
+        tax_mode=policy.tax_mode,
+        custom_data=marks.of_price,
+        product_id=part.to.product_id or None,
+        product_name=None if part.to.product_id else part.to.product_name[:LONGEST_PRODUCT_NAME].rstrip(),
+        tax_category=part.to.tax_category,
+        product_custom_data=marks.of_product,
+    )
+
+
+def _less(amount: int, credits: Sequence[tuple[str, int]], currency: str) -> str:
+    """Say what an item came to before credits, and what they were."""
+    before = amount + sum(credit for _, credit in credits)
+    words = "; ".join(f"{name} -{money.words(credit, currency)}" for name, credit in credits)
+    return f"{money.words(before, currency)} less credits ({words})."
+
+
+def names_of(line: Mapping[str, Any]) -> dict[str, str]:
+    """What the {names} in the policy's texts stand for; no other name means anything."""
+    product = _clean(line.get("accounting_product") or line.get("product") or "")
+    described = _clean(line.get("description") or "")
+    return {
+        "line": described or CATEGORY_WORDS.get(line.get("type") or "", "") or product or "Usage",
+        "product": product or "Usage",
+        "period": _period(line.get("from") or "", line.get("to") or ""),
+        "units": _number(line.get("units") or ""),
+        "unit": _clean(line.get("unit") or ""),
+    }
+
+
+NAMES = ("line", "product", "period", "units", "unit")
+PLACEHOLDER = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
+BLANK_BEFORE_COMMA = re.compile(r" ([,;:])")
+
+
+def fill_in(template: str, names: Mapping[str, str]) -> str:
+    """Put the names into a text, once and literally; the blanks and commas that empty ones leave are cut off."""
+    filled = _clean(PLACEHOLDER.sub(lambda match: names[match[1]], template))
+    return BLANK_BEFORE_COMMA.sub(r"\1", filled).strip(" ,;:-")
+
+
+def _clean(text: str) -> str:
+    """One line without control characters, spaces single."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _number(text: str) -> str:
+    return f"{Decimal(text).normalize():f}" if text else ""
+
+
+def _period(start: str, end: str) -> str:
+    """First and last day; m3ter's end is the day after the last."""
+    if not start or not end:
+        return start
+    last = date.fromisoformat(end) - timedelta(days=1)
+    return start if last <= date.fromisoformat(start) else f"{start} to {last.isoformat()}"
+
+
+# --- What the preview says -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """What a preview shows of one push. `there_already`: more of it than we are about to send; `problem`: in words."""
+
+    there_already: bool = False
+    problem: str = ""
+    lines: int = 0
+
+
+def read_preview(would_be: PreviewTransaction | None, items: Sequence[ChargeItem], *, push_id: str) -> Previewed:
+    """Compare a preview with what we asked for: our lines, once each, for exactly our amounts.
+
+    Lines for a product of Paddle's catalogue carry no mark of ours in a preview; they are told by their price, which
+    does not exist yet.
+    """
+    if would_be is None:
+        return Previewed(problem="Paddle's preview shows no transaction that would carry the charge.")
+    count = len(would_be.details.lines)
+    marked = [line for line in would_be.details.lines if _is_of(line, push_id)]
+    if len(marked) > sum(1 for item in items if item.product_id is None):
+        return Previewed(there_already=True, lines=count)
+    products = {item.product_id for item in items if item.product_id is not None}
+    unmarked = [line for line in would_be.details.lines if line.price_id is None and _product_id(line) in products]
+    asked = sorted(item.amount_minor for item in items)
+    shown = sorted(_amount(line, items) for line in (*marked, *unmarked))
+    if asked != shown:
+        words = (
+            f"Paddle's preview shows {sum(shown)} in {len(shown)} items where we ask for {sum(asked)} in {len(asked)}."
+        )
+        return Previewed(problem=words, lines=count)
+    return Previewed(lines=count)
+
+
+def pending(preview: ChargePreview) -> frozenset[str]:
+    """The pushes of ours that the next renewal would carry, what is being previewed for it among them."""
+    renewal = preview.next_transaction
+    lines = renewal.details.lines if renewal is not None else ()
+    marks = [line.product.custom_data.get("push_id") for line in lines if line.product is not None]
+    return frozenset(mark for mark in marks if isinstance(mark, str))
+
+
+def _is_of(line: PreviewLine, push_id: str) -> bool:
+    return line.product is not None and line.product.custom_data.get("push_id") == push_id
+
+
+def _product_id(line: PreviewLine) -> str | None:
+    return line.product.id if line.product is not None else None
+
+
+def _amount(line: PreviewLine, items: Sequence[ChargeItem]) -> int:
+    """What Paddle will charge of ours: before tax, or with it where our amounts include it. Discounts are not ours."""
+    includes_tax = items[0].tax_mode == PushPolicy.TaxMode.INTERNAL
+    return line.totals.total + line.totals.discount if includes_tax else line.totals.subtotal

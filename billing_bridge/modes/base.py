@@ -1,0 +1,87 @@
+"""What every way of charging has: the order it is given, what it sees before, and the four things it does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from billing_bridge.charges import Verdict
+from billing_bridge.composing import Composed, Marks
+from billing_bridge.models import Push, PushedBill, PushPolicy
+from integration_project.vendors import Vendors
+from integration_project.vendors.paddle.entities import FoundCharge
+from paddle_sync.models import AccountLink
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be charged: the items of one push, for whom, and by which policy."""
+
+    marks: Marks
+    subscription_id: str
+    currency: str
+    amount: int
+    composed: Composed
+    bill: PushedBill
+    link: AccountLink
+    policy: PushPolicy
+    sent_before: bool = False
+    """Whether an earlier attempt may have been sent: then nothing goes to another way of charging by itself."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent, as the vendor's client takes it and as it is written down."""
+
+    body: Any
+    items: list[Mapping[str, Any]]
+    amount: int
+    """In minor units of the bill's currency."""
+    paddle_transaction_id: str = ""
+    """The transaction that it is about, where there is one before it is sent."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the vendor shows before anything is sent.
+
+    `verdict`: why it cannot be charged now. `there_already`: this push is there. `too_many`: its items do not fit.
+    `pending`: pushes of ours that are waiting there to be collected. `switch_to`: policy wants another way for it.
+    `request`: what is to be sent, where only this look could say; its `amount` may be less than was ordered.
+    """
+
+    renews_at: datetime | None = None
+    verdict: Verdict | None = None
+    there_already: bool = False
+    too_many: bool = False
+    pending: frozenset[str] = frozenset()
+    switch_to: str = ""
+    request: Request | None = None
+
+
+class Mode(ABC):
+    """One way of charging."""
+
+    name: str
+    label: str
+    on_subscription: bool = True
+    """Whether it is collected by the subscription, and lost with it."""
+    needs: tuple[tuple[str, str], ...]
+    """Vendor and operation of each call without which no attempt can succeed."""
+
+    @abstractmethod
+    def request(self, order: Order) -> Request:
+        """Write what is sent. Pure."""
+
+    @abstractmethod
+    def preview(self, order: Order, request: Request, vendors: Vendors, now: datetime) -> Seen:
+        """Look at the subscription as it is at this moment, and at what the request would do; changes nothing."""
+
+    @abstractmethod
+    def send(self, order: Order, request: Request, vendors: Vendors) -> str:
+        """Make the one request. Gives the vendor's id of what was made, where it tells."""
+
+    @abstractmethod
+    def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
+        """Look everywhere where a push of this kind would be; raises where a page could not be read."""

@@ -1,0 +1,132 @@
+"""What became of a push, written into its bill and the bill's ledger: Paddle has it, or will not collect it."""
+
+from typing import Any
+
+from django.db import transaction
+
+from billing_bridge import carrying, charges, ledger
+from billing_bridge.ledger import LOCKABLE
+from billing_bridge.models import BillEntry, Push, PushedBill
+from billing_bridge.queues import CONFIRM, FINISH
+from integration_project import clock, work
+
+State = PushedBill.State
+Reason = PushedBill.Reason
+Kind = BillEntry.Kind
+
+
+def record_pushed(
+    push_id: int, *, amount: int, detail: str, owner: PushedBill | None, transaction_id: str = ""
+) -> bool:
+    """Paddle has this push: note it once, whoever learns of it and how often. False: it was known already.
+
+    `owner` is the claimed bill of whoever records; None means a webhook or a person, who take it from any worker.
+    Where another push of the bill is open, that one settles the bill, and whoever sees to it keeps it.
+    """
+    with transaction.atomic():
+        if owner is not None:
+            ledger.still_owned(owner)
+        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
+        push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
+        if push.state in {Push.State.PUSHED, Push.State.LOST}:
+            return False
+        push.state = Push.State.PUSHED
+        push.settled_at = clock.now()
+        push.detail = detail
+        push.sent_at = push.sent_at or push.settled_at
+        push.paddle_transaction_id = transaction_id or push.paddle_transaction_id
+        push.save(update_fields=("state", "settled_at", "detail", "sent_at", "paddle_transaction_id"))
+        if push.kind == Push.Kind.REFUND:
+            ledger.post(bill, Kind.CREDITED, amount, push=push, note=detail)
+        else:
+            ledger.post(bill, Kind.PUSHED, amount, push=push, note=detail)
+            carrying.take_reserved(bill, push)
+        if not ledger.open_beside(push).exists():
+            _settled_by_push(bill)
+        elif owner is not None:
+            _look_for_the_other(bill)
+        ledger.resume(push.paddle_subscription_id)
+    return True
+
+
+def _look_for_the_other(bill: PushedBill) -> None:
+    """The owner of a bill recorded one of its pushes and is done with it; another push has yet to be looked for."""
+    PushedBill.objects.filter(pk=bill.pk).update(
+        state=State.UNCONFIRMED, due_at=clock.now(), lease=None, lease_until=None, leased_by="", updated_at=clock.now()
+    )
+    work.wake_up(CONFIRM)
+
+
+def _settled_by_push(bill: PushedBill) -> None:
+    """Move a bill on that Paddle has something of: all of it, or not what it says. That needs a new review then."""
+    whole = bill.outstanding == 0
+    PushedBill.objects.filter(pk=bill.pk).update(
+        **(settled_columns(bill) if whole else _changed_columns(bill)),
+        chosen_mode="",
+        attempts=0,
+        looks=0,
+        last_error="",
+        lease=None,
+        lease_until=None,
+        leased_by="",
+        updated_at=clock.now(),
+    )
+    work.wake_up(FINISH)
+
+
+def settled_columns(bill: PushedBill, words: str = "") -> dict[str, Any]:
+    """What becomes of a bill of which nothing is open: it is due to be finished in m3ter, where there is one."""
+    if bill.m3ter_status == ledger.GONE:
+        return {"state": State.SUPERSEDED, "reason": Reason.DELETED, "reason_detail": words, "due_at": None}
+    state = State.PUSHED if bill.in_paddle else State.CARRIED
+    return {"state": state, "reason": Reason.NONE, "reason_detail": words, "due_at": clock.now()}
+
+
+def _changed_columns(bill: PushedBill) -> dict[str, Any]:
+    return {
+        "state": State.HELD,
+        "reason": Reason.CHANGED,
+        "reason_detail": charges.changed_words(bill),
+        "due_at": None,
+        "reviewed_revision": None,
+    }
+
+
+def record_lost(push_id: int, *, detail: str) -> bool:
+    """Paddle accepted this push and will not carry it out: it is open again. False: known already, or never accepted.
+
+    Where another push of the bill is open, that one settles the bill. A refund that Paddle rejected is taken back.
+    """
+    with transaction.atomic():
+        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
+        push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
+        if push.state != Push.State.PUSHED:
+            return False
+        accepted = push.entries.filter(kind__in=(Kind.PUSHED, Kind.CREDITED)).get()
+        push.state = Push.State.LOST
+        push.detail = detail
+        push.save(update_fields=("state", "detail"))
+        if push.kind == Push.Kind.REFUND:
+            ledger.post(bill, Kind.CREDITED, -accepted.amount, push=push, note=detail)
+        else:
+            ledger.post(bill, Kind.LOST, accepted.amount, push=push, note=detail)
+        if not ledger.open_beside(push).exists():
+            _reopen(bill, push, detail)
+    return True
+
+
+def _reopen(bill: PushedBill, push: Push, detail: str) -> None:
+    """Leave it to Finance what becomes of an amount that Paddle will not collect, or not give back."""
+    refund = push.kind == Push.Kind.REFUND
+    PushedBill.objects.filter(pk=bill.pk).update(
+        state=State.HELD if refund else State.LOST,
+        reason=Reason.REFUND if refund else Reason.NONE,
+        reason_detail=detail,
+        due_at=None,
+        reviewed_revision=None,
+        chosen_mode="",
+        lease=None,
+        lease_until=None,
+        leased_by="",
+        updated_at=clock.now(),
+    )
