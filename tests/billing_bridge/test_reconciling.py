@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from billing_bridge import jobs, looking, reconciliation, review
-from billing_bridge.models import BillEntry, Push, ReconciliationRow, ReconciliationRun
+from billing_bridge import importing, jobs, looking, reconciliation, review
+from billing_bridge.models import BillEntry, Push, PushPolicy, ReconciliationRow, ReconciliationRun
 from integration_project.models import Finding
 from paddle_sync.jobs import drain_events
 from tests.billing_bridge.world import World, fresh, push_of
@@ -124,6 +124,33 @@ def test_what_was_written_off_is(world: World) -> None:
     assert reasons(the_row(reconcile(world))) == [("written off", 655), ("pending renewal", 14345)]
 
 
+def test_what_is_carried_to_the_next_bill_is_named_on_both(world: World, deliver: Deliver) -> None:
+    PushPolicy.objects.update(review="never", lock_after_days=3)
+    small = world.imported((("API calls", "0.69"),))
+    world.work()
+    following = importing.import_bill(world.another_bill((("API calls", "10.00"),)), world.vendors)
+    assert following is not None
+    world.work()
+    renew(world, deliver)
+
+    run = reconcile(world)
+
+    first, second = run.rows.get(bill=small), run.rows.get(bill=following)
+    assert (reasons(first), reasons(second)) == ([("carried", 69)], [("carried", -69)])
+    assert (second.collected, run.unknown, run.totals["USD"]["reasons"]) == (1069, 0, {"carried": 0})
+
+
+def test_a_charge_made_at_once_need_not_be_listed_in_the_same_moment(world: World) -> None:
+    world.pushed()
+    Push.objects.update(mode="immediately", expected_renewal_at=None)
+    fresh_one = the_row(reconcile(world))
+    Push.objects.update(settled_at=F("settled_at") - 2 * reconciliation.DAY)
+
+    old = the_row(reconcile(world))
+
+    assert (reasons(fresh_one), reasons(old)) == ([("pending renewal", 14345)], [("unknown", 14345)])
+
+
 def test_a_discount_on_our_lines_is_named(world: World, deliver: Deliver) -> None:
     world.pushed()
     line = our_line(renew(world, deliver))
@@ -196,6 +223,23 @@ def test_a_bill_that_changed_in_m3ter_behind_us_is_named(world: World) -> None:
     assert reasons(row) == [("changed", 655), ("pending renewal", 14345)]
 
 
+def test_what_was_read_after_m3ters_list_was_is_no_difference(world: World) -> None:
+    bill = world.imported()
+    run = reconciliation.ask(by="fiona")
+    while run.state == "listing":
+        reconciliation.carry_on(run.pk, world.vendors, seconds=0)
+        run.refresh_from_db()
+    world.change_bill(bill.m3ter_bill_id, (("API calls", "150.00"),))
+    world.import_all()
+    assert fresh(bill).payable == 15000
+
+    while not reconciliation.carry_on(run.pk, world.vendors, seconds=0):
+        pass
+
+    row = the_row(run)
+    assert (row.m3ter, row.ledger, reasons(row)) == (15000, 15000, [("open", 15000)])
+
+
 def test_a_bill_that_is_gone_in_m3ter_has_no_reason_until_that_is_noted(world: World) -> None:
     bill = world.pushed()
     world.delete_in_m3ter(bill)
@@ -206,6 +250,7 @@ def test_a_bill_that_is_gone_in_m3ter_has_no_reason_until_that_is_noted(world: W
     second = reconcile(world)
 
     assert reasons(the_row(first)) == [("unknown", -14345), ("pending renewal", 14345)]
+    assert (the_row(first).period_start, the_row(first).period_end) == (bill.period_start, bill.period_end)
     assert found == [bill.m3ter_bill_id]
     assert reasons(the_row(second)) == [("open", -14345), ("pending renewal", 14345)]
     assert open_findings() == []
