@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from billing_bridge import currencies, importing, polling, safeguards
+from billing_bridge import currencies, importing, polling, reconciliation, safeguards
 from billing_bridge.finishing import finish_bill
 from billing_bridge.looking import confirm_bill
 from billing_bridge.pushing import push_bill
 from billing_bridge.queues import CONFIRM, FINISH, PUSH
-from integration_project import finding, installation, work
+from integration_project import finding, installation, wakeups, work
 from integration_project.connections import open_vendors
 from integration_project.errors import BudgetSpent, IntegrationError
 from integration_project.models import Finding
@@ -115,6 +115,29 @@ def check_safeguards() -> str:
         logger.warning("What charging depends on could not be looked up: %s", error)
         safeguards.why_no_push()  # opens the finding once it was not looked up for too long
         return f"not looked up: {error}"
+
+
+def reconcile_daily() -> str:
+    """Have the bills of the last weeks reconciled."""
+    run = reconciliation.ask_daily()
+    return f"{run} begins" if run is not None else "the last one is still under way"
+
+
+def carry_on_reconciliations() -> str:
+    """Go on with every reconciliation that nobody carries on, oldest first, as long as there is time."""
+    wakeups.taken(reconciliation.NAME)
+    end = time.monotonic() + SECONDS
+    waiting, done = reconciliation.to_carry_on(), 0
+    for run_id in waiting:
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        with open_vendors("import") as vendors:
+            try:
+                done += reconciliation.carry_on(run_id, vendors, seconds=left)
+            except IntegrationError as problem:  # it stands at the run, for people to see
+                logger.warning("Reconciliation %s could not go on: %s", run_id, problem)
+    return f"{done} of {len(waiting)} reconciliations done"
 
 
 def _summary(outcomes: Counter[str], reconsidered: int) -> str:

@@ -88,7 +88,7 @@ def _settle(push_id: str, happened: Transaction, at: datetime) -> str:
     """Apply what a transaction says to one push; a sentence for the event."""
     push = Push.objects.filter(push_id=push_id).first() if push_id.isprintable() else None
     if push is None:
-        return _unknown(safe(push_id)[:LONGEST_MARK], happened)
+        return report_unknown(push_id, happened)
     misfit = _misfit(push, happened)
     if misfit:
         return _does_not_fit(push, happened, misfit)
@@ -123,8 +123,9 @@ def _may_come_to_nothing(push: Push, happened: Transaction) -> bool:
     return happened.status in {DRAFT, "ready", "billed"}
 
 
-def _unknown(push_id: str, happened: Transaction) -> str:
+def report_unknown(mark: str, happened: Transaction) -> str:
     """Marks of ours that this database has no push for: another copy of it charges too, or has charged."""
+    push_id = safe(mark)[:LONGEST_MARK]
     finding.report(
         "unknown push",
         push_id,

@@ -268,6 +268,8 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         " that it was.",
         "workers lost": "The bill is held. Acknowledging says that the log was looked into; approve the bill then.",
         "bill not read": "It is tried again every minute. Acknowledging says that somebody looks at the bill in m3ter.",
+        "difference without a reason": "Whatever is wrong is put right on the bill, in m3ter or in Paddle, and the next"
+        " reconciliation finds no more. Acknowledging says that you know the reason.",
         "bills not read to the end": "It is tried again by itself. Acknowledging says that somebody sees to the cause.",
         "internal error": "Resend the bill once the fault is repaired. Acknowledging says that it was reported.",
     }

@@ -32,6 +32,8 @@ EVERYTHING_VISIBLE = (
             "pushpolicy",
             "productrule",
             "paddlecurrency",
+            "reconciliationrun",
+            "reconciliationrow",
         )
     ),
     *(
@@ -81,6 +83,7 @@ FINANCE = (
     "billing_bridge.add_productrule",
     "billing_bridge.change_productrule",
     "billing_bridge.delete_productrule",
+    "billing_bridge.begin_reconciliationrun",
     "integration_project.go_live",
     "integration_project.plan_periods",
     "integration_project.close_finding",

@@ -30,4 +30,6 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("read currencies", timedelta(days=1), "billing_bridge.jobs.read_currencies"),
     Schedule("import new bills", timedelta(minutes=1), "billing_bridge.jobs.import_new_bills"),
     Schedule("sweep bills", timedelta(days=1), "billing_bridge.jobs.sweep_bills"),
+    Schedule("reconcile", timedelta(days=1), "billing_bridge.jobs.reconcile_daily"),
+    Schedule("carry on reconciliations", timedelta(minutes=1), "billing_bridge.jobs.carry_on_reconciliations"),
 )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from integration_project.errors import Conflict, NeedsConfiguration, NotFound, PlanConflict, VendorRejected
-from integration_project.vendors.m3ter.client import M3terClient, not_listed_yet
+from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import AccountPlan, NewAccountPlan
+from integration_project.vendors.m3ter.errors import not_listed_yet
 from paddle_sync import resolving
 from paddle_sync.accounts import ENTITY, TABLE, Ensured
 from paddle_sync.models import AccountLink, AccountPlanLink

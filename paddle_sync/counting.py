@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import date, datetime, tzinfo
 
 from integration_project.errors import VendorRejected
-from integration_project.vendors.m3ter.client import M3terClient, not_listed_yet
+from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.entities import CounterAdjustment, NewCounterAdjustment
+from integration_project.vendors.m3ter.errors import not_listed_yet
 from paddle_sync.models import AccountLink, CounterLink
 from paddle_sync.plans import Difference
 from paddle_sync.wanted import CHARGED_PERIOD, WantedCount

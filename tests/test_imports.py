@@ -168,7 +168,7 @@ def layer(module: str, *, unplaced: float) -> float:
 
 
 def test_what_is_owed_is_computed_without_database_or_vendor() -> None:
-    pure = ("billing_bridge.money", "billing_bridge.owed")
+    pure = ("billing_bridge.money", "billing_bridge.owed", "billing_bridge.explaining")
 
     strays = [
         (importer, imported)

@@ -2,6 +2,7 @@
 
 from billing_bridge.models.bills import BillEntry, BillRevision, CarriedEntry, Push, PushAttempt, PushedBill
 from billing_bridge.models.policies import PaddleCurrency, ProductRule, PushPolicy
+from billing_bridge.models.reconciliations import ReconciliationRow, ReconciliationRun
 
 __all__ = [
     "BillEntry",
@@ -13,4 +14,6 @@ __all__ = [
     "PushAttempt",
     "PushPolicy",
     "PushedBill",
+    "ReconciliationRow",
+    "ReconciliationRun",
 ]

@@ -230,6 +230,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "A subscription is cancelled whose account has carried an amount for a later bill that may never come.",
             "Take each carried entry back on its page, then refund it, charge it or write it off on its bill.",
         ),
+        "difference without a reason": Kind(
+            _BILLS,
+            "A reconciliation found a difference between m3ter, the ledger and Paddle that nothing explains.",
+            "Open the run: what has no reason is on top. Put it right on the bill, in m3ter or in Paddle.",
+        ),
         "charged twice": Kind(
             _BILLS, "Paddle has a charge more than once.", "Refund what is too much in Paddle, once it is paid."
         ),

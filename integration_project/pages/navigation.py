@@ -25,6 +25,8 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Pushes", "upload", "billing_bridge", "push"),
             ("Ledger", "account_balance", "billing_bridge", "billentry"),
             ("Carried balance", "move_down", "billing_bridge", "carriedentry"),
+            ("Reconciliations", "balance", "billing_bridge", "reconciliationrun"),
+            ("Reconciled bills", "fact_check", "billing_bridge", "reconciliationrow"),
             ("Push policy", "policy", "billing_bridge", "pushpolicy"),
             ("Product rules", "inventory_2", "billing_bridge", "productrule"),
             ("Paddle's currencies", "payments", "billing_bridge", "paddlecurrency"),

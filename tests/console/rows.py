@@ -14,7 +14,17 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ, Task
 
-from billing_bridge.models import BillEntry, BillRevision, CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
+from billing_bridge.models import (
+    BillEntry,
+    BillRevision,
+    CarriedEntry,
+    Push,
+    PushAttempt,
+    PushedBill,
+    PushPolicy,
+    ReconciliationRow,
+    ReconciliationRun,
+)
 from integration_project import clock
 from integration_project import installation as installing
 from integration_project.models import (
@@ -214,6 +224,31 @@ def make_run(state: str = BulkRun.State.RUNNING, *, kind: str = BulkRun.Kind.IMP
     return run
 
 
+def make_reconciliation(*bills: PushedBill, state: str = ReconciliationRun.State.DONE) -> ReconciliationRun:
+    """A run with a row of each bill, whose difference has no reason."""
+    now = clock.now()
+    run = ReconciliationRun.objects.create(
+        state=state, first_day=now.date(), last_day=now.date(), by=f"fiona {MARKUP}", note=MARKUP, created_at=now
+    )
+    for bill in bills:
+        ReconciliationRow.objects.create(
+            run=run,
+            subject=bill.m3ter_bill_id,
+            bill=bill,
+            m3ter_bill_id=bill.m3ter_bill_id,
+            customer=f"Harbour Tools {MARKUP}",
+            currency=bill.currency,
+            m3ter=bill.payable,
+            unknown=abs(bill.payable),
+            is_unknown=True,
+            parts=[{"why": "unknown", "amount": bill.payable, "words": f"No reason {MARKUP}"}],
+            reasons=",unknown,",
+            transactions=[f"txn_{MARKUP}"],
+            compared_at=now,
+        )
+    return run
+
+
 def make_catalogue() -> None:
     """A price, its product, and three things in m3ter to map it to."""
     make_entry(Kind.PADDLE_PRODUCT, "pro_unmapped", f"Add-ons {MARKUP}")
@@ -282,6 +317,7 @@ def make_everything() -> Everything:
     pushed, unconfirmed = _bills(link, other)
     failed_bill = make_bill(link, PushedBill.State.FAILED, last_error=f"Tax category {MARKUP} is not enabled.")
     held = make_bill(link)
+    make_reconciliation(held, pushed)
     _machinery()
     mail_rule, failed_mail = make_mail()
     return Everything(

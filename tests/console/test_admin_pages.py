@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy
+from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy, ReconciliationRow, ReconciliationRun
 from integration_project import roles
 from integration_project.models import Finding, Mail, MailRule
 from paddle_sync.models import AccountLink, BulkItem, BulkRun, CatalogueEntry, PlanMapping, WebhookEvent
@@ -23,6 +23,7 @@ from tests.console.rows import (
     make_finding,
     make_parked,
     make_push,
+    make_reconciliation,
     make_run,
 )
 
@@ -135,6 +136,8 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
     CatalogueEntry: lambda rows, number: make_entry(CatalogueEntry.Kind.PADDLE_PRICE, f"pri_{number}", "A price"),
     BulkRun: lambda rows, number: make_run(),
     BulkItem: lambda rows, number: make_run(),
+    ReconciliationRun: lambda rows, number: make_reconciliation(rows.held),
+    ReconciliationRow: lambda rows, number: make_reconciliation(rows.held),
     PlanMapping: lambda rows, number: PlanMapping.objects.create(
         paddle_price_id=f"pri_{number}", effective_from="2026-01-01", target="not_metered"
     ),

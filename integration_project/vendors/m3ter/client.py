@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from integration_project.errors import Conflict, IntegrationError, NotFound, Permanent, Temporary, VendorRejected
+from integration_project.errors import Conflict, NotFound, Permanent, Temporary, VendorRejected
 from integration_project.vendors import exact_json
 from integration_project.vendors.http import VendorHTTP
 from integration_project.vendors.m3ter.answers import accepted, entity, page
@@ -40,6 +40,7 @@ from integration_project.vendors.m3ter.entities import (
     moment,
     rewritten,
 )
+from integration_project.vendors.m3ter.errors import not_listed_yet
 from integration_project.vendors.reading import Json
 
 T = TypeVar("T")
@@ -364,20 +365,20 @@ class M3terClient:
         account_id: str | None = None,
     ) -> Iterator[Bill]:
         """Read bills without their lines; `bill_date_end` itself is not included."""
-        params = _bill_params(
-            status=status,
-            locked=locked,
-            billDateStart=bill_date_start,
-            billDateEnd=bill_date_end,
-            accountId=account_id,
-        )
+        params = _bill_params(status, locked, bill_date_start, bill_date_end, account_id)
         return self._list("list bills", "/bills", Bill.from_m3ter, params)
 
     def look_through_bills(
-        self, *, status: str | None = None, locked: bool | None = None, bill_date_start: date | None = None
+        self,
+        *,
+        status: str | None = None,
+        locked: bool | None = None,
+        bill_date_start: date | None = None,
+        bill_date_end: date | None = None,
+        account_id: str | None = None,
     ) -> Iterator[Bill | UnreadBill]:
-        """Read bills without their lines, and name those that cannot be read instead of stopping at them."""
-        params = _bill_params(status=status, locked=locked, billDateStart=bill_date_start)
+        """Read bills as `list_bills` does, and name those that cannot be read instead of stopping at them."""
+        params = _bill_params(status, locked, bill_date_start, bill_date_end, account_id)
         return self._list("list bills", "/bills", Bill.or_unread, params)
 
     def lock_bill(self, bill_id: str) -> Bill:
@@ -468,23 +469,19 @@ class M3terClient:
             return ()
 
 
-def _bill_params(**values: str | bool | date | None) -> dict[str, str]:
+def _bill_params(
+    status: str | None, locked: bool | None, start: date | None, end: date | None, account_id: str | None
+) -> dict[str, str]:
     """Write what bills are wanted, as m3ter reads it; always without lines and with the total."""
-    texts = {
-        name: value.isoformat() if isinstance(value, date) else str(value).lower() if isinstance(value, bool) else value
-        for name, value in values.items()
-    }
-    return given(**texts, excludeLineItems="true", includeBillTotal="true")
-
-
-def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
-    """What exists by m3ter's own words and is in no list will be in one soon; any other refusal stays what it is.
-
-    That lists lag behind writes is a guess; waiting costs nothing where they do not.
-    """
-    if not isinstance(refusal, Conflict):
-        return refusal
-    return Temporary(f"{refusal}; but m3ter lists no such thing yet")
+    return given(
+        status=status,
+        locked=None if locked is None else str(locked).lower(),
+        billDateStart=start.isoformat() if start else None,
+        billDateEnd=end.isoformat() if end else None,
+        accountId=account_id,
+        excludeLineItems="true",
+        includeBillTotal="true",
+    )
 
 
 def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -2,6 +2,7 @@
 
 import re
 
+from integration_project.errors import Conflict, IntegrationError, Temporary, VendorRejected
 from integration_project.vendors.http import Answer, Policy, Ruling
 
 STATUSES = {
@@ -46,3 +47,13 @@ def judge_token(answer: Answer) -> Ruling:
     if answer.status in {400, 401, 403} and answer.json is not None:
         return Ruling(Policy.KEY_REFUSED, "", "the access key id or its secret is refused")
     return ruling
+
+
+def not_listed_yet(refusal: VendorRejected) -> IntegrationError:
+    """What exists by m3ter's own words and is in no list will be in one soon; any other refusal stays what it is.
+
+    That lists lag behind writes is a guess; waiting costs nothing where they do not.
+    """
+    if not isinstance(refusal, Conflict):
+        return refusal
+    return Temporary(f"{refusal}; but m3ter lists no such thing yet")
