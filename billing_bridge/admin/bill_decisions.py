@@ -6,14 +6,22 @@ from django import forms
 
 from billing_bridge import review
 from billing_bridge.admin import bill_story
+from billing_bridge.deciding import policy_for
 from billing_bridge.ledger import GONE
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project.ledger_admin import Decision, OptionalReasonForm, ReasonForm
+from integration_project.vendors.paddle.entities import INVOICE_CURRENCIES
 
 State = PushedBill.State
 RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
 SENDABLE = (State.HELD, State.READY, State.WAITING, State.FAILED, State.LOST)
 HELD_BY_NATURE = (PushedBill.Reason.OPERATOR, PushedBill.Reason.CHANGED, PushedBill.Reason.DELETED)
+
+
+def is_another_way(bill: PushedBill, mode: PushPolicy.Mode) -> bool:
+    """Whether a bill could be charged in this way, which is not what happens to it by policy."""
+    possible = mode != PushPolicy.Mode.INVOICE or bill.currency in INVOICE_CURRENCIES
+    return possible and bill.state in SENDABLE and bill.outstanding > 0 and policy_for(bill.link).mode != mode
 
 
 class FoundForm(ReasonForm):
@@ -90,7 +98,7 @@ DECISIONS = (
         done="queued to be charged at once",
         decide=partial(review.send, mode=PushPolicy.Mode.IMMEDIATELY.value),
         seen=review.what_is_seen,
-        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
+        offered=lambda bill: is_another_way(bill, PushPolicy.Mode.IMMEDIATELY),
         bulk=True,
         preview=bill_story.one_line,
     ),
@@ -102,7 +110,7 @@ DECISIONS = (
         done="queued to be added to the renewal",
         decide=partial(review.send, mode=PushPolicy.Mode.NEXT_BILLING_PERIOD.value),
         seen=review.what_is_seen,
-        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
+        offered=lambda bill: is_another_way(bill, PushPolicy.Mode.NEXT_BILLING_PERIOD),
         bulk=True,
         preview=bill_story.one_line,
     ),
@@ -115,7 +123,7 @@ DECISIONS = (
         done="queued to be invoiced",
         decide=partial(review.send, mode=PushPolicy.Mode.INVOICE.value),
         seen=review.what_is_seen,
-        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
+        offered=lambda bill: is_another_way(bill, PushPolicy.Mode.INVOICE),
         preview=bill_story.one_line,
     ),
     Decision(

@@ -18,6 +18,8 @@ from billing_bridge.models import (
     BillEntry,
     BillRevision,
     CarriedEntry,
+    PaddleCurrency,
+    ProductRule,
     Push,
     PushAttempt,
     PushedBill,
@@ -276,6 +278,8 @@ def make_catalogue() -> None:
 def make_everything() -> Everything:
     """One row or more in every table."""
     now = clock.now()
+    ProductRule.objects.create(accounting_product=f"Usage {MARKUP}", tax_category="saas")
+    PaddleCurrency.objects.create(code="USD", decimal_places=2, minimum=70, read_at=now)
     make_catalogue()
     row = installing.current()
     Installation.objects.filter(pk=row.pk).update(

@@ -34,6 +34,7 @@ PEOPLE_PAGES = ("auth.user", "auth.group")
 MAY_ADD = {
     "paddle_sync.planmapping": {"Operator", "Administrator"},
     "billing_bridge.pushpolicy": {"Finance", "Administrator"},
+    "billing_bridge.productrule": {"Finance", "Administrator"},
     "integration_project.mailrule": {"Operator", "Finance", "Administrator"},
     "auth.user": {"Administrator"},
 }

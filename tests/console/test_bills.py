@@ -47,19 +47,29 @@ def panel(answer: Any, title: str) -> Any:
     return found
 
 
+OTHERWISE = (
+    "Send now",
+    "Invoice it",
+    "Carry to the next bill",
+    "Mark settled outside",
+    "Write off remainder",
+)
+"""What can be done with what is open of a bill instead of what policy says, which is to charge it with the renewal."""
+
+
 @pytest.mark.parametrize(
     ("state", "values", "offered"),
     [
-        (State.HELD, {}, ["Approve", "Hold", "Skip"]),
-        (State.HELD, {"reason": "operator"}, ["Approve", "Skip"]),
-        (State.WAITING, {"reason": "past due"}, ["Hold", "Skip"]),
-        (State.READY, {}, ["Hold", "Skip"]),
+        (State.HELD, {}, ["Approve", *OTHERWISE, "Hold", "Skip"]),
+        (State.HELD, {"reason": "operator"}, ["Approve", *OTHERWISE, "Skip"]),
+        (State.WAITING, {"reason": "past due"}, [*OTHERWISE, "Hold", "Skip"]),
+        (State.READY, {}, [*OTHERWISE, "Hold", "Skip"]),
         (State.PUSHING, {}, []),
         (State.UNCONFIRMED, {}, ["It is in Paddle", "It is not in Paddle"]),
         (State.UNCONFIRMED, {"due_at": clock.now()}, ["It is in Paddle"]),
         (State.PUSHED, {}, []),
-        (State.FAILED, {}, ["Resend", "Hold", "Skip"]),
-        (State.LOST, {}, ["Resend", "Hold", "Skip"]),
+        (State.FAILED, {}, ["Resend", *OTHERWISE, "Hold", "Skip"]),
+        (State.LOST, {}, ["Resend", *OTHERWISE, "Hold", "Skip"]),
         (State.SKIPPED, {"reason": "operator"}, ["Resend"]),
         (State.SUPERSEDED, {}, []),
     ],
@@ -279,6 +289,8 @@ POLICY = {
     "review": "never",
     "mode": "next_billing_period",
     "on_payment_failure": "prevent_change",
+    "payment_days": "14",
+    "issue_invoices": "on",
     "grouping": "line",
     "small": "carry",
     "negative": "carry",

@@ -11,13 +11,13 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from billing_bridge.models import PushAttempt, PushedBill, PushPolicy
+from billing_bridge.models import CarriedEntry, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock, fixes, roles
 from integration_project.ledger_admin import LedgerAdmin
 from integration_project.models import Finding, Installation, Mail, MailRule
 from paddle_sync.models import AccountLink, BulkRun, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
 from tests.builders import make_link
-from tests.console.rows import Everything, confirm, make_parked
+from tests.console.rows import Everything, confirm, make_bill, make_parked
 
 OPERATORS = {"Operator", "Administrator"}
 FINANCIERS = {"Finance", "Administrator"}
@@ -35,6 +35,14 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (AccountLink, "sync"): OPERATORS,
     (AccountLink, "relink"): OPERATORS,
     (PushedBill, "approve"): FINANCIERS,
+    (PushedBill, "send_now"): FINANCIERS,
+    (PushedBill, "send_with_renewal"): FINANCIERS,
+    (PushedBill, "send_invoice"): FINANCIERS,
+    (PushedBill, "refund"): FINANCIERS,
+    (PushedBill, "carry"): FINANCIERS,
+    (PushedBill, "settled_outside"): FINANCIERS,
+    (PushedBill, "write_off"): FINANCIERS,
+    (CarriedEntry, "take_back"): FINANCIERS,
     (PushedBill, "hold"): FINANCIERS,
     (PushedBill, "skip"): FINANCIERS,
     (PushedBill, "resend"): FINANCIERS,
@@ -83,12 +91,19 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         return make_parked(waiting_for_kind="account conflict")
     if model is Finding:
         return finding_for(everything, decision)
+    if model is PushedBill and decision == "refund":
+        return make_bill(make_link(), total="-5.00")
+    if decision == "send_with_renewal":
+        PushPolicy.objects.filter(link=None).update(mode=PushPolicy.Mode.IMMEDIATELY)
+        return make_bill(make_link())
     if model is PushedBill:
         return {
             "made": everything.unconfirmed,
             "not_made": everything.unconfirmed,
             "resend": everything.failed_bill,
         }.get(decision, everything.held)
+    if model is CarriedEntry:
+        return CarriedEntry.objects.get()
     if model is BulkRun:
         return {"pause": everything.running, "continue": everything.paused}.get(decision, everything.previewed)
     return fitting[model]
