@@ -7,8 +7,10 @@ from django import forms
 from django.contrib import admin
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 
 from billing_bridge import composing
+from billing_bridge.admin.text_preview import PreviewedText, reads_view
 from billing_bridge.models import ProductRule, PushedBill, PushPolicy
 from integration_project import showing
 from integration_project.errors import NotPossible
@@ -80,7 +82,11 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "far": (
         "And of one whose renewal is too far away?",
-        "Held, or charged at once. How far is too far, the question below says.",
+        "Held, or charged at once. How far is too far, the next question says.",
+    ),
+    "max_wait_days": (
+        "How far away may the renewal be, in days?",
+        "A bill whose renewal is further away is held, so that nobody waits a year to be charged.",
     ),
     "ending": (
         "And when the subscription is about to be cancelled or paused?",
@@ -102,10 +108,6 @@ QUESTIONS: dict[str, tuple[str, str]] = {
         "Send a charge again by itself when the whole look-up schedule found no trace of it?",
         "Yes: if Paddle's answer and its history were both wrong, a customer pays twice. No: a person decides.",
     ),
-    "max_wait_days": (
-        "How far away may the renewal be, in days?",
-        "A bill whose renewal is further away is held, so that nobody waits a year to be charged.",
-    ),
     "lock_after_days": (
         "How many days after the charge is the bill locked in m3ter?",
         "Once locked, m3ter does not change it any more. 0: at once.",
@@ -126,6 +128,12 @@ class PolicyForm(ReasonedModelForm):
         fields = tuple(QUESTIONS)
         labels = {name: question for name, (question, _) in QUESTIONS.items()}
         help_texts = {name: consequence for name, (_, consequence) in QUESTIONS.items()}
+        widgets = {  # Django reads it from here
+            "allowed_accounts": forms.Textarea({"rows": 3, "class": "c-input"}),
+            "excluded_accounts": forms.Textarea({"rows": 3, "class": "c-input"}),
+            "item_name": PreviewedText({"class": "c-input"}),
+            "item_description": PreviewedText({"class": "c-input"}),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -202,6 +210,11 @@ class PushPolicyAdmin(ReasonedAdmin):
             offered=lambda policy: policy.link_id is not None,
         ),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what a text comes to, for its preview."""
+        reads = self.admin_site.admin_view(reads_view)
+        return [path("reads/", reads, name="billing_bridge_pushpolicy_reads"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Put everybody's policy first."""

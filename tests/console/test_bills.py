@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from billing_bridge.models import BillEntry, Push, PushAttempt, PushedBill, PushPolicy
+from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.models import Finding, Installation
 from tests.builders import make_link
@@ -343,6 +343,23 @@ def test_a_policy_that_could_not_work_is_refused(browser: Browser, field: str, v
     (words,) = answer.context["adminform"].form.errors[field]
     assert said in words
     assert everybodys().review == "always"
+
+
+def test_the_texts_of_a_policy_show_what_customers_would_read(browser: Browser) -> None:
+    client = browser("Finance")
+    reads = reverse("admin:billing_bridge_pushpolicy_reads")
+
+    page = client.get(page_of(everybodys())).text
+    of_a_sample = client.get(reads, {"text": "{line}, {period}, {nothing}"}).json()
+    bill = make_bill(make_link())
+    BillRevision.objects.filter(bill=bill).update(lines=[{"description": "<b>Storage</b>", "amount": "1"}])
+    of_the_bill = client.get(reads, {"text": "{line}"}).json()
+
+    assert "Customers read: API calls" in page
+    assert of_a_sample == {"reads": "Customers read: API calls, 2026-02-01 to 2026-02-28, {nothing}"}
+    assert of_the_bill == {"reads": "Customers read: <b>Storage</b>"}
+    assert "<b>Storage</b>" not in client.get(page_of(everybodys())).text
+    assert browser("nobody").get(reads).status_code == 302
 
 
 def test_a_link_gets_its_own_policy_and_loses_it_again(browser: Browser) -> None:
