@@ -22,10 +22,12 @@ COMMON_GROUND = (
     "finding",
     "heartbeats",
     "ledger_admin",
+    "list_exports",
     "logs",
     "migrations",
     "models",
     "settings",
+    "spreadsheets",
     "vendors",
     "work",
 )
