@@ -77,7 +77,7 @@ class ExportingAdmin(LedgerAdmin):
         response = super().changelist_view(request, extra_context)
         shown = (response.context_data or {}).get("cl") if isinstance(response, TemplateResponse) else None
         if shown is not None and isinstance(response, TemplateResponse) and response.context_data is not None:
-            query = shown.get_query_string(remove=[*PAGING])
+            query = shown.get_query_string()
             response.context_data["exports"] = [
                 Link(label, reverse(f"admin:{self._url_name('export')}", args=(kind,)) + query)
                 for kind, label in LABELS.items()
@@ -112,7 +112,11 @@ class ExportingAdmin(LedgerAdmin):
 
 def _filters(request: HttpRequest) -> str:
     """Say which rows a list's address asks for."""
-    asked = ((name, " ".join(str(value).split())) for name, value in request.GET.items() if name not in (*PAGING, "o"))
+    asked = (
+        (name, " ".join(" or ".join(values).split()))
+        for name, values in request.GET.lists()
+        if name not in (*PAGING, "o")
+    )
     return ", ".join(f"{name} {value}" for name, value in asked if value) or "all of them"
 
 
