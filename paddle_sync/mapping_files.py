@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from integration_project import spreadsheets
+
 MOST_BYTES = 2 * 1024 * 1024
 MOST_ROWS = 10_000
 MOST_PROBLEMS = 200
@@ -38,9 +40,6 @@ RECOGNISED_BY = (
 COLUMNS = (*DECISIVE, *RECOGNISED_BY)
 REQUIRED = ("paddle_price_id", "paddle_product_id", "effective_from", "target", "m3ter_plan_id", "m3ter_plan_group_id")
 WHOLE_FILE = "-"
-FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-"""What a spreadsheet might take for a formula, and what looks like our escape of it."""
-ESCAPED = re.compile(r"'+[=+\-@\t\r\n]")
 UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -79,11 +78,7 @@ class Row:
 
 def write_csv(rows: Iterable[Mapping[str, str]]) -> str:
     """Write a table; cells that a spreadsheet would run as a formula get an apostrophe before them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(COLUMNS)
-    writer.writerows([_escaped(row[column]) for column in COLUMNS] for row in rows)
-    return text.getvalue()
+    return "".join(spreadsheets.csv_pieces(COLUMNS, ([row[column] for column in COLUMNS] for row in rows)))
 
 
 def write_json(rows: Iterable[Mapping[str, str]]) -> str:
@@ -138,7 +133,7 @@ def _read_csv(text: str) -> list[Row]:
             text = f"It has {len(cells)} cells, and there are {len(headers)} columns. Quote cells that hold a comma."
             problems.append(Problem(number, headers[min(len(cells), len(headers)) - 1], text))
             continue
-        rows.append(_row(number, dict(zip(headers, map(_unescaped, cells), strict=True))))
+        rows.append(_row(number, dict(zip(headers, map(spreadsheets.unescaped, cells), strict=True))))
     if problems:
         raise FileRefused(problems[:MOST_PROBLEMS])
     return rows
@@ -211,11 +206,3 @@ def _row(number: int, values: Mapping[str, str]) -> Row:
 
 def _refused(text: str) -> FileRefused:
     return FileRefused([Problem(0, WHOLE_FILE, text)])
-
-
-def _escaped(cell: str) -> str:
-    return f"'{cell}" if FORMULA.match(cell) else cell
-
-
-def _unescaped(cell: str) -> str:
-    return cell[1:] if ESCAPED.match(cell) else cell

@@ -1,8 +1,6 @@
 """The console's pages of bills: what m3ter left, what Paddle gets, and what Finance decides."""
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -11,41 +9,24 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge.admin import amounts, bill_decisions, bill_story
+from billing_bridge.admin import amounts, bill_decisions, bill_export, bill_story
+from billing_bridge.admin.bill_filters import CurrencyFilter, RenewalFilter
 from billing_bridge.deciding import policy_for
-from billing_bridge.models import PushedBill
-from integration_project import clock, showing
-from integration_project.ledger_admin import LedgerAdmin
+from billing_bridge.models import Push, PushedBill
+from integration_project import showing
+from integration_project.list_exports import ExportingAdmin
 from integration_project.models import Finding
 from integration_project.showing import Link, Panel, Right, Story, Text
+from paddle_sync.models import AccountLink
 
 State = PushedBill.State
 MOST_ADDED_UP = 2000
-
-
-class RenewalFilter(admin.SimpleListFilter):
-    """Bills by how near their renewal is."""
-
-    title = "renews"
-    parameter_name = "renews"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer two spans."""
-        return [("day", "within 24 hours, not pushed yet"), ("week", "within 7 days"), ("past", "already renewed")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[PushedBill]) -> QuerySet[PushedBill]:
-        """Keep the chosen span."""
-        now = clock.now()
-        if self.value() == "day":
-            near = queryset.filter(renews_at__gt=now, renews_at__lte=now + bill_story.NEAR_RENEWAL)
-            return near.exclude(state__in=bill_story.SETTLED)
-        if self.value() == "week":
-            return queryset.filter(renews_at__gt=now, renews_at__lte=now + timedelta(days=7))
-        return queryset.filter(renews_at__lte=now) if self.value() == "past" else queryset
+MOST_OF_A_TRANSACTION = 500
+"""Bills looked up for one transaction; a renewal collects the charges of one subscription, each of a bill."""
 
 
 @admin.register(PushedBill)
-class PushedBillAdmin(LedgerAdmin):
+class PushedBillAdmin(ExportingAdmin):
     """m3ter's bills and how much of each has reached Paddle."""
 
     list_display = (
@@ -61,7 +42,7 @@ class PushedBillAdmin(LedgerAdmin):
         "age",
     )
     list_display_links = ("customer", "period")
-    list_filter = ("state", "reason", "payment", RenewalFilter, "currency")
+    list_filter = ("state", "reason", "payment", RenewalFilter, CurrencyFilter)
     list_select_related = ("link",)
     search_fields = ("m3ter_bill_id",)
     search_help_text = "A bill, account, account code, subscription or transaction id."
@@ -98,6 +79,7 @@ class PushedBillAdmin(LedgerAdmin):
         "due_exactly",
     )
     decisions = bill_decisions.DECISIONS
+    export_columns = bill_export.COLUMNS
 
     @admin.display(description="Customer")
     def customer(self, bill: PushedBill) -> str:
@@ -174,15 +156,21 @@ class PushedBillAdmin(LedgerAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[PushedBill], search_term: str
     ) -> tuple[QuerySet[PushedBill], bool]:
-        """Find by exact id: which one, the id itself says."""
+        """Find by exact id, through an index: which one, the id itself says."""
         word = search_term.strip()
         if not word:
             return queryset, False
         if word.startswith("sub_"):
-            return queryset.filter(Q(link__paddle_subscription_id=word) | Q(m3ter_account_code=word)), False
+            links = list(AccountLink.objects.filter(paddle_subscription_id=word).values_list("pk", flat=True))
+            return queryset.filter(Q(link__in=links) | Q(m3ter_account_code=word)), False
         if word.startswith("txn_"):
-            return queryset.filter(pushes__paddle_transaction_id=word).distinct(), False
+            charged = Push.objects.filter(paddle_transaction_id=word).values_list("bill_id", flat=True)
+            return queryset.filter(pk__in=list(charged[:MOST_OF_A_TRANSACTION])), False
         return queryset.filter(Q(m3ter_bill_id=word) | Q(m3ter_account_id=word) | Q(m3ter_account_code=word)), False
+
+    def rows_to_export(self, rows: QuerySet[PushedBill]) -> Iterator[bill_export.Line]:
+        """Read what stands in the file."""
+        return bill_export.lines(rows)
 
     def saved_views(self, request: HttpRequest) -> Sequence[Link]:
         """Give the views people come back to."""
@@ -266,7 +254,7 @@ def _sums(bill: PushedBill) -> Panel:
         [Right(name) for name in names],
         [tuple(amounts.amount(getattr(bill, column), bill.currency) for column in columns)],
         empty="",
-        note="Bill total = pushed - lost + credited + carried + written off + open; the database holds it to that.",
+        note="Bill total = pushed - lost - credited + carried + written off + open; the database holds it to that.",
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -50,7 +51,9 @@ def reads(text: str) -> str:
 
 
 def reads_view(request: HttpRequest) -> JsonResponse:
-    """Answer what a text comes to."""
+    """Answer what a text comes to, to whoever may see the policy: the newest bill's words stand in it."""
+    if not request.user.has_perm("billing_bridge.view_pushpolicy"):
+        raise PermissionDenied
     return JsonResponse({"reads": reads(request.GET.get("text", ""))})
 
 

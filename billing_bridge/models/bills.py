@@ -174,6 +174,13 @@ class PushedBill(WorkItem):
         indexes = (
             models.Index(fields=("state", "due_at"), condition=Q(due_at__isnull=False), name="bill_due"),
             models.Index(fields=("state", "-id"), name="bill_by_state"),
+            # For the filters and the search of the console: each finds the newest that fit without reading the table.
+            models.Index(fields=("reason", "-id"), name="bill_by_reason"),
+            models.Index(fields=("payment", "-id"), name="bill_by_payment"),
+            models.Index(fields=("currency", "-id"), name="bill_by_currency"),
+            models.Index(fields=("renews_at",), name="bill_by_renewal"),
+            models.Index(fields=("first_seen_at",), name="bill_by_age"),
+            models.Index(fields=("m3ter_account_code",), name="bill_by_account_code"),
             models.Index(fields=("lease_until",), condition=Q(lease__isnull=False), name="bill_leased"),
         )
         verbose_name = "bill"

@@ -359,7 +359,7 @@ def test_the_texts_of_a_policy_show_what_customers_would_read(browser: Browser) 
     assert of_a_sample == {"reads": "Customers read: API calls, 2026-02-01 to 2026-02-28, {nothing}"}
     assert of_the_bill == {"reads": "Customers read: <b>Storage</b>"}
     assert "<b>Storage</b>" not in client.get(page_of(everybodys())).text
-    assert browser("nobody").get(reads).status_code == 302
+    assert browser("nobody").get(reads).status_code == 403
 
 
 def test_a_link_gets_its_own_policy_and_loses_it_again(browser: Browser) -> None:
