@@ -320,7 +320,7 @@ JUDGE = Verdict("judge")
 def _after_settling(known: PushedBill, *, changed: bool) -> Verdict | None:
     """What becomes of a bill of which something stands in Paddle or the balance, as far as that decides it."""
     if known.outstanding == 0:
-        if known.state in {State.HELD, State.WAITING, State.READY} and not _by_a_person(known):
+        if known.state in {State.HELD, State.WAITING, State.READY, State.FAILED} and not _by_a_person(known):
             return Verdict(State.PUSHED if known.in_paddle else State.CARRIED, due_at=clock.now())
         return None
     if known.state == State.HELD and not changed and not _by_a_person(known):

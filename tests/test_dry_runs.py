@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from pytest_django import Settings
 
-from billing_bridge.models import Push
+from billing_bridge.models import Push, PushPolicy
 from integration_project import clock
 from integration_project.events import M3TER_HANDLERS, PADDLE_HANDLERS
 from integration_project.models import CallBudget, Circuit, Installation
@@ -34,6 +34,7 @@ Run = Callable[[], int]
 Calls = list[tuple[str, str, str]]
 OF_SUBSCRIPTIONS = sorted(kind for kind in PADDLE_HANDLERS if kind.startswith("subscription.") and kind != RELINK)
 OF_TRANSACTIONS = sorted(kind for kind in PADDLE_HANDLERS if kind.startswith("transaction."))
+OF_ADJUSTMENTS = sorted(kind for kind in PADDLE_HANDLERS if kind.startswith("adjustment."))
 OF_BILLS = sorted(M3TER_HANDLERS)
 WHAT_READS_COST = (CallBudget, Circuit)
 
@@ -357,6 +358,44 @@ def test_a_subscription_cancelled_with_an_unpaid_push_calls_what_its_dry_run_sai
     foreseen = rehearsed(event, stage)
 
     assert_equal(foreseen, *replayed(event, stage))
+
+
+def of_nothing_of_ours(world: World) -> dict[str, Any]:
+    (checkout, *_) = world.paddle.transactions
+    world.refund_by_hand(checkout)
+    return the_adjustment(world)
+
+
+def of_a_charge_of_ours(world: World) -> dict[str, Any]:
+    PushPolicy.objects.update(mode="immediately")
+    world.pushed()
+    (charge,) = world.paddle.charges
+    Push.objects.update(paddle_transaction_id=charge.transaction_id)
+    world.refund_by_hand(str(charge.transaction_id))
+    return the_adjustment(world)
+
+
+def the_adjustment(world: World) -> dict[str, Any]:
+    world.paddle.settle_adjustments()
+    (row,) = world.paddle.adjustments.values()
+    data: dict[str, Any] = json.loads(json.dumps(row, default=str))
+    return data
+
+
+@pytest.mark.parametrize(
+    "situation", [of_nothing_of_ours, of_a_charge_of_ours], ids=lambda situation: situation.__name__
+)
+@pytest.mark.parametrize("event_type", OF_ADJUSTMENTS)
+def test_a_replayed_event_of_an_adjustment_calls_what_its_dry_run_said(
+    stage: Stage, world: World, event_type: str, situation: Callable[[World], dict[str, Any]]
+) -> None:
+    event = done(event_type, situation(world))
+
+    foreseen = rehearsed(event, stage)
+
+    calls, replay = replayed(event, stage)
+    assert_equal(foreseen, calls, replay)
+    assert len(calls) == (2 if situation is of_a_charge_of_ours else 0)
 
 
 def a_new_bill(world: World) -> str:

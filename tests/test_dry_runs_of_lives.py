@@ -22,6 +22,7 @@ from paddle_sync.own_events import FOUND, IMPORT, RELINK, SUBSCRIBE, SYNC
 from tests.builders import make_mapping, subscription
 from tests.paddle_sync.seen import CLOUD, SEATS
 from tests.test_dry_runs import (
+    OF_ADJUSTMENTS,
     OF_BILLS,
     OF_SUBSCRIPTIONS,
     OF_TRANSACTIONS,
@@ -222,7 +223,7 @@ def test_a_replayed_wish_to_subscribe_to_events_calls_what_its_dry_run_said(stag
 
 def test_every_type_of_event_is_compared() -> None:
     compared = {
-        "paddle": {*OF_SUBSCRIPTIONS, RELINK, *OF_TRANSACTIONS, *OF_PEOPLE, *REPAIRS},
+        "paddle": {*OF_SUBSCRIPTIONS, RELINK, *OF_TRANSACTIONS, *OF_ADJUSTMENTS, *OF_PEOPLE, *REPAIRS},
         "paddle_classic": {*OF_CLASSIC, RELINK},
         "m3ter": set(OF_BILLS),
     }
