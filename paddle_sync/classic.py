@@ -13,8 +13,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from integration_project import clock
-from integration_project.errors import Permanent, VendorClosed
-from integration_project.vendors import CLASSIC, Vendors
+from integration_project.errors import Permanent
+from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import Address, Customer
 from integration_project.vendors.paddle_classic import signature
 from integration_project.vendors.paddle_classic.client import ClassicClient
@@ -179,9 +179,7 @@ def buyer(subscription_id: str, vendors: Vendors) -> Buyer:
 
 def client(vendors: Vendors) -> ClassicClient:
     """The client of Classic; VendorClosed where Classic is off, so that its events wait."""
-    if vendors.classic is None:
-        raise VendorClosed(CLASSIC, "Paddle Classic is off: set PADDLE_CLASSIC_VENDOR_ID and the keys beside it.")
-    return vendors.classic
+    return vendors.classic_on
 
 
 def _subscription(

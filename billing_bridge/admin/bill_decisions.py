@@ -1,14 +1,13 @@
 """What people decide about bills in the console: who may, when it is offered, and what it brings about."""
 
-from functools import partial
-
 from django import forms
 
 from billing_bridge import review
 from billing_bridge.admin import bill_story
 from billing_bridge.ledger import GONE
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge.models import PushedBill
 from integration_project.ledger_admin import Decision, OptionalReasonForm, ReasonForm
+from integration_project.vendors import CLASSIC
 
 State = PushedBill.State
 RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
@@ -16,12 +15,16 @@ SENDABLE = (State.HELD, State.READY, State.WAITING, State.FAILED, State.LOST)
 HELD_BY_NATURE = (PushedBill.Reason.OPERATOR, PushedBill.Reason.CHANGED, PushedBill.Reason.DELETED)
 
 
+def _is_kept_by_classic(bill: PushedBill) -> bool:
+    return bill.link is not None and bill.link.source == CLASSIC
+
+
 class FoundForm(ReasonForm):
     """What somebody saw in Paddle."""
 
     paddle_transaction_id = forms.RegexField(
-        regex=r"^(txn_[a-zA-Z0-9_]{1,60})?$",
-        label="Paddle transaction, if you see one (txn_...)",
+        regex=r"^(txn_[a-zA-Z0-9_]{1,60}|[0-9]{1,30}(-[0-9]{1,30})?)?$",
+        label="Paddle transaction, if you see one (txn_...; in Paddle Classic the order of the payment)",
         required=False,
         widget=forms.TextInput(attrs={"class": "c-input"}),
         help_text="Leave it empty when the charge stands on the next renewal and has no transaction yet.",
@@ -88,7 +91,7 @@ DECISIONS = (
         permission="billing_bridge.resend_pushedbill",
         effect="The bill is checked again and charged at once with the stored payment method, not with the renewal.",
         done="queued to be charged at once",
-        decide=partial(review.send, mode=PushPolicy.Mode.IMMEDIATELY.value),
+        decide=review.send_now,
         seen=review.what_is_seen,
         offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
         bulk=True,
@@ -100,7 +103,7 @@ DECISIONS = (
         permission="billing_bridge.resend_pushedbill",
         effect="The bill is checked again and added to the subscription's next renewal.",
         done="queued to be added to the renewal",
-        decide=partial(review.send, mode=PushPolicy.Mode.NEXT_BILLING_PERIOD.value),
+        decide=review.send_with_renewal,
         seen=review.what_is_seen,
         offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
         bulk=True,
@@ -113,9 +116,9 @@ DECISIONS = (
         effect="The bill is checked again and becomes an invoice of its own in Paddle, with the push policy's payment "
         "terms: of no subscription, so a cancelled one does not matter. Only in USD, EUR and GBP.",
         done="queued to be invoiced",
-        decide=partial(review.send, mode=PushPolicy.Mode.INVOICE.value),
+        decide=review.send_invoice,
         seen=review.what_is_seen,
-        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0,
+        offered=lambda bill: bill.state in SENDABLE and bill.outstanding > 0 and not _is_kept_by_classic(bill),
         preview=bill_story.one_line,
     ),
     Decision(
@@ -123,7 +126,7 @@ DECISIONS = (
         label="Refund",
         permission="billing_bridge.resend_pushedbill",
         effect="What the customer is owed is refunded in Paddle, on what was paid of this bill, or else of the "
-        "account's other bills. Paddle may take days to approve it.",
+        "account's other bills. Paddle may take days to approve it. Paddle Classic takes it off the next payment instead.",
         done="queued to be refunded",
         decide=review.refund,
         seen=review.what_is_seen,

@@ -11,10 +11,10 @@ from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Cast, JSONObject
 from django.utils.safestring import SafeString
 
-from billing_bridge import money
+from billing_bridge import modes, money
 from billing_bridge.admin import bill_story
 from billing_bridge.admin.amounts import PUSH_TONES
-from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill, PushPolicy
+from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill
 from integration_project import clock, showing
 from integration_project.admin.findings import SEVERITY_TONES
 from integration_project.models import Finding
@@ -388,7 +388,7 @@ def _say_locked(bill: PushedBill) -> Said:
 
 
 def _say_push(push: Push) -> Said:
-    mode = dict(PushPolicy.Mode.choices).get(push.mode, push.mode).lower()
+    mode = modes.label_of(push.mode).lower()
     return Said(
         US,
         f"{push.get_kind_display()} of {money.words(push.amount, push.currency)}, {mode}.",
