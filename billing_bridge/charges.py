@@ -387,8 +387,8 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 }
 """Paddle's codes that say something about the bill or its subscription; nothing was charged. Classic's are numbers.
 
-Of Classic's others, 146, 151 and 189 are tried again after a while, 102, 107 and 184 close it to everybody, after 120 it is
-looked for; a decline (188) and what can never be (116, 155, 181, 182, 183) fail with Classic's words.
+Of Classic's others, 146, 151 and 189 are tried again after a while, 102, 107 and 184 close it to everybody, after 120
+it is looked for; a decline (188) and what can never be (116, 155, 181, 182, 183) fail with Classic's words.
 """
 TOO_MANY_ITEMS = frozenset(
     {"subscription_maximum_number_of_line_items_reached", "transaction_maximum_number_of_line_items_reached"}

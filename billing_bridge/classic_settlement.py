@@ -1,7 +1,7 @@
 """Paddle Classic's alerts tell what became of our charges there: paid, not paid, given back, never to be collected.
 
-An alert of a payment does not say which modifiers it has collected: its amount simply includes them. What was collected is
-no longer in the list of modifiers, so that list is read, and beside it the payments, whenever it matters.
+An alert of a payment does not say which modifiers it has collected: its amount simply includes them. What was
+collected is no longer in the list of modifiers, so that list is read, and beside it the payments, whenever it matters.
 """
 
 from collections.abc import Mapping
@@ -173,8 +173,8 @@ def _report_short(event: WebhookEvent, fields: Fields, pushes: list[Push]) -> No
             detail=f"Payment {fields.get('order_id', '')} of {event.paddle_subscription_id} came to {paid} {currency}, "
             f"less than the plan and our modifiers together, {expected} {currency}. Push {push.push_id} of "
             f"{money.words(push.amount, currency)} may have been taken away before.",
-            next_step="Look at the payment in Paddle Classic: a coupon or a balance explains it too. If the modifier is "
-            "not in it, charge the amount there by hand.",
+            next_step="Look at the payment in Paddle Classic: a coupon or a balance explains it too. If the "
+            "modifier is not in it, charge the amount there by hand.",
         )
 
 
@@ -234,9 +234,9 @@ def _report_given_back(push: Push, fields: Fields) -> None:
     finding.report(
         GIVEN_BY_OTHERS,
         push.push_id,
-        detail=f"{amount} {push.currency}, tax included, of payment {fields.get('order_id', '')} was refunded in Paddle "
-        f"Classic. Push {push.push_id} of {money.words(push.amount, push.currency)} is in it; how much of the refund is "
-        "for that, Classic does not say. m3ter's bill still says that all of it is owed.",
+        detail=f"{amount} {push.currency}, tax included, of payment {fields.get('order_id', '')} was refunded in "
+        f"Paddle Classic. Push {push.push_id} of {money.words(push.amount, push.currency)} is in it; how much of the "
+        "refund is for that, Classic does not say. m3ter's bill still says that all of it is owed.",
         next_step="If the bill was wrong, correct it in m3ter. Close this when the loss is accepted.",
     )
 

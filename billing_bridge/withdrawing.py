@@ -1,7 +1,7 @@
 """Takes back what waits for the next payment of a Classic subscription, where its bill has become less since.
 
-A modifier can be deleted until a payment collects it. So a bill corrected downwards is charged anew, by a modifier of what
-it is now, instead of leaving the customer with too much first and a credit later.
+A modifier can be deleted until a payment collects it. So a bill corrected downwards is charged anew, by a modifier of
+what it is now, instead of leaving the customer with too much first and a credit later.
 """
 
 from django.db import transaction
@@ -55,7 +55,7 @@ def _is_gone(push: Push, client: ClassicClient, journal: Journal) -> bool:
 
 
 def _was_withdrawn(push: Push, client: ClassicClient) -> bool:
-    """Say whether a modifier that is not listed was deleted from here, by an attempt that did not come to write it down.
+    """Say whether a modifier that is not listed was deleted from here, and that was not written down any more.
 
     That it was about to be deleted is written down before. But a payment may have been faster.
     """
@@ -69,8 +69,8 @@ def _was_withdrawn(push: Push, client: ClassicClient) -> bool:
         raise NotNow(
             held(
                 PushedBill.Reason.CANNOT_TELL,
-                f"The modifier of push {push.push_id} was being taken back, and payment {classic.name_of(paid[-1])} may "
-                "have collected it before.",
+                f"The modifier of push {push.push_id} was being taken back, and payment {classic.name_of(paid[-1])} "
+                "may have collected it before.",
             )
         )
     return True

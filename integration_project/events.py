@@ -50,7 +50,7 @@ def classic_subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
     except Ignored:
         if not settled:
             raise
-        event.note = settled
+    event.note = f"{settled} {event.note}".strip()
 
 
 PADDLE_HANDLERS = MappingProxyType(

@@ -103,6 +103,10 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, colu
     amount_open = bill.outstanding or (revision.payable if untouched else 0)
     entries = carrying.free_entries(bill.m3ter_account_id, bill.currency)
     mode = modes.for_bill(bill, bill.link, policy)
+    if mode.gives_back and amount_open < 0:
+        return Panel(
+            title, columns, (), empty=f"{money.words(-amount_open, bill.currency)} is given back: {mode.label}."
+        )
     netting = net(amount_open, carrying.as_parts(entries), minimum=mode.minimum(bill.currency))
     if not netting.charge:
         return Panel(title, columns, (), empty=_instead(netting, bill.currency))
@@ -117,7 +121,8 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, colu
         return Panel(title, columns, (), empty=f"Nothing: it cannot be charged as it is ({impossible}).")
     rows = [_item(item.to_paddle(), revision.currency) for item in composed.items]
     rows.append(("Total", "", "", "", amount(composed.total, revision.currency)))
-    note = f"Before tax, quantity 1 each, {mode.label.lower()}; nothing has been sent. Paddle shows a preview before every charge."
+    how = mode.label.lower()
+    note = f"Before tax, quantity 1 each, {how}; nothing has been sent. Paddle shows a preview before every charge."
     if netting.taken:
         note = f"{note} {money.words(netting.carried_in, bill.currency)} of it comes from the carried balance."
     if composed.crosses:

@@ -126,7 +126,8 @@ DECISIONS = (
         label="Refund",
         permission="billing_bridge.resend_pushedbill",
         effect="What the customer is owed is refunded in Paddle, on what was paid of this bill, or else of the "
-        "account's other bills. Paddle may take days to approve it. Paddle Classic takes it off the next payment instead.",
+        "account's other bills. Paddle may take days to approve it. Paddle Classic takes it off the next payment "
+        "instead.",
         done="queued to be refunded",
         decide=review.refund,
         seen=review.what_is_seen,

@@ -47,8 +47,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "classic_mode": (
         "And customers whose subscription Paddle Classic keeps?",
-        "With the next payment: one modifier for the bill, which can be taken back until then. At once: a charge whose "
-        "name Classic does not list, so that a person must look for one that was not answered.",
+        "By a modifier of the next payment; or at once, by a charge that a person may have to look for, as no list names it.",
     ),
     "on_payment_failure": (
         "And when a charge made at once is declined?",
@@ -72,8 +71,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "negative": (
         "What becomes of what a customer is owed?",
-        "Carried: it lowers the next bills. Held: a person decides. Taken off: Classic lowers the next payment at once. "
-        "Refunds are always decided by a person.",
+        "It lowers the next bills; a person decides; or it lowers the next payment. Refunds are always a person's decision.",
     ),
     "changed": (
         "What becomes of a bill that m3ter changes after it was charged?",

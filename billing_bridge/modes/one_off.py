@@ -15,7 +15,7 @@ NAME_WORDS = "Usage"
 
 
 class ChargeAtOnce(Mode):
-    """`/subscription/{id}/charge`; the name it is given is in no list, so it is found by amount, date and our journal."""
+    """`/subscription/{id}/charge`; its name is in no list, so it is found by amount, date and our journal."""
 
     name = PushPolicy.ClassicMode.CHARGE.value
     label = str(PushPolicy.ClassicMode.CHARGE.label)

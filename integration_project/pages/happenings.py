@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from billing_bridge import modes, money
 from billing_bridge.admin import bill_story
 from billing_bridge.admin.amounts import PUSH_TONES
-from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill
+from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock, showing
 from integration_project.admin.findings import SEVERITY_TONES
 from integration_project.models import Finding

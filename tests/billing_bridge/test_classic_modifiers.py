@@ -396,9 +396,9 @@ def test_a_negative_modifier_whose_answer_was_lost_is_found(classic_world: Class
 def test_a_way_of_the_other_product_is_refused(classic_world: ClassicWorld) -> None:
     bill = classic_world.imported()
 
-    with pytest.raises(NotPossible, match="is a way of Paddle Billing, and .* is a subscription of Paddle Classic"):
+    with pytest.raises(NotPossible, match=r"is a way of Paddle Billing, and .* is a subscription of Paddle Classic"):
         review.send(bill.pk, by="finance", reason="now", mode="immediately")
-    with pytest.raises(NotPossible, match="Paddle Classic keeps subscription .* and has no way to invoice"):
+    with pytest.raises(NotPossible, match=r"Paddle Classic keeps subscription .* and has no way to invoice"):
         review.send_invoice(bill.pk, by="finance", reason="now")
 
     assert (fresh(bill).state, fresh(bill).chosen_mode) == (State.HELD, "")

@@ -177,7 +177,8 @@ def test_a_bill_that_waited_for_a_payment_past_due_goes_on(classic_world: Classi
 
     due_at = fresh(bill).due_at
     assert waits == State.WAITING
-    assert due_at is not None and due_at <= clock.now()
+    assert due_at is not None
+    assert due_at <= clock.now()
 
 
 def test_a_payment_given_back_whole_is_refunded(classic_world: ClassicWorld, bill: PushedBill, tell: Run) -> None:

@@ -221,11 +221,11 @@ def test_a_subscription_that_is_read_after_a_one_off_charge_began_its_period_wit
     made = classic.subscribe(email="kai@customer.example")
     classic.clock_move(days=40)
     classic.run_payments()
-    charge = vendors.classic and vendors.classic.charge(made["subscription_id"], amount=Decimal(5), name="Usage")
+    charge = vendors.classic_on.charge(made["subscription_id"], amount=Decimal(5), name="Usage")
 
     found = words.read(made["subscription_id"], vendors)
 
-    assert found is not None and charge is not None
+    assert found is not None
     assert charge.payment_date == dt.date(2026, 6, 10)
     assert found["current_billing_period"] == {"starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-07-01T00:00:00Z"}
 
