@@ -47,7 +47,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "classic_mode": (
         "And customers whose subscription Paddle Classic keeps?",
-        "By a modifier of the next payment; or at once, by a charge that a person may have to look for, as no list names it.",
+        "By a modifier of the next payment; or at once, by a charge that no list names, so a person may have to look.",
     ),
     "on_payment_failure": (
         "And when a charge made at once is declined?",
@@ -71,7 +71,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "negative": (
         "What becomes of what a customer is owed?",
-        "It lowers the next bills; a person decides; or it lowers the next payment. Refunds are always a person's decision.",
+        "It lowers the next bills; a person decides; or it lowers the next payment. Refunds a person always decides.",
     ),
     "changed": (
         "What becomes of a bill that m3ter changes after it was charged?",
