@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
 from billing_bridge import composing, money, owed
 from billing_bridge.models import BillRevision, PushedBill, PushPolicy
-from integration_project.vendors.paddle.entities import Subscription
+from integration_project.vendors.paddle.entities import ScheduledChange
 from paddle_sync.models import AccountLink
 
 State = PushedBill.State
@@ -59,6 +60,21 @@ class Circumstances:
     """How many decimals Paddle says that the bill's currency has, where its list was read."""
     last_payable: int | None = None
     """What the account's bill before this one came to, in the same currency."""
+
+
+class Standing(Protocol):
+    """What of a subscription decides whether it can be charged now, in the words of Paddle Billing."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def currency_code(self) -> str: ...
+    @property
+    def collection_mode(self) -> str | None: ...
+    @property
+    def next_billed_at(self) -> datetime | None: ...
+    @property
+    def scheduled_change(self) -> ScheduledChange | None: ...
 
 
 def held(reason: str, detail: str) -> Verdict:
@@ -206,7 +222,7 @@ def changed_words(bill: PushedBill) -> str:
 
 
 def _negative(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
-    if bill.outstanding >= 0 or given.policy.negative == PushPolicy.Rest.CARRY:
+    if bill.outstanding >= 0 or given.policy.negative != PushPolicy.Negative.HOLD:
         return None
     if bill.reviewed_revision_id == revision.pk:
         return None
@@ -240,7 +256,7 @@ def _differs(bill: PushedBill, revision: BillRevision, given: Circumstances) -> 
 
 
 def why_not_now(
-    subscription: Subscription, *, currency: str, policy: PushPolicy, now: datetime, at_once: bool = False
+    subscription: Standing, *, currency: str, policy: PushPolicy, now: datetime, at_once: bool = False
 ) -> Verdict | None:
     """Judge a subscription as Paddle describes it at this moment; None when it can be charged.
 
@@ -255,7 +271,7 @@ def why_not_now(
     )
 
 
-def _status(subscription: Subscription, now: datetime) -> Verdict | None:
+def _status(subscription: Standing, now: datetime) -> Verdict | None:
     later = now + LOOK_AGAIN
     match subscription.status:
         case "active":
@@ -274,7 +290,7 @@ def _status(subscription: Subscription, now: datetime) -> Verdict | None:
             return held(Reason.CONFIGURATION, f"Paddle gives the subscription the status {unknown!r}, unknown here.")
 
 
-def _terms(subscription: Subscription, currency: str) -> Verdict | None:
+def _terms(subscription: Standing, currency: str) -> Verdict | None:
     if subscription.currency_code != currency:
         return other_currency(currency, subscription.currency_code)
     if subscription.collection_mode == "manual" and currency not in MANUAL_CURRENCIES:
@@ -282,7 +298,7 @@ def _terms(subscription: Subscription, currency: str) -> Verdict | None:
     return None
 
 
-def _no_renewal(subscription: Subscription, policy: PushPolicy) -> Verdict | None:
+def _no_renewal(subscription: Standing, policy: PushPolicy) -> Verdict | None:
     change = subscription.scheduled_change
     if change is not None and change.action in {"cancel", "pause"}:
         reason = Reason.CANCELLED if change.action == "cancel" else Reason.PAUSED
@@ -296,7 +312,7 @@ def _no_renewal(subscription: Subscription, policy: PushPolicy) -> Verdict | Non
     return None
 
 
-def _renewal_lock(subscription: Subscription, policy: PushPolicy, now: datetime) -> Verdict | None:
+def _renewal_lock(subscription: Standing, policy: PushPolicy, now: datetime) -> Verdict | None:
     renews_at = subscription.next_billed_at
     if renews_at is None or renews_at - now > RENEWAL_LOCK:
         return None
@@ -311,7 +327,7 @@ def _renewal_lock(subscription: Subscription, policy: PushPolicy, now: datetime)
     )
 
 
-def _renewal(subscription: Subscription, policy: PushPolicy, now: datetime) -> Verdict | None:
+def _renewal(subscription: Standing, policy: PushPolicy, now: datetime) -> Verdict | None:
     renews_at = subscription.next_billed_at
     if renews_at is not None and renews_at - now > timedelta(days=policy.max_wait_days):
         return held(
@@ -342,6 +358,7 @@ def refusal(code: str, words: str, now: datetime) -> Verdict | None:
 
 BELOW_MINIMUM = frozenset(
     {
+        "186",
         "subscription_update_transaction_balance_less_than_charge_limit",
         "transaction_balance_less_than_charge_limit",
         "transaction_recurring_balance_less_than_charge_limit",
@@ -359,8 +376,20 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "subscription_locked_pending_changes": (State.HELD, Reason.CANCELLED),
     "subscription_update_when_canceled": (State.HELD, Reason.CANCELLED),
     "subscription_is_canceled_action_invalid": (State.HELD, Reason.CANCELLED),
+    # Paddle Classic's.
+    "119": (State.HELD, Reason.CANCELLED),  # no such subscription
+    "187": (State.HELD, Reason.CANCELLED),  # it is deleted
+    "197": (State.HELD, Reason.CANCELLED),  # it is not active
+    "190": (State.HELD, Reason.CONFIGURATION),  # it has no payment method
+    "192": (State.WAITING, Reason.PAUSED),  # it is being paused
+    "194": (State.WAITING, Reason.PAUSED),
+    "199": (State.WAITING, Reason.PAST_DUE),
 }
-"""Paddle's codes that say something about the bill or its subscription; nothing was charged."""
+"""Paddle's codes that say something about the bill or its subscription; nothing was charged. Classic's are numbers.
+
+Of Classic's others, 146, 151 and 189 are tried again after a while, 102, 107 and 184 close it to everybody, after 120
+it is looked for; a decline (188) and what can never be (116, 155, 181, 182, 183) fail with Classic's words.
+"""
 TOO_MANY_ITEMS = frozenset(
     {"subscription_maximum_number_of_line_items_reached", "transaction_maximum_number_of_line_items_reached"}
 )

@@ -232,6 +232,19 @@ def _item(parts: Sequence[Part], left: Netted, currency: str, marks: Marks, poli
     )
 
 
+def one_text(owed: Owed, *, marks: Marks, policy: PushPolicy, longest: int) -> str:
+    """Say in one line what all of a push is for, and by which id it is found; the id stands last and is never cut."""
+    names = names_of(whole_bill(owed.revision, remaining=not owed.is_whole))
+    text = fill_in(policy.item_name, names) or names["line"]
+    if names["period"] and names["period"] not in text:
+        text = f"{text}, {names['period']}"
+    carried = owed.total - owed.amount
+    if carried:
+        text = f"{text}, with {money.words(carried, owed.revision.currency)} carried from earlier bills"
+    suffix = f"[{marks.push_id}]"
+    return f"{text[: longest - len(suffix) - 1].rstrip()} {suffix}"
+
+
 def _less(amount: int, credits: Sequence[tuple[str, int]], currency: str) -> str:
     """Say what an item came to before credits, and what they were."""
     before = amount + sum(credit for _, credit in credits)

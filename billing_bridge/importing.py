@@ -307,6 +307,7 @@ FOUND_OUT_LATER = frozenset(
         Reason.PAUSED,
         Reason.COLLECTED,
         Reason.SENT_ELSEWHERE,
+        Reason.CANNOT_TELL,
         Reason.WORKERS_LOST,
     }
 )

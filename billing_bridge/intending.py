@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import carrying, charges, composing, currencies, deciding, ledger, modes, money, outcomes
+from billing_bridge import carrying, charges, composing, currencies, deciding, ledger, looking, modes, money, outcomes
 from billing_bridge.charges import Circumstances, Verdict
 from billing_bridge.composing import Composed, Marks, Owed
 from billing_bridge.journal import Journal
@@ -18,11 +18,14 @@ from billing_bridge.modes import Mode, Order, Request
 from billing_bridge.netting import Netting, net
 from billing_bridge.queues import FINISH
 from integration_project import clock, work
+from integration_project.vendors import CLASSIC, PADDLE
+from paddle_sync.models import AccountLink
 
 State = PushedBill.State
 Reason = PushedBill.Reason
 ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
+NAMES = {PADDLE: "Paddle Billing", CLASSIC: "Paddle Classic"}
 
 
 class NotNow(Exception):
@@ -51,7 +54,18 @@ class Intent:
 
 def mode_of(bill: PushedBill) -> Mode:
     """The way of charging that a person chose for the bill, else the policy's."""
-    return modes.of(bill.chosen_mode or deciding.policy_for(deciding.live_link(bill.m3ter_account_id)).mode)
+    link = deciding.live_link(bill.m3ter_account_id)
+    return modes.for_bill(bill, link, deciding.policy_for(link))
+
+
+def misfit(mode: Mode, link: AccountLink) -> str:
+    """Say why a subscription cannot be charged in a way; empty where it can."""
+    if mode.serves(link):
+        return ""
+    return (
+        f'"{mode.label}" is a way of {NAMES[mode.vendor]}, and {link.paddle_subscription_id} is a subscription of '
+        f"{NAMES[link.source]}."
+    )
 
 
 def write_intent(bill: PushedBill, journal: Journal, mode: Mode | None = None) -> Intent | None:
@@ -73,7 +87,9 @@ def _intent(bill: PushedBill, journal: Journal, mode: Mode | None) -> Intent | N
     if known.is_settled_in_part and known.outstanding == 0:
         raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
     subscription_id = given.link.paddle_subscription_id
-    mode = mode or modes.of(known.chosen_mode or given.policy.mode)
+    mode = mode or modes.for_bill(known, given.link, given.policy)
+    if problem := misfit(mode, given.link):
+        raise NotNow(charges.held(Reason.MODE, f"{problem} Approve it to have it charged as the policy says."))
     push = _push_row(known, subscription_id, gives_back=mode.gives_back)
     entries = carrying.available(known, push)
     netting = _netting(known, entries, mode)
@@ -106,7 +122,7 @@ def _netting(bill: PushedBill, entries: Sequence[CarriedEntry], mode: Mode) -> N
         if bill.outstanding >= 0:
             raise NotNow(charges.held(Reason.CHANGED, charges.changed_words(bill)))
         return Netting((), -bill.outstanding, 0)
-    return net(bill.outstanding, carrying.as_parts(entries), minimum=currencies.minimum(bill.currency))
+    return net(bill.outstanding, carrying.as_parts(entries), minimum=mode.minimum(bill.currency))
 
 
 def _kind(bill: PushedBill, mode: Mode) -> Push.Kind:
@@ -123,7 +139,7 @@ def _order(
         raise ValueError("nobody to charge")
     marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
     composed = Composed((), crosses=False)
-    if not mode.gives_back:
+    if mode.has_items:
         rules = composing.rules_by_product()
         composed = composing.compose(owed, marks=marks, policy=given.policy, rules=rules, one_item=one_item)
     if composed.crosses and bill.reviewed_revision_id != owed.revision.pk:
@@ -140,6 +156,7 @@ def _order(
         currency=bill.currency,
         amount=abs(owed.total),
         composed=composed,
+        owed=owed,
         bill=bill,
         link=given.link,
         policy=given.policy,
@@ -249,6 +266,20 @@ def in_another_way(bill: PushedBill, intent: Intent, name: str, journal: Journal
         push.items = request.items
         push.save(update_fields=("mode", "items"))
     return replace(intent, mode=other, request=request)
+
+
+ANSWERS = ("was not made", "approve", "resend")
+"""What a person decides who has looked for a push that Paddle cannot tell of."""
+
+
+def was_answered(push: Push) -> bool:
+    """Whether a person has let a push go on since Paddle could not tell, for the first time, if its last request was
+    carried out."""
+    request = push.history.filter(step="charge", phase="before").order_by("-id").values_list("id", flat=True).first()
+    asked = push.history.filter(step="look", outcome=looking.CANNOT_TELL, id__gt=request or 0).order_by("id").first()
+    if asked is None:
+        return False
+    return PushAttempt.objects.filter(bill=push.bill_id, step="decision", outcome__in=ANSWERS, id__gt=asked.pk).exists()
 
 
 def was_left_behind(push: Push, subscription_id: str) -> bool:

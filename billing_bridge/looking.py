@@ -7,9 +7,10 @@ from itertools import product
 
 from django.db import transaction
 
-from billing_bridge import deciding, ledger, modes, money, outcomes
+from billing_bridge import deciding, ledger, modes, money, outcomes, payments
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushAttempt, PushedBill
+from billing_bridge.modes import CannotTell
 from billing_bridge.queues import CONFIRM, PUSH
 from integration_project import clock, finding, installation, work
 from integration_project.errors import IntegrationError, Temporary
@@ -39,6 +40,8 @@ LOST = "charge lost"
 COLLECTED = "lost and collected"
 NOT_REFUNDED = "refund not made"
 NOT_LOOKED = "charge not looked for"
+CANNOT_TELL = "cannot tell"
+"""How a look-up ended that saw all there is, and could not tell by it."""
 ANOTHER_OPEN = "another charge open"
 UNKNOWN_FOR_LONG = timedelta(hours=1)
 """So long after the request the look-ups should be over; where they could not be made, somebody must know."""
@@ -59,17 +62,34 @@ def look(
 
     A push that is found on one of the other subscriptions belongs to that one from now on; it is not saved here.
     "absent" is written down only when all of them have been searched, in every way that it may have been charged.
+    CannotTell is raised only then, too: where it is found, it does not matter what could not be told elsewhere.
     """
     subscriptions = (push.paddle_subscription_id, *also_on)
     journal.before("look", f"push {push.push_id} on {', '.join(subscriptions)}")
-    for subscription_id, way in product(subscriptions, ways or (push.mode,)):
-        found = modes.of(way).find(push, subscription_id=subscription_id, since=earliest(push), vendors=vendors)
+    open_questions = []
+    for subscription_id, way in _places(subscriptions, ways or (push.mode,)):
+        try:
+            found = modes.of(way).find(push, subscription_id=subscription_id, since=earliest(push), vendors=vendors)
+        except CannotTell as unknown:
+            open_questions.append(str(unknown))
+            continue
         if found is not None and found.billed:
             push.paddle_subscription_id, push.mode = subscription_id, way
             journal.after("look", "found", f"{subscription_id}: {_where(found)}")
             return found
+    if open_questions:
+        journal.after("look", CANNOT_TELL, " ".join(open_questions))
+        raise CannotTell(" ".join(open_questions))
     journal.after("look", "absent", _where(None))
     return None
+
+
+def _places(subscriptions: Sequence[str], ways: Sequence[str]) -> list[tuple[str, str]]:
+    """Where to look, and for what: each subscription in the ways of the product that keeps it."""
+    links = AccountLink.objects.filter(paddle_subscription_id__in=subscriptions)
+    kept_by = dict(links.values_list("paddle_subscription_id", "source"))
+    pairs = product(subscriptions, ways)
+    return [pair for pair in pairs if kept_by.get(pair[0], modes.of(pair[1]).vendor) == modes.of(pair[1]).vendor]
 
 
 def other_subscriptions(push: Push) -> list[str]:
@@ -132,7 +152,10 @@ def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | Non
             finding.settle(kind, push.push_id, reason=detail)
         if recorded:
             _report_another_open(push)
-        is_pending = recorded and not transaction_id and modes.of(push.mode).on_subscription
+        mode = modes.of(push.mode)
+        if recorded and mode.is_collected(transaction_id):
+            payments.note_collected(push.pk, transaction_id)
+        is_pending = recorded and not transaction_id and mode.on_subscription
         if is_pending and _is_cancelled(push.paddle_subscription_id):
             lose(push, CANCELLED_WORDS)
     return recorded
@@ -239,6 +262,8 @@ def confirm_bill(bill: PushedBill, vendors: Vendors) -> None:
             logger.info("%s: push %s was found by looking", bill, push.push_id)
         else:
             _absent(bill, push)
+    except CannotTell as unknown:
+        _absent(bill, push, unknown=str(unknown))
     except work.LeaseLost:
         logger.warning("%s: another worker owns it by now; nothing more is written.", bill)
     except IntegrationError as error:
@@ -248,19 +273,23 @@ def confirm_bill(bill: PushedBill, vendors: Vendors) -> None:
         _not_looked(bill, push, journal, IntegrationError("Internal error while looking: the log has the details."))
 
 
-def _absent(bill: PushedBill, push: Push) -> None:
-    """A complete look-up found nothing: look again later, or leave it to a person after the whole schedule."""
+def _absent(bill: PushedBill, push: Push, *, unknown: str = "") -> None:
+    """A complete look-up found nothing: look again later, or leave it to a person after the whole schedule.
+
+    `unknown` says what it saw instead of a trace, where that leaves the question open: then only a person can answer.
+    """
     finding.settle(NOT_LOOKED, push.push_id, reason="A look-up was completed.")
     looks = bill.looks + 1
     due_at = next_look(push.sent_at or push.created_at, looks)
     if due_at is not None:
-        words = f"No trace in Paddle after {looks} of {len(SCHEDULE)} look-ups."
+        words = unknown or f"No trace in Paddle after {looks} of {len(SCHEDULE)} look-ups."
         work.settle(bill, due_at=due_at, looks=looks, reason_detail=words, last_error="")
         return
-    if deciding.policy_for(bill.link).resend_when_absent:
+    if deciding.policy_for(bill.link).resend_when_absent and not unknown:
         _resend(bill, push, looks)
         return
-    words = f"No trace in Paddle after all {looks} look-ups. A person must say whether it was charged."
+    seen = unknown or f"No trace in Paddle after all {looks} look-ups."
+    words = f"{seen} A person must say whether it was charged."
     with transaction.atomic():
         if not work.settle(bill, due_at=None, looks=looks, reason_detail=words, last_error=""):
             return
@@ -268,7 +297,7 @@ def _absent(bill: PushedBill, push: Push) -> None:
             UNCONFIRMED,
             push.push_id,
             detail=f"A charge of {money.words(push.amount, push.currency)} on {push.paddle_subscription_id} was sent "
-            f"and not answered, and Paddle shows no trace of it after {looks} look-ups.",
+            f"and not answered. {seen}",
             next_step="Look at the subscription in Paddle's console; say on the bill's page whether it was charged.",
             severity=Finding.Severity.ALARM,
         )

@@ -98,6 +98,28 @@ def _changed_columns(bill: PushedBill) -> dict[str, Any]:
     }
 
 
+def record_withdrawn(push_id: int, *, detail: str) -> None:
+    """We have taken a push back ourselves: it is open again, and what becomes of its bill is being decided already."""
+    with transaction.atomic():
+        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
+        push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
+        if push.state != Push.State.PUSHED:
+            return
+        _take_out(bill, push, detail)
+
+
+def _take_out(bill: PushedBill, push: Push, detail: str) -> None:
+    """Note in a locked bill's ledger that Paddle does not carry a locked push of it out."""
+    accepted = push.entries.filter(kind__in=(Kind.PUSHED, Kind.CREDITED)).get()
+    push.state = Push.State.LOST
+    push.detail = detail
+    push.save(update_fields=("state", "detail"))
+    if push.kind == Push.Kind.REFUND:
+        ledger.post(bill, Kind.CREDITED, -accepted.amount, push=push, note=detail)
+    else:
+        ledger.post(bill, Kind.LOST, accepted.amount, push=push, note=detail)
+
+
 def record_lost(push_id: int, *, detail: str) -> bool:
     """Paddle accepted this push and will not carry it out: it is open again. False: known already, or never accepted.
 
@@ -108,14 +130,7 @@ def record_lost(push_id: int, *, detail: str) -> bool:
         push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
         if push.state != Push.State.PUSHED:
             return False
-        accepted = push.entries.filter(kind__in=(Kind.PUSHED, Kind.CREDITED)).get()
-        push.state = Push.State.LOST
-        push.detail = detail
-        push.save(update_fields=("state", "detail"))
-        if push.kind == Push.Kind.REFUND:
-            ledger.post(bill, Kind.CREDITED, -accepted.amount, push=push, note=detail)
-        else:
-            ledger.post(bill, Kind.LOST, accepted.amount, push=push, note=detail)
+        _take_out(bill, push, detail)
         if not ledger.open_beside(push).exists():
             _reopen(bill, push, detail)
     return True

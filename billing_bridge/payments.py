@@ -1,7 +1,9 @@
 """What Paddle collected and gave back of our charges, added up on each bill."""
 
+from django.db import transaction
 from django.db.models import Q, Sum
 
+from billing_bridge import ledger
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock
 
@@ -15,6 +17,26 @@ def with_refunds(push: Push, payment: str) -> str:
     if payment != Payment.PAID or not push.refunded or push.refunded < push.collected:
         return payment
     return Payment.CREDITED if push.mode == PushPolicy.Mode.INVOICE else Payment.REFUNDED
+
+
+def note_collected(push_id: int, transaction_id: str) -> bool:
+    """Paddle Classic's payment has a push: all of it, since Classic does not say what a payment is made of.
+
+    What the customer was owed and the payment was lowered by is given back with that. False: it was known.
+    """
+    with transaction.atomic():
+        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
+        push = Push.objects.select_for_update(of=ledger.LOCKABLE).get(pk=push_id)
+        if push.payment in GIVEN_OR_TAKEN:
+            return False
+        push.paddle_transaction_id = push.paddle_transaction_id or transaction_id
+        if push.kind == Push.Kind.REFUND:
+            push.payment = Payment.REFUNDED
+        else:
+            push.payment, push.collected = Payment.PAID, push.amount
+        push.save(update_fields=("paddle_transaction_id", "payment", "collected"))
+        add_up(bill)
+    return True
 
 
 def add_up(bill: PushedBill) -> None:

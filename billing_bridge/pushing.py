@@ -17,12 +17,12 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, safeguards
+from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, safeguards, withdrawing
 from billing_bridge.charges import Verdict
 from billing_bridge.intending import Intent, NotNow
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushedBill, PushPolicy
-from billing_bridge.modes.refund import NAME as REFUND
+from billing_bridge.modes import CannotTell
 from billing_bridge.netting import Netting
 from billing_bridge.queues import CONFIRM, FINISH, FIRST_LOOK, PUSH
 from integration_project import circuits, clock, finding, work
@@ -87,11 +87,12 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     _look_for_what_was_lost(bill, vendors, journal)
     if _is_where_it_was_sent(bill, vendors, journal):
         return
+    withdrawing.withdraw(bill, vendors, journal)
     intent = intending.write_intent(bill, journal)
     if intent is None:
         return
     journal.push, journal.step = intent.push, "preview"
-    if not safeguards.history_is_proven():
+    if intent.mode.vendor == PADDLE and not safeguards.history_is_proven():
         safeguards.prove_history(vendors, intent.push.paddle_subscription_id)
     if _is_there(bill, intent, vendors, journal):
         return
@@ -102,7 +103,7 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
 
 def _up_to_date(bill: PushedBill, vendors: Vendors) -> None:
     """Make sure that what is charged is what m3ter says, approved, now; and that nothing else stands in the way."""
-    if bill.m3ter_status == ledger.GONE and bill.chosen_mode == REFUND:
+    if bill.m3ter_status == ledger.GONE and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
         return  # m3ter cannot say any more about it, and a person has looked at it
     read_at = bill.m3ter_read_at
     if read_at is not None and clock.now() - read_at < FRESH and bill.m3ter_status == "APPROVED":
@@ -126,7 +127,10 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
     lost_charges = bill.pushes.filter(state=Push.State.LOST).exclude(kind=Push.Kind.REFUND)
     for lost in lost_charges.select_related("bill").order_by("ordinal"):
         journal.push = lost
-        found = looking.look(lost, vendors, journal)
+        try:
+            found = looking.look(lost, vendors, journal)
+        except CannotTell:  # that it is lost was decided by all that can be known
+            continue
         if found is not None and found.transaction_id is not None:
             looking.report_collected(lost, found.transaction_id)
             raise NotNow(charges.held(Reason.COLLECTED, deciding.collected_words(lost.push_id, found.transaction_id)))
@@ -140,7 +144,12 @@ def _is_where_it_was_sent(bill: PushedBill, vendors: Vendors, journal: Journal) 
     if last is None or link is None or not intending.was_left_behind(last, link.paddle_subscription_id):
         return False
     journal.push = last
-    found = looking.look(last, vendors, journal)
+    try:
+        found = looking.look(last, vendors, journal)
+    except CannotTell as unknown:
+        if not intending.was_released(last):
+            raise NotNow(charges.held(Reason.SENT_ELSEWHERE, str(unknown))) from None
+        found = None
     if found is not None:
         looking.record_found(last, found, owner=bill)
         return True
@@ -158,7 +167,12 @@ def _is_there(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journ
         return False
     also_on = looking.other_subscriptions(push) if restored else ()
     ways = tuple(modes.MODES) if restored else (intent.sent_in,)
-    found = looking.look(push, vendors, journal, also_on=also_on, ways=ways)
+    try:
+        found = looking.look(push, vendors, journal, also_on=also_on, ways=ways)
+    except CannotTell as unknown:
+        if not intending.was_answered(push):
+            raise NotNow(charges.held(Reason.CANNOT_TELL, str(unknown))) from None
+        return False
     if found is not None:
         looking.record_found(push, found, owner=bill)
     return found is not None

@@ -1,15 +1,15 @@
 """What people decide about bills. Each decision is one transaction, names who and why, and says when it cannot be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
 from django.db import transaction
 
-from billing_bridge import carrying, deciding, importing, journal, ledger, looking, money, outcomes
+from billing_bridge import carrying, deciding, importing, intending, journal, ledger, looking, modes, money, outcomes
 from billing_bridge.charges import Verdict, held
 from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
-from billing_bridge.modes.refund import NAME as REFUND
+from billing_bridge.modes import Mode
 from billing_bridge.queues import FINISH, PUSH
 from integration_project import finding, installation, work
 from integration_project.errors import NotPossible
@@ -83,6 +83,7 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None,
             return
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
+        _refuse_misfit(bill, mode)
         bill.reviewed_revision, bill.chosen_mode = bill.revision, mode
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         if bill.is_settled_in_part and not bill.outstanding:
@@ -138,14 +139,17 @@ def settled_outside(bill_id: int, *, by: str, reason: str, seen: str | None = No
 
 
 def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
-    """Give back what the customer is owed for a bill: on what was paid of it, or else on an earlier payment."""
+    """Give back what the customer is owed for a bill: on what was paid of it, or else on an earlier payment.
+
+    In Paddle Classic, whose refunds are in no list to find one again, it is taken off the next payment.
+    """
     with _deciding(bill_id, "refund", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
         _refuse_unseen(bill, seen)
         if bill.outstanding >= 0:
             raise NotPossible("The customer is owed nothing for it.")
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
-        bill.reviewed_revision, bill.chosen_mode = bill.revision, REFUND
+        bill.reviewed_revision, bill.chosen_mode = bill.revision, _in_its_way(bill, modes.GIVEN_BACK, "refund")
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         verdict = deciding.judge(bill)
         if not verdict.chargeable:
@@ -220,6 +224,7 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
             raise NotPossible("Nothing is charged until the go-live date is set.")
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
+        _refuse_misfit(bill, mode)
         if bill.state == State.SKIPPED:
             bill.reviewed_revision = None
         elif bill.state in {State.FAILED, State.LOST}:
@@ -240,6 +245,48 @@ def send(bill_id: int, *, by: str, reason: str, mode: str, seen: str | None = No
     state = PushedBill.objects.filter(pk=bill_id).values_list("state", flat=True).first()
     act = approve if state == State.HELD else resend
     act(bill_id, by=by, reason=reason, seen=seen, mode=mode)
+
+
+def send_now(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    """Have a bill charged at once, in the way of the product that keeps its subscription."""
+    _send_in(modes.AT_ONCE, "send now", bill_id, by=by, reason=reason, seen=seen)
+
+
+def send_with_renewal(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    """Have a bill charged with the next renewal, in the way of the product that keeps its subscription."""
+    _send_in(modes.WITH_RENEWAL, "send with renewal", bill_id, by=by, reason=reason, seen=seen)
+
+
+def send_invoice(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    """Have a bill become an invoice of its own, which Paddle Classic does not make."""
+    _send_in(modes.INVOICED, "invoice", bill_id, by=by, reason=reason, seen=seen)
+
+
+def _send_in(ways: Sequence[Mode], action: str, bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
+    way = _in_its_way(PushedBill.objects.get(pk=bill_id), ways, action)
+    send(bill_id, by=by, reason=reason, mode=way, seen=seen)
+
+
+def _in_its_way(bill: PushedBill, ways: Sequence[Mode], action: str) -> str:
+    """Choose the way that the product has which keeps the bill's subscription; the first where there is none."""
+    link = deciding.live_link(bill.m3ter_account_id)
+    if link is None:
+        return ways[0].name
+    fitting = next((way.name for way in ways if way.serves(link)), None)
+    if fitting is None:
+        kept_by = intending.NAMES[link.source]
+        raise NotPossible(
+            f"{kept_by} keeps subscription {link.paddle_subscription_id}, and has no way to {action} what is open."
+        )
+    return fitting
+
+
+def _refuse_misfit(bill: PushedBill, mode: str) -> None:
+    """What a person chose must be a way of the product that keeps the subscription."""
+    link = deciding.live_link(bill.m3ter_account_id)
+    problem = intending.misfit(modes.of(mode), link) if mode and link is not None else ""
+    if problem:
+        raise NotPossible(problem)
 
 
 def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:

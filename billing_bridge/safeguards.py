@@ -87,7 +87,7 @@ def prove_history(vendors: Vendors, subscription_id: str) -> None:
 
 def some_subscription() -> str:
     """A subscription to prove the key with, the latest that is live; empty when there is none."""
-    live = AccountLink.objects.filter(~Q(paddle_status="canceled"), state=AccountLink.State.LIVE)
+    live = AccountLink.objects.filter(~Q(paddle_status="canceled"), state=AccountLink.State.LIVE, source=PADDLE)
     return live.order_by("-id").values_list("paddle_subscription_id", flat=True).first() or ""
 
 

@@ -5,7 +5,7 @@ A type that is not listed is stored, answered 200 and ignored, so what a vendor 
 
 from types import MappingProxyType
 
-from billing_bridge import giving_back, importing, leaving, periods, settlement
+from billing_bridge import classic_settlement, giving_back, importing, leaving, periods, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
 from paddle_sync import classic, destinations, relinking, repairing
@@ -42,9 +42,15 @@ def needed_of(source: str) -> tuple[str, ...]:
 
 
 def classic_subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
-    """An alert of Paddle Classic: nothing is charged there yet, so only the plans hear of it."""
+    """An alert of Paddle Classic. Both flows hear of it: first what was charged on the subscription, then its plans."""
+    settled = classic_settlement.subscription_changed(event, vendors)
     periods.note_charged(event.paddle_subscription_id)
-    subscriptions.changed(event, vendors)
+    try:
+        subscriptions.changed(event, vendors)
+    except Ignored:
+        if not settled:
+            raise
+    event.note = f"{settled} {event.note}".strip()
 
 
 PADDLE_HANDLERS = MappingProxyType(

@@ -93,7 +93,7 @@ def _of_classic_plan(plan: ClassicPlan) -> CatalogueEntry:
         plan.name,
         currency=next(iter(prices)) if len(prices) == 1 else "",
         interval=_in_words(plan.billing_period, plan.billing_type),
-        data={"classic": True, "prices": prices},
+        data={"classic": True, "prices": prices, "cycle": [plan.billing_period, plan.billing_type]},
     )
 
 

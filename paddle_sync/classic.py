@@ -5,21 +5,23 @@ never mistaken for Billing's. What Classic says only as a date is taken as the b
 here and nowhere else, and on the safe side, since a bill is then ready early rather than late.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+import calendar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from integration_project import clock
-from integration_project.errors import Permanent, VendorClosed
-from integration_project.vendors import CLASSIC, Vendors
+from integration_project.errors import Permanent
+from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import Address, Customer
 from integration_project.vendors.paddle_classic import signature
 from integration_project.vendors.paddle_classic.client import ClassicClient
 from integration_project.vendors.paddle_classic.entities import ClassicUser, in_utc
 from integration_project.vendors.reading import Unreadable
 from paddle_sync.buyers import Buyer
-from paddle_sync.models import SubscriptionSnapshot, WebhookEvent
+from paddle_sync.models import CatalogueEntry, SubscriptionSnapshot, WebhookEvent
 
 CREATED = "subscription_created"
 UPDATED = "subscription_updated"
@@ -37,6 +39,23 @@ OVER = frozenset({"paused", "canceled"})
 """Billing's statuses in which no payment is to come."""
 WITHOUT_CENTS = frozenset({"JPY", "KRW"})
 """Classic's currencies that have no smaller unit."""
+DAYS: Mapping[str, int] = {"day": 1, "week": 7}
+MONTHS: Mapping[str, int] = {"month": 1, "year": 12}
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """How long a billing period of a plan is."""
+
+    count: int
+    unit: str
+
+    def before(self, day: date) -> date:
+        """The day on which the period began that ends on this one; a month's last day stands for those it lacks."""
+        if self.unit in DAYS:
+            return day - timedelta(days=DAYS[self.unit] * self.count)
+        year, month = divmod(day.year * 12 + day.month - 1 - MONTHS[self.unit] * self.count, 12)
+        return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def is_classic(subscription_id: str) -> bool:
@@ -84,14 +103,13 @@ def of_alert(name: str, fields: Mapping[str, str], *, occurred_at: datetime) -> 
     )
 
 
-def of_user(user: ClassicUser, *, read_at: datetime, before: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
-    """What the list of users says a subscription is; `before` is what we knew of it, for what the list leaves out.
-
-    A guess, here and nowhere else: that its current period began with the last payment.
-    """
+def of_user(
+    user: ClassicUser, *, read_at: datetime, before: Mapping[str, Any] | None = None, cycle: Cycle | None = None
+) -> Mapping[str, Any]:
+    """What the list of users says a subscription is; `before` is what we knew of it, for what the list leaves out."""
     known = before or {}
     items = known.get("items") or [{}]
-    last, coming = user.last_payment, user.next_payment
+    coming = user.next_payment
     return _subscription(
         subscription_id=user.subscription_id,
         user_id=user.user_id,
@@ -103,7 +121,7 @@ def of_user(user: ClassicUser, *, read_at: datetime, before: Mapping[str, Any] |
         unit_price="",
         said_at=read_at,
         signed_up_at=user.signed_up_at,
-        period_began=in_utc(last.date.isoformat()) if last else user.signed_up_at,
+        period_began=_period_began(user, cycle),
         next_bill=in_utc(coming.date.isoformat()) if coming else None,
         paused_at=user.paused_at,
         paused_from=user.paused_from,
@@ -116,7 +134,21 @@ def read(subscription_id: str, vendors: Vendors) -> Mapping[str, Any] | None:
     user = client(vendors).find_user(subscription_id)
     if user is None:
         return None
-    return of_user(user, read_at=clock.now(), before=_before(subscription_id, cancelled=user.state == "deleted"))
+    before = _before(subscription_id, cancelled=user.state == "deleted")
+    return of_user(user, read_at=clock.now(), before=before, cycle=cycles_of([user]).get(user.plan_id))
+
+
+def cycles_of(users: Iterable[ClassicUser]) -> dict[str, Cycle]:
+    """How long the billing periods of these subscriptions' plans are, of those plans that the catalogue has."""
+    plans = CatalogueEntry.objects.filter(
+        kind=CatalogueEntry.Kind.PADDLE_PRICE, vendor_id__in={user.plan_id for user in users}
+    )
+    kept = {plan_id: data.get("cycle") for plan_id, data in plans.values_list("vendor_id", "data")}
+    return {
+        plan_id: Cycle(cycle[0], cycle[1])
+        for plan_id, cycle in kept.items()
+        if cycle and cycle[0] > 0 and cycle[1] in DAYS.keys() | MONTHS.keys()
+    }
 
 
 def buyer(subscription_id: str, vendors: Vendors) -> Buyer:
@@ -147,9 +179,7 @@ def buyer(subscription_id: str, vendors: Vendors) -> Buyer:
 
 def client(vendors: Vendors) -> ClassicClient:
     """The client of Classic; VendorClosed where Classic is off, so that its events wait."""
-    if vendors.classic is None:
-        raise VendorClosed(CLASSIC, "Paddle Classic is off: set PADDLE_CLASSIC_VENDOR_ID and the keys beside it.")
-    return vendors.classic
+    return vendors.classic_on
 
 
 def _subscription(
@@ -204,6 +234,20 @@ def _subscription(
         "scheduled_change": {"action": "pause", "effective_at": _text(paused_from)} if pausing else None,
         "items": [item],
     }
+
+
+def _period_began(user: ClassicUser, cycle: Cycle | None) -> datetime:
+    """When the current period began: one billing period of its plan before the next payment, or with a trial.
+
+    The last payment says nothing about it for certain, since it can be a one-off charge. Only where the plan is not in
+    the catalogue it has to do: a guess, here and nowhere else.
+    """
+    last, coming = user.last_payment, user.next_payment
+    if user.state == "trialing" or (last is None and (cycle is None or coming is None)):
+        return user.signed_up_at
+    if cycle is not None and coming is not None:
+        return max(in_utc(cycle.before(coming.date).isoformat()), user.signed_up_at)
+    return in_utc(last.date.isoformat()) if last else user.signed_up_at
 
 
 def _before(subscription_id: str, *, cancelled: bool) -> Mapping[str, Any] | None:

@@ -20,6 +20,7 @@ from integration_project import clock
 from integration_project.errors import IntegrationError, NotPossible, Permanent
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
+from integration_project.vendors.paddle_classic.entities import ClassicUser
 from integration_project.vendors.reading import Json
 from paddle_sync import bulk, classic, judging
 from paddle_sync.models import BulkItem, BulkRun, WebhookEvent
@@ -69,16 +70,19 @@ def _of_classic(vendors: Vendors, after: str, only: Sequence[str]) -> Iterator[P
     client = classic.client(vendors)
     if only:
         found = [user for subscription_id in only if (user := client.find_user(subscription_id)) is not None]
-        yield Page(
-            tuple(classic.of_user(user, read_at=clock.now()) for user in found if user.state != "deleted"), after
-        )
+        yield Page(_in_billings_words([user for user in found if user.state != "deleted"], clock.now()), after)
         return
     for number in count(int(after or 1)):
         read_at = clock.now()
         users = client.page_of_users(number)
         if not users:
             return
-        yield Page(tuple(classic.of_user(user, read_at=read_at) for user in users), str(number + 1))
+        yield Page(_in_billings_words(users, read_at), str(number + 1))
+
+
+def _in_billings_words(users: Sequence[ClassicUser], read_at: datetime) -> tuple[Mapping[str, Any], ...]:
+    cycles = classic.cycles_of(users)
+    return tuple(classic.of_user(user, read_at=read_at, cycle=cycles.get(user.plan_id)) for user in users)
 
 
 SOURCES: Mapping[str, Source] = {

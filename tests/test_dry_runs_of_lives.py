@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from billing_bridge.models import BillEntry, Push, PushedBill
 from integration_project import clock
 from integration_project.events import CLASSIC_HANDLERS, HANDLERS, PADDLE_HANDLERS
+from integration_project.models import Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
@@ -19,6 +21,8 @@ from integration_project.vendors.paddle_classic.simulator import sample as class
 from paddle_sync import classic as classics
 from paddle_sync.models import AccountLink, WebhookEvent
 from paddle_sync.own_events import FOUND, IMPORT, RELINK, SUBSCRIBE, SYNC
+from tests.billing_bridge.classic_world import ClassicWorld
+from tests.billing_bridge.world import LIVE_SINCE, push_of
 from tests.builders import make_mapping, subscription
 from tests.paddle_sync.seen import CLOUD, SEATS
 from tests.test_dry_runs import (
@@ -196,6 +200,36 @@ def test_a_replayed_alert_of_classic_calls_what_its_dry_run_said(
     foreseen = rehearsed(event, stage)
 
     assert_equal(foreseen, *replayed(event, stage))
+
+
+@pytest.mark.parametrize("happens", ["collected", "declined", "cancelled", "taken away"])
+def test_a_replayed_alert_of_a_subscription_that_was_charged_calls_what_its_dry_run_said(
+    stage: Stage, installation: Installation, classic: ClassicSimulator, deliver: Run, run_jobs: Run, happens: str
+) -> None:
+    Installation.objects.filter(pk=installation.pk).update(charge_from=LIVE_SINCE)
+    classic.rate_limit.limit = None
+    make_mapping(str(classic_sample.PLAN_TEAM))
+    world = ClassicWorld.begun_in(classic, stage.paddle, stage.m3ter, stage.vendors)
+    push = push_of(world.pushed())
+    if happens == "taken away":
+        classic.memory.modifiers.clear()
+    if happens == "declined":
+        classic.decline_payments(world.subscription_id)
+    if happens == "cancelled":
+        classic.cancel(world.subscription_id)
+    else:
+        world.collect()
+    deliver()
+    run_jobs()
+    event = WebhookEvent.objects.filter(source="paddle_classic").order_by("occurred_at", "pk")[0]
+    Push.objects.filter(pk=push.pk).update(state="pushed", paddle_transaction_id="", payment="none", collected=0)
+    PushedBill.objects.filter(pk=push.bill_id).update(lost=0, outstanding=0, payment="none", paid=0)
+    BillEntry.objects.filter(push=push, kind="lost").delete()
+
+    foreseen = rehearsed(event, stage)
+
+    assert_equal(foreseen, *replayed(event, stage))
+    assert (happens == "declined") or any("modifiers" in call.path for call in foreseen.calls)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["Paddle knows it", "Paddle does not"])

@@ -7,12 +7,14 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge import carrying, composing, currencies, modes, money
-from billing_bridge.composing import Owed
+from billing_bridge import carrying, composing, modes, money
+from billing_bridge.composing import Marks, Owed
 from billing_bridge.models import BillRevision, Push, PushedBill, PushPolicy
+from billing_bridge.modes import Mode
 from billing_bridge.netting import Netting, net
 from integration_project import showing
 from integration_project.showing import Panel, Right
+from integration_project.vendors.paddle_classic.entities import LONGEST_DESCRIPTION
 
 
 def amount(minor: int | None, currency: str, *, dash_zero: bool = False) -> SafeString:
@@ -100,25 +102,42 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, colu
     untouched = not bill.is_settled_in_part
     amount_open = bill.outstanding or (revision.payable if untouched else 0)
     entries = carrying.free_entries(bill.m3ter_account_id, bill.currency)
-    netting = net(amount_open, carrying.as_parts(entries), minimum=currencies.minimum(bill.currency))
+    mode = modes.for_bill(bill, bill.link, policy)
+    if mode.gives_back and amount_open < 0:
+        return Panel(
+            title, columns, (), empty=f"{money.words(-amount_open, bill.currency)} is given back: {mode.label}."
+        )
+    netting = net(amount_open, carrying.as_parts(entries), minimum=mode.minimum(bill.currency))
     if not netting.charge:
         return Panel(title, columns, (), empty=_instead(netting, bill.currency))
     taken = {part.entry_id for part in netting.taken}
     owed = Owed(revision, amount_open, tuple(entry for entry in entries if entry.pk in taken))
     marks = composing.Marks(push_id=f"{bill.m3ter_bill_id}-1", bill_id=bill.m3ter_bill_id, attempt=1)
+    if not mode.has_items:
+        return _one_amount(title, columns, owed, marks, policy, mode)
     try:
         composed = composing.compose(owed, marks=marks, policy=policy, rules=composing.rules_by_product())
     except ValueError as impossible:
         return Panel(title, columns, (), empty=f"Nothing: it cannot be charged as it is ({impossible}).")
     rows = [_item(item.to_paddle(), revision.currency) for item in composed.items]
     rows.append(("Total", "", "", "", amount(composed.total, revision.currency)))
-    how = modes.of(bill.chosen_mode or policy.mode).label.lower()
+    how = mode.label.lower()
     note = f"Before tax, quantity 1 each, {how}; nothing has been sent. Paddle shows a preview before every charge."
     if netting.taken:
         note = f"{note} {money.words(netting.carried_in, bill.currency)} of it comes from the carried balance."
     if composed.crosses:
         note = f"{note} A credit lowers what has another tax category, so a person must agree."
     return Panel(title, columns, rows, empty="Nothing: the bill comes to zero.", note=note)
+
+
+def _one_amount(
+    title: str, columns: tuple[str, ...], owed: Owed, marks: Marks, policy: PushPolicy, mode: Mode
+) -> Panel:
+    """Show what is charged in one amount, without items."""
+    currency = owed.revision.currency
+    text = composing.one_text(owed, marks=marks, policy=policy, longest=LONGEST_DESCRIPTION)
+    rows = [(text, "-", "-", "as the plan's own price", amount(owed.total, currency))]
+    return Panel(title, columns, rows, empty="", note=f"{mode.label}; nothing has been sent.")
 
 
 def _instead(netting: Netting, currency: str) -> str:
@@ -133,6 +152,10 @@ def _instead(netting: Netting, currency: str) -> str:
 
 
 def _item(item: Mapping[str, Any], currency: str) -> tuple[Any, ...]:
+    if "price" not in item:
+        text = item.get("modifier_description") or item.get("charge_name") or "-"
+        asked = item.get("modifier_amount") or item.get("amount") or "-"
+        return (text, "-", "-", "as the plan's own price", exact(str(asked), currency))
     price = item.get("price") or {}
     product = price.get("product") or {}
     asked = (price.get("unit_price") or {}).get("amount", "")

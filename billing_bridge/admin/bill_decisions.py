@@ -1,14 +1,15 @@
 """What people decide about bills in the console: who may, when it is offered, and what it brings about."""
 
-from functools import partial
+from collections.abc import Sequence
 
 from django import forms
 
-from billing_bridge import review
+from billing_bridge import modes, review
 from billing_bridge.admin import bill_story
 from billing_bridge.deciding import policy_for
 from billing_bridge.ledger import GONE
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge.models import PushedBill
+from billing_bridge.modes import Mode
 from integration_project.ledger_admin import Decision, OptionalReasonForm, ReasonForm
 from integration_project.vendors.paddle.entities import INVOICE_CURRENCIES
 
@@ -18,18 +19,22 @@ SENDABLE = (State.HELD, State.READY, State.WAITING, State.FAILED, State.LOST)
 HELD_BY_NATURE = (PushedBill.Reason.OPERATOR, PushedBill.Reason.CHANGED, PushedBill.Reason.DELETED)
 
 
-def is_another_way(bill: PushedBill, mode: PushPolicy.Mode) -> bool:
-    """Whether a bill could be charged in this way, which is not what happens to it by policy."""
-    possible = mode != PushPolicy.Mode.INVOICE or bill.currency in INVOICE_CURRENCIES
-    return possible and bill.state in SENDABLE and bill.outstanding > 0 and policy_for(bill.link).mode != mode
+def is_another_way(bill: PushedBill, ways: Sequence[Mode]) -> bool:
+    """Whether a bill could be charged in one of these ways, and it is not how it would be charged anyhow."""
+    if bill.state not in SENDABLE or bill.outstanding <= 0:
+        return False
+    way = next((way for way in ways if bill.link is None or way.serves(bill.link)), None)
+    if way is None or (way is modes.INVOICE and bill.currency not in INVOICE_CURRENCIES):
+        return False
+    return way is not modes.for_bill(bill, bill.link, policy_for(bill.link))
 
 
 class FoundForm(ReasonForm):
     """What somebody saw in Paddle."""
 
     paddle_transaction_id = forms.RegexField(
-        regex=r"^(txn_[a-zA-Z0-9_]{1,60})?$",
-        label="Paddle transaction, if you see one (txn_...)",
+        regex=r"^(txn_[a-zA-Z0-9_]{1,60}|[0-9]{1,30}(-[0-9]{1,30})?)?$",
+        label="Paddle transaction, if you see one (txn_...; in Paddle Classic the order of the payment)",
         required=False,
         widget=forms.TextInput(attrs={"class": "c-input"}),
         help_text="Leave it empty when the charge stands on the next renewal and has no transaction yet.",
@@ -96,9 +101,9 @@ DECISIONS = (
         permission="billing_bridge.resend_pushedbill",
         effect="The bill is checked again and charged at once with the stored payment method, not with the renewal.",
         done="queued to be charged at once",
-        decide=partial(review.send, mode=PushPolicy.Mode.IMMEDIATELY.value),
+        decide=review.send_now,
         seen=review.what_is_seen,
-        offered=lambda bill: is_another_way(bill, PushPolicy.Mode.IMMEDIATELY),
+        offered=lambda bill: is_another_way(bill, modes.AT_ONCE),
         bulk=True,
         preview=bill_story.one_line,
     ),
@@ -108,9 +113,9 @@ DECISIONS = (
         permission="billing_bridge.resend_pushedbill",
         effect="The bill is checked again and added to the subscription's next renewal.",
         done="queued to be added to the renewal",
-        decide=partial(review.send, mode=PushPolicy.Mode.NEXT_BILLING_PERIOD.value),
+        decide=review.send_with_renewal,
         seen=review.what_is_seen,
-        offered=lambda bill: is_another_way(bill, PushPolicy.Mode.NEXT_BILLING_PERIOD),
+        offered=lambda bill: is_another_way(bill, modes.WITH_RENEWAL),
         bulk=True,
         preview=bill_story.one_line,
     ),
@@ -121,9 +126,9 @@ DECISIONS = (
         effect="The bill is checked again and becomes an invoice of its own in Paddle, with the push policy's payment "
         "terms: of no subscription, so a cancelled one does not matter. Only in USD, EUR and GBP.",
         done="queued to be invoiced",
-        decide=partial(review.send, mode=PushPolicy.Mode.INVOICE.value),
+        decide=review.send_invoice,
         seen=review.what_is_seen,
-        offered=lambda bill: is_another_way(bill, PushPolicy.Mode.INVOICE),
+        offered=lambda bill: is_another_way(bill, modes.INVOICED),
         preview=bill_story.one_line,
     ),
     Decision(
@@ -131,7 +136,8 @@ DECISIONS = (
         label="Refund",
         permission="billing_bridge.resend_pushedbill",
         effect="What the customer is owed is refunded in Paddle, on what was paid of this bill, or else of the "
-        "account's other bills. Paddle may take days to approve it.",
+        "account's other bills. Paddle may take days to approve it. Paddle Classic takes it off the next payment "
+        "instead.",
         done="queued to be refunded",
         decide=review.refund,
         seen=review.what_is_seen,

@@ -48,6 +48,10 @@ QUESTIONS: dict[str, tuple[str, str]] = {
         "When are customers charged?",
         "With the renewal, together with its fee; at once, at most 20 an hour; by invoice, in USD, EUR and GBP only.",
     ),
+    "classic_mode": (
+        "And customers whose subscription Paddle Classic keeps?",
+        "By a modifier of the next payment; or at once, by a charge that no list names, so a person may have to look.",
+    ),
     "on_payment_failure": (
         "And when a charge made at once is declined?",
         "Nothing is billed: the bill is failed. It stays billed: the subscription is past due until it is paid.",
@@ -70,7 +74,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "negative": (
         "What becomes of what a customer is owed?",
-        "Carried: it lowers the next bills. Held: a person decides. Refunds are always decided by a person.",
+        "It lowers the next bills; a person decides; or it lowers the next payment. Refunds a person always decides.",
     ),
     "changed": (
         "What becomes of a bill that m3ter changes after it was charged?",
@@ -194,7 +198,16 @@ class PushPolicyAdmin(ReasonedAdmin):
     """One policy for everybody, and rows that override it for one link."""
 
     form = PolicyForm
-    list_display = ("__str__", "review", "mode", "tax_mode", "open_periods", "resend_when_absent", "max_wait_days")
+    list_display = (
+        "__str__",
+        "review",
+        "mode",
+        "classic_mode",
+        "tax_mode",
+        "open_periods",
+        "resend_when_absent",
+        "max_wait_days",
+    )
     list_select_related = ("link",)
     search_fields = ("link__paddle_subscription_id__exact", "link__m3ter_account_code__exact")
     raw_id_fields = ("link",)

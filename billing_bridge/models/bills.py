@@ -59,6 +59,7 @@ class PushedBill(WorkItem):
         EXCLUDED = "excluded", "the push policy leaves its account out"
         DIFFERS = "differs", "differs much from the account's last bill"
         REFUND = "refund", "no payment of it can be refunded now"
+        CANNOT_TELL = "cannot tell", "whether it was charged, Paddle does not say"
 
     class Payment(models.TextChoices):
         NONE = "none", "Not yet"

@@ -59,6 +59,12 @@ class PushPolicy(models.Model):
         IMMEDIATELY = "immediately", "At once, with the stored payment method"
         INVOICE = "invoice", "By an invoice of its own"
 
+    class ClassicMode(models.TextChoices):
+        """How bills of subscriptions that Paddle Classic keeps are charged."""
+
+        MODIFIER = "classic_modifier", "With the next payment, as a modifier"
+        CHARGE = "classic_charge", "At once, as a one-off charge"
+
     class OnPaymentFailure(models.TextChoices):
         PREVENT = "prevent_change", "Nothing is billed"
         APPLY = "apply_change", "It stays billed, and the subscription is past due"
@@ -77,6 +83,13 @@ class PushPolicy(models.Model):
 
         CARRY = "carry", "Carry it to the next bill"
         HOLD = "hold", "Hold the bill"
+
+    class Negative(models.TextChoices):
+        """What becomes of what a customer is owed."""
+
+        CARRY = "carry", "Carry it to the next bill"
+        HOLD = "hold", "Hold the bill"
+        CREDIT = "credit", "Take it off the next payment in Paddle Classic; elsewhere, carry it"
 
     class Changed(models.TextChoices):
         HOLD = "hold", "Hold the bill"
@@ -120,6 +133,7 @@ class PushPolicy(models.Model):
     )
     excluded_accounts = models.TextField(blank=True, default="", help_text="m3ter account codes or ids.")
     mode = models.CharField(max_length=30, choices=Mode.choices, default=Mode.NEXT_BILLING_PERIOD)
+    classic_mode = models.CharField(max_length=30, choices=ClassicMode.choices, default=ClassicMode.MODIFIER)
     on_payment_failure = models.CharField(
         max_length=20, choices=OnPaymentFailure.choices, default=OnPaymentFailure.PREVENT
     )
@@ -135,7 +149,7 @@ class PushPolicy(models.Model):
         max_length=40, default="saas", help_text="Paddle tax category of the charged product."
     )
     small = models.CharField(max_length=10, choices=Rest.choices, default=Rest.CARRY)
-    negative = models.CharField(max_length=10, choices=Rest.choices, default=Rest.CARRY)
+    negative = models.CharField(max_length=10, choices=Negative.choices, default=Negative.CARRY)
     changed = models.CharField(max_length=10, choices=Changed.choices, default=Changed.HOLD)
     late = models.CharField(max_length=15, choices=Late.choices, default=Late.WAIT)
     far = models.CharField(max_length=15, choices=Far.choices, default=Far.HOLD)

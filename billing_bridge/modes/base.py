@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from billing_bridge import currencies
 from billing_bridge.charges import Verdict
-from billing_bridge.composing import Composed, Marks
+from billing_bridge.composing import Composed, Marks, Owed
 from billing_bridge.models import Push, PushedBill, PushPolicy
-from integration_project.vendors import Vendors
+from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.entities import FoundCharge
 from paddle_sync.models import AccountLink
 
@@ -23,6 +24,7 @@ class Order:
     currency: str
     amount: int
     composed: Composed
+    owed: Owed
     bill: PushedBill
     link: AccountLink
     policy: PushPolicy
@@ -60,11 +62,22 @@ class Seen:
     request: Request | None = None
 
 
+class CannotTell(Exception):
+    """Every page was read, and what is there fits a push that was made as well as one that was not: a person decides.
+
+    The text says what was seen.
+    """
+
+
 class Mode(ABC):
     """One way of charging."""
 
     name: str
     label: str
+    vendor: str = PADDLE
+    """Which of Paddle's two products keeps the subscriptions that can be charged in this way."""
+    has_items: bool = True
+    """Whether a charge has items of its own, and not one amount for all of it."""
     on_subscription: bool = True
     """Whether it is collected by the subscription, and lost with it."""
     gives_back: bool = False
@@ -86,7 +99,19 @@ class Mode(ABC):
 
     @abstractmethod
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
-        """Look everywhere where a push of this kind would be; raises where a page could not be read."""
+        """Look everywhere where a push of this kind would be; raises where a page could not be read, or CannotTell."""
+
+    def serves(self, link: AccountLink) -> bool:
+        """Say whether the subscription of a link can be charged in this way."""
+        return link.source == self.vendor
+
+    def minimum(self, currency: str) -> int:
+        """The least that can be charged, in minor units."""
+        return currencies.minimum(currency)
+
+    def is_collected(self, transaction_id: str) -> bool:
+        """Say whether a push that was made is paid for by that alone."""
+        return False
 
 
 def tax_mode(push: Push) -> str:

@@ -32,6 +32,7 @@ class Refund(Mode):
     label = "As a refund"
     on_subscription = False
     gives_back = True
+    has_items = False
     needs = (
         (PADDLE, "get transaction"),
         (PADDLE, "list adjustments"),
@@ -90,6 +91,7 @@ def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
         currency=bill.currency,
         state=Push.State.PUSHED,
         payment=PushedBill.Payment.PAID,
+        mode__in=PushPolicy.Mode.values,
     ).exclude(kind=Push.Kind.REFUND)
     own = list(paid.filter(bill=bill).order_by("-id"))
     return [*own, *paid.exclude(bill=bill).order_by("-id")[:MOST_TRANSACTIONS]][:MOST_TRANSACTIONS]

@@ -11,7 +11,7 @@ from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Cast, JSONObject
 from django.utils.safestring import SafeString
 
-from billing_bridge import money
+from billing_bridge import modes, money
 from billing_bridge.admin import bill_story
 from billing_bridge.admin.amounts import PUSH_TONES
 from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill, PushPolicy
@@ -388,7 +388,7 @@ def _say_locked(bill: PushedBill) -> Said:
 
 
 def _say_push(push: Push) -> Said:
-    mode = dict(PushPolicy.Mode.choices).get(push.mode, push.mode).lower()
+    mode = modes.label_of(push.mode).lower()
     return Said(
         US,
         f"{push.get_kind_display()} of {money.words(push.amount, push.currency)}, {mode}.",

@@ -59,6 +59,13 @@ class Vendors:
     classic: ClassicClient | None = None
     listeners: Listeners = field(default_factory=Listeners, repr=False)
 
+    @property
+    def classic_on(self) -> ClassicClient:
+        """The client of Paddle Classic; VendorClosed where it is off, so that what needs it waits."""
+        if self.classic is None:
+            raise VendorClosed(CLASSIC, "Paddle Classic is off: set PADDLE_CLASSIC_VENDOR_ID and the keys beside it.")
+        return self.classic
+
     @contextmanager
     def listening(
         self,

@@ -69,7 +69,8 @@ def test_plans_of_classic_are_listed_as_prices_where_classic_is_on(classic: Clas
 
     plan = entry("paddle_price", str(classic_sample.PLAN_TEAM_YEARLY))
     assert (plan.name, plan.interval, plan.currency, plan.parent_id) == ("Gauge Team, yearly", "every year", "", "")
-    assert plan.data == {"classic": True, "prices": {"EUR": "290.00", "GBP": "290.00", "USD": "296.00"}}
+    prices = {"EUR": "290.00", "GBP": "290.00", "USD": "296.00"}
+    assert plan.data == {"classic": True, "prices": prices, "cycle": [1, "year"]}
 
 
 def test_without_classic_nothing_of_it_is_listed(vendors: Vendors) -> None:

@@ -15,7 +15,8 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.paddle_classic import signature
 from integration_project.vendors.paddle_classic.entities import ClassicPayment, ClassicUser, SentAlert
 from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
-from paddle_sync import alerts, classic, intake, personal
+from paddle_sync import alerts, catalogue, classic, intake, personal
+from paddle_sync import classic as words
 from paddle_sync.models import SubscriptionSnapshot, WebhookEvent, WebhookPayload
 from paddle_sync.story import reduced
 from tests.contracts import sample_files
@@ -177,6 +178,56 @@ def test_a_listed_user_says_what_its_alerts_would() -> None:
     assert (data["created_at"], data["next_billed_at"]) == (NOON, "2026-07-01T00:00:00Z")
     assert data["current_billing_period"] == {"starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-07-01T00:00:00Z"}
     assert [(item["price"]["id"], item["quantity"]) for item in data["items"]] == [("77", 3)]
+
+
+@pytest.mark.parametrize(
+    ("cycle", "coming", "began"),
+    [
+        (classic.Cycle(1, "month"), dt.date(2026, 7, 1), "2026-06-01T00:00:00Z"),
+        (classic.Cycle(1, "month"), dt.date(2027, 3, 31), "2027-02-28T00:00:00Z"),
+        (classic.Cycle(3, "month"), dt.date(2026, 8, 15), "2026-05-15T00:00:00Z"),
+        (classic.Cycle(1, "year"), dt.date(2028, 2, 29), "2027-02-28T00:00:00Z"),
+        (classic.Cycle(2, "week"), dt.date(2026, 7, 1), "2026-06-17T00:00:00Z"),
+        (classic.Cycle(30, "day"), dt.date(2026, 7, 1), "2026-06-01T00:00:00Z"),
+        (classic.Cycle(1, "year"), dt.date(2027, 4, 1), NOON),  # never before it was signed up
+    ],
+)
+def test_a_one_off_charge_is_not_the_beginning_of_a_period(cycle: classic.Cycle, coming: dt.date, began: str) -> None:
+    charged = user(
+        last_payment=ClassicPayment(Decimal(10), "EUR", coming - dt.timedelta(days=3)),
+        next_payment=ClassicPayment(Decimal(49), "EUR", coming),
+    )
+
+    data = reduced(classic.of_user(charged, read_at=AT, cycle=cycle), codes_trusted=False)
+
+    assert data["current_billing_period"] == {"starts_at": began, "ends_at": f"{coming}T00:00:00Z"}
+
+
+def test_a_trial_is_no_billing_period_of_its_plan() -> None:
+    coming = ClassicPayment(Decimal(49), "EUR", dt.date(2026, 5, 15))
+    trialing = user(state="trialing", last_payment=None, next_payment=coming)
+
+    data = reduced(classic.of_user(trialing, read_at=AT, cycle=classic.Cycle(1, "month")), codes_trusted=False)
+
+    assert data["current_billing_period"] == {"starts_at": NOON, "ends_at": "2026-05-15T00:00:00Z"}
+
+
+@pytest.mark.django_db
+def test_a_subscription_that_is_read_after_a_one_off_charge_began_its_period_with_its_plan(
+    classic: ClassicSimulator, vendors: Vendors
+) -> None:
+    catalogue.refresh(vendors)
+    classic.clock_set(AT)
+    made = classic.subscribe(email="kai@customer.example")
+    classic.clock_move(days=40)
+    classic.run_payments()
+    charge = vendors.classic_on.charge(made["subscription_id"], amount=Decimal(5), name="Usage")
+
+    found = words.read(made["subscription_id"], vendors)
+
+    assert found is not None
+    assert charge.payment_date == dt.date(2026, 6, 10)
+    assert found["current_billing_period"] == {"starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-07-01T00:00:00Z"}
 
 
 def test_what_the_list_leaves_out_stays_as_it_was_known() -> None:

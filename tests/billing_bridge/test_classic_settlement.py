@@ -1,0 +1,270 @@
+"""Pushed is not paid on Paddle Classic either: its alerts, and what it lists, say what became of a charge."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from billing_bridge import jobs
+from billing_bridge.models import Push, PushedBill, PushPolicy
+from integration_project import clock
+from integration_project.models import Finding
+from integration_project.vendors.paddle_classic.simulator import sample
+from paddle_sync import jobs as event_jobs
+from paddle_sync.models import WebhookEvent
+from tests.billing_bridge.classic_world import ClassicWorld
+from tests.billing_bridge.world import fresh, push_of
+from tests.builders import make_mapping
+
+State = PushedBill.State
+Payment = PushedBill.Payment
+Run = Callable[[], int]
+
+
+@pytest.fixture
+def bill(classic_world: ClassicWorld) -> PushedBill:
+    """A bill that waits for the next payment, as a modifier."""
+    make_mapping(str(sample.PLAN_TEAM))
+    return classic_world.pushed()
+
+
+@pytest.fixture
+def tell(deliver: Run) -> Run:
+    """Let Classic's alerts arrive, and the worker go through them."""
+
+    def told() -> int:
+        deliver()
+        return event_jobs.drain_events()
+
+    return told
+
+
+def alarms() -> list[str]:
+    return sorted(Finding.objects.filter(severity="alarm", state="open").values_list("kind", flat=True))
+
+
+def open_findings(kind: str) -> int:
+    return Finding.objects.filter(kind=kind, state="open").count()
+
+
+def one_off(world: ClassicWorld) -> str:
+    made = world.vendors.classic_on.charge(world.subscription_id, amount=Decimal(5), name="By hand")
+    return made.order_id or ""
+
+
+def test_the_payment_that_collects_a_modifier_makes_it_paid(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.collect()
+
+    tell()
+
+    payment = max(classic_world.classic.memory.payments.values(), key=lambda each: each.id)
+    assert payment.amount == Decimal("178.45")
+    assert (fresh(bill).state, fresh(bill).payment, fresh(bill).paid) == (State.PUSHED, Payment.PAID, 14345)
+    assert push_of(bill).paddle_transaction_id == payment.order_id
+    assert alarms() == []
+    assert open_findings("modifier not in payment") == 0
+
+
+def test_the_same_alert_again_changes_nothing(classic_world: ClassicWorld, bill: PushedBill, tell: Run) -> None:
+    classic_world.collect()
+    tell()
+    before = Push.objects.filter(bill=bill).values().get()
+    WebhookEvent.objects.update(state="received", due_at=clock.now())
+
+    event_jobs.drain_events()
+
+    assert Push.objects.filter(bill=bill).values().get() == before
+    assert fresh(bill).paid == 14345
+
+
+def test_a_one_off_payment_collects_no_modifier(classic_world: ClassicWorld, bill: PushedBill, tell: Run) -> None:
+    classic_world.classic.clock_move(days=1)
+    one_off(classic_world)
+
+    tell()
+
+    assert (fresh(bill).payment, push_of(bill).paddle_transaction_id) == (Payment.NONE, "")
+    assert alarms() == []
+
+
+def test_a_modifier_that_somebody_took_away_is_lost(classic_world: ClassicWorld, bill: PushedBill, tell: Run) -> None:
+    classic_world.classic.memory.modifiers.clear()
+    classic_world.classic.clock_move(days=1)
+    one_off(classic_world)
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).outstanding, alarms()) == (State.LOST, 14345, ["charge lost"])
+
+
+def test_one_that_the_list_may_not_show_yet_is_not_taken_for_gone(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.classic.fault("list modifiers", "list_lag", seconds=600)
+    one_off(classic_world)
+
+    tell()
+
+    event = WebhookEvent.objects.get(source="paddle_classic")
+    assert (event.state, "may not show it yet" in event.last_error) == ("received", True)
+    assert (fresh(bill).state, fresh(bill).payment) == (State.PUSHED, Payment.NONE)
+
+
+def test_a_payment_that_is_too_small_for_its_modifiers_is_a_finding(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.classic.memory.modifiers.clear()
+    classic_world.collect()
+
+    tell()
+
+    assert open_findings("modifier not in payment") == 1
+
+
+def test_a_payment_that_the_list_does_not_have_yet_is_waited_for(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.collect()
+    classic_world.classic.fault("list payments", "list_lag", times=None, seconds=86_400)
+
+    tell()
+    waits = (fresh(bill).payment, WebhookEvent.objects.get(source="paddle_classic").state)
+    classic_world.classic.clear_faults()
+    WebhookEvent.objects.update(due_at=clock.now())
+    event_jobs.drain_events()
+
+    assert waits == (Payment.NONE, "received")
+    assert fresh(bill).payment == Payment.PAID
+
+
+def test_a_declined_payment_is_past_due_and_paid_later(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.classic.decline_payments(classic_world.subscription_id)
+    classic_world.collect()
+    tell()
+    declined = fresh(bill).payment
+    classic_world.classic.accept_payments(classic_world.subscription_id)
+    classic_world.classic.pay(classic_world.subscription_id)
+
+    tell()
+
+    assert declined == Payment.PAST_DUE
+    assert (fresh(bill).payment, fresh(bill).paid) == (Payment.PAID, 14345)
+
+
+def test_alerts_in_the_wrong_order_end_paid(classic_world: ClassicWorld, bill: PushedBill, tell: Run) -> None:
+    classic_world.classic.fail_payment(classic_world.subscription_id)
+    classic_world.classic.clock_move(days=1)
+    classic_world.classic.pay(classic_world.subscription_id)
+    classic_world.classic.outbox.deliveries.reverse()
+
+    tell()
+
+    assert (fresh(bill).payment, fresh(bill).paid) == (Payment.PAID, 14345)
+
+
+def test_a_bill_that_waited_for_a_payment_past_due_goes_on(classic_world: ClassicWorld, tell: Run) -> None:
+    classic_world.classic.fail_payment(classic_world.subscription_id)
+    bill = classic_world.approved()
+    jobs.drain_bills()
+    waits = fresh(bill).state
+    classic_world.classic.pay(classic_world.subscription_id)
+
+    tell()
+
+    due_at = fresh(bill).due_at
+    assert waits == State.WAITING
+    assert due_at is not None
+    assert due_at <= clock.now()
+
+
+def test_a_payment_given_back_whole_is_refunded(classic_world: ClassicWorld, bill: PushedBill, tell: Run) -> None:
+    classic_world.collect()
+    tell()
+
+    classic_world.classic.refund(push_of(bill).paddle_transaction_id)
+    tell()
+
+    assert (fresh(bill).payment, fresh(bill).refunded) == (Payment.REFUNDED, 14345)
+    assert open_findings("given back outside") == 1
+
+
+def test_of_a_payment_given_back_in_part_a_person_says_what_is_ours(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.collect()
+    tell()
+
+    classic_world.classic.refund(push_of(bill).paddle_transaction_id, amount="10.00")
+    tell()
+
+    assert (fresh(bill).payment, fresh(bill).refunded) == (Payment.PAID, 0)
+    assert "10.00 USD" in Finding.objects.get(kind="given back outside").detail
+
+
+def test_what_a_cancelled_subscription_still_owed_is_lost(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.classic.cancel(classic_world.subscription_id)
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).lost, fresh(bill).outstanding) == (State.LOST, 14345, 14345)
+    assert classic_world.link.paddle_status == "canceled"
+    assert alarms() == ["charge lost"]
+
+
+def test_what_was_collected_before_the_cancellation_is_paid_and_not_lost(
+    classic_world: ClassicWorld, bill: PushedBill, tell: Run
+) -> None:
+    classic_world.collect()
+    classic_world.classic.cancel(classic_world.subscription_id)
+    classic_world.classic.outbox.deliveries.reverse()
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).payment) == (State.PUSHED, Payment.PAID)
+    assert alarms() == []
+
+
+def test_a_modifier_found_after_the_cancellation_is_lost_at_once(classic_world: ClassicWorld, tell: Run) -> None:
+    make_mapping(str(sample.PLAN_TEAM))
+    bill = classic_world.approved()
+    classic_world.classic.fault("create modifier", "lose_answer")
+    jobs.drain_bills()
+    classic_world.classic.cancel(classic_world.subscription_id)
+    tell()
+    PushedBill.objects.update(due_at=clock.now())
+
+    jobs.confirm_bills()
+
+    assert (fresh(bill).state, fresh(bill).outstanding, alarms()) == (State.LOST, 14345, ["charge lost"])
+
+
+def test_a_negative_modifier_is_given_back_with_the_payment(classic_world: ClassicWorld, tell: Run) -> None:
+    make_mapping(str(sample.PLAN_TEAM))
+    PushPolicy.objects.update(negative="credit")
+    bill = classic_world.approved((("Credit", "-20.00"),))
+    jobs.drain_bills()
+    classic_world.collect()
+
+    tell()
+
+    assert (push_of(bill).payment, fresh(bill).credited) == (Payment.REFUNDED, 2000)
+    assert open_findings("modifier not in payment") == 0
+
+
+def test_a_negative_modifier_that_no_payment_will_take_is_owed_again(classic_world: ClassicWorld, tell: Run) -> None:
+    make_mapping(str(sample.PLAN_TEAM))
+    PushPolicy.objects.update(negative="credit")
+    bill = classic_world.approved((("Credit", "-20.00"),))
+    jobs.drain_bills()
+    classic_world.classic.cancel(classic_world.subscription_id)
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).credited, fresh(bill).outstanding) == (State.HELD, 0, -2000)
+    assert alarms() == ["refund not made"]
