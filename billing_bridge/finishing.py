@@ -89,8 +89,9 @@ def _refused(bill: PushedBill, vendors: Vendors, refused: VendorRejected) -> dat
 
 
 def _remember(bill: PushedBill, **columns: Any) -> None:
-    """Keep what was done in m3ter at once, so that it is not done again."""
-    if not work.fenced(bill).update(**columns, updated_at=clock.now()):
+    """Keep what was done in m3ter at once, so that it is not done again: it is true whoever owns the bill by now."""
+    PushedBill.objects.filter(pk=bill.pk).update(**columns, updated_at=clock.now())
+    if not work.fenced(bill).exists():
         raise work.LeaseLost(f"{bill} belongs to another worker now.")
     for name, value in columns.items():
         setattr(bill, name, value)

@@ -330,7 +330,10 @@ def _after_settling(known: PushedBill, *, changed: bool) -> Verdict | None:
 
 
 def _settle(known: PushedBill, verdict: Verdict | None) -> None:
-    """Write what was decided about a locked bill that no worker holds for a push."""
+    """Write what was decided about a locked bill that no worker holds for a push.
+
+    A worker that holds it to finish it in m3ter loses it: what it would write is about what the bill was before.
+    """
     if verdict is None:
         return
     if known.state == verdict.state and verdict.chargeable:
@@ -338,7 +341,20 @@ def _settle(known: PushedBill, verdict: Verdict | None) -> None:
     for column, value in deciding.columns(verdict).items():
         setattr(known, column, value)
     known.attempts = 0
-    known.save(update_fields=("state", "reason", "reason_detail", "due_at", "updated_at", "attempts"))
+    known.lease, known.lease_until, known.leased_by = None, None, ""
+    known.save(
+        update_fields=(
+            "state",
+            "reason",
+            "reason_detail",
+            "due_at",
+            "updated_at",
+            "attempts",
+            "lease",
+            "lease_until",
+            "leased_by",
+        )
+    )
     if known.due_at is not None:
         work.wake_up(FINISH if known.state in SETTLED else PUSH)
 

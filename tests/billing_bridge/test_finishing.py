@@ -115,3 +115,18 @@ def test_what_cannot_be_finished_for_long_is_a_finding(world: World) -> None:
     assert Finding.objects.get(kind="bill not finished in m3ter").subject == bill.m3ter_bill_id
     assert (fresh(bill).state, fresh(bill).pushed) == (State.PUSHED, 14345)
     assert PushAttempt.objects.filter(bill=bill, step="finish", outcome="not done").count() == 6
+
+
+def test_a_bill_that_is_another_when_it_is_locked_goes_on_by_itself(world: World) -> None:
+    PushPolicy.objects.update(review="never", changed="settle")
+    bill = world.pushed()
+    world.change_bill(bill.m3ter_bill_id, (("API calls", "150.00"),))
+
+    jobs.finish_bills()
+    found = fresh(bill)
+    world.work()
+
+    assert (found.state, found.outstanding, found.lease) == (State.READY, 655, None)
+    assert found.due_at is not None
+    assert found.locked_at is not None
+    assert (fresh(bill).state, fresh(bill).pushed, fresh(bill).outstanding) == (State.PUSHED, 15000, 0)
