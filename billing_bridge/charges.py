@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from billing_bridge import composing, money, owed
+from billing_bridge import charge_limits, composing, money, owed
 from billing_bridge.models import BillRevision, PushedBill, PushPolicy
 from integration_project.vendors.paddle.entities import Subscription
 from paddle_sync.models import AccountLink
@@ -300,13 +300,18 @@ def _renewal_lock(subscription: Subscription, policy: PushPolicy, now: datetime)
     renews_at = subscription.next_billed_at
     if renews_at is None or renews_at - now > RENEWAL_LOCK:
         return None
+    words = f"The subscription renews at {renews_at:%Y-%m-%d %H:%M} UTC; Paddle takes no changes shortly before."
+    return _late(words, max(renews_at, now) + AFTER_RENEWAL, policy)
+
+
+def _late(words: str, until: datetime, policy: PushPolicy) -> Verdict:
+    """A bill that comes too late for a renewal: policy says whether the one after that carries it."""
     at_once = policy.late == PushPolicy.Late.IMMEDIATELY
     return Verdict(
         State.WAITING,
         Reason.RENEWAL_LOCK,
-        f"The subscription renews at {renews_at:%Y-%m-%d %H:%M} UTC; Paddle takes no changes shortly before. It is "
-        f"charged {'at once' if at_once else 'with the renewal'} after that.",
-        max(renews_at + AFTER_RENEWAL, now + AFTER_RENEWAL),
+        f"{words} It is charged {'at once' if at_once else 'with the renewal'} after that.",
+        until,
         then_mode=PushPolicy.Mode.IMMEDIATELY if at_once else "",
     )
 
@@ -318,6 +323,21 @@ def _renewal(subscription: Subscription, policy: PushPolicy, now: datetime) -> V
             Reason.RENEWAL_TOO_FAR,
             f"The next renewal is on {renews_at:%Y-%m-%d}, more than {policy.max_wait_days} days away.",
         )
+    return None
+
+
+def delayed(
+    code: str, words: str, *, renews_at: datetime | None, policy: PushPolicy, now: datetime, until: datetime
+) -> Verdict | None:
+    """Say what a refusal of Paddle's means that passes by itself; None: it is no more than tried again.
+
+    `renews_at` is the renewal as it was known before: in its last half hour Paddle refuses the preview that would say.
+    """
+    if code in LOCKED:
+        in_it = renews_at is not None and now <= renews_at <= now + RENEWAL_LOCK
+        return _late(words, renews_at + AFTER_RENEWAL if in_it and renews_at is not None else until, policy)
+    if code in charge_limits.CODES:
+        return waiting(Reason.CHARGE_LIMIT, words, until)
     return None
 
 
@@ -361,6 +381,8 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "subscription_is_canceled_action_invalid": (State.HELD, Reason.CANCELLED),
 }
 """Paddle's codes that say something about the bill or its subscription; nothing was charged."""
+LOCKED = frozenset({"subscription_locked_renewal", "subscription_locked_processing"})
+"""Paddle's codes for a renewal that is about to come, or under way."""
 TOO_MANY_ITEMS = frozenset(
     {"subscription_maximum_number_of_line_items_reached", "transaction_maximum_number_of_line_items_reached"}
 )

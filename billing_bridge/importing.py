@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import charges, deciding, ledger, money, owed
+from billing_bridge import charges, deciding, ledger, money, owed, renewals
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import FINISH, PUSH
@@ -184,10 +184,12 @@ def _older(known: PushedBill, bill: Bill) -> Unreadable:
 
 
 def _follow_link(known: PushedBill) -> None:
-    """Keep which subscription pays for the bill's account now."""
+    """Keep which subscription pays for the bill's account now, and when that renews."""
     known.link = deciding.live_link(known.m3ter_account_id)
     known.serial_key = deciding.serial_key(known, known.link)
-    known.save(update_fields=("link", "serial_key"))
+    if known.state in renewals.FOLLOWS:
+        known.renews_at = renewals.of(known.link)
+    known.save(update_fields=("link", "serial_key", "renews_at"))
 
 
 def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
@@ -334,10 +336,12 @@ def _settle(known: PushedBill, verdict: Verdict | None) -> None:
         return
     if known.state == verdict.state and verdict.chargeable:
         return  # it has a place in the queue already
+    if known.state in SETTLED and verdict.state not in SETTLED:  # what is open of it goes with another renewal
+        known.renews_at = renewals.of(known.link)
     for column, value in deciding.columns(verdict).items():
         setattr(known, column, value)
     known.attempts = 0
-    known.save(update_fields=("state", "reason", "reason_detail", "due_at", "updated_at", "attempts"))
+    known.save(update_fields=("state", "reason", "reason_detail", "due_at", "updated_at", "attempts", "renews_at"))
     if known.due_at is not None:
         work.wake_up(FINISH if known.state in SETTLED else PUSH)
 

@@ -18,6 +18,8 @@ class Journal:
     push: Push | None = None
     step: str = "read"
     """What is being done now, for whoever has to say what became of it."""
+    renewal_seen: bool = False
+    """Whether the vendor has said in this attempt when the subscription renews."""
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def listen(self, record: CallRecord) -> None:

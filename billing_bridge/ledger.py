@@ -1,9 +1,12 @@
 """A bill's ledger: entries are appended, and the bill's columns added up anew in the same transaction."""
 
+from collections import defaultdict
+from datetime import datetime
+
 from django.db.models import QuerySet
 
 from billing_bridge import owed
-from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
+from billing_bridge.models import BillEntry, CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
 from billing_bridge.queues import PUSH
 from integration_project import clock, work
 
@@ -67,6 +70,27 @@ def still_owned(owner: PushedBill) -> None:
 def open_beside(push: Push) -> QuerySet[Push]:
     """Other pushes of the same bill that Paddle may or may not have: what becomes of the bill hangs on them."""
     return Push.objects.filter(bill_id=push.bill_id, state__in=OPEN).exclude(pk=push.pk)
+
+
+def immediate_charges(*, since: datetime, subscription_id: str = "") -> dict[str, list[datetime]]:
+    """When immediate charges were asked of Paddle since a moment, in order, by subscription: refused ones count too.
+
+    What was refused has no `sent_at` any more, so it is found by its history.
+    """
+    pushes = Push.objects.filter(mode=PushPolicy.Mode.IMMEDIATELY)
+    if subscription_id:
+        pushes = pushes.filter(paddle_subscription_id=subscription_id)
+    sent = pushes.filter(sent_at__gte=since).values_list("paddle_subscription_id", "sent_at")
+    asked = PushAttempt.objects.filter(step="charge", phase="after", outcome__in=REFUSED, at__gte=since)
+    refused = asked.filter(push__in=pushes).values_list("push__paddle_subscription_id", "at")
+    found = defaultdict(list)
+    for subscription, at in sorted([*sent, *refused], key=lambda each: each[1]):
+        found[subscription].append(at)
+    return found
+
+
+REFUSED = (State.FAILED, State.HELD)
+"""What a charge comes to that Paddle refused, such as one that was declined: that counts too."""
 
 
 def waiting_for(subscription_id: str) -> QuerySet[PushedBill]:

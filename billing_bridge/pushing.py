@@ -13,11 +13,11 @@ that Paddle has accepted its charge: that is true whoever owns the bill by now.
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, safeguards
+from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, renewals, safeguards
 from billing_bridge.charges import Verdict
 from billing_bridge.intending import Intent, NotNow
 from billing_bridge.journal import Journal
@@ -178,6 +178,7 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
             return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
         raise
     push.expected_renewal_at = bill.renews_at = seen.renews_at
+    journal.renewal_seen = True
     if seen.switch_to:
         return _preview(bill, intending.in_another_way(bill, intent, seen.switch_to, journal), vendors, journal)
     if seen.verdict is not None and not seen.there_already:
@@ -277,7 +278,7 @@ def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) ->
         case VendorClosed():
             verdict = Verdict(State.READY, "", words, now + CLOSED_AGAIN)
         case Temporary():
-            verdict = Verdict(State.READY, "", words, now + _wait(error, work.backoff(bill.attempts)))
+            verdict = _later(bill, error, now, now + _wait(error, work.backoff(bill.attempts)))
         case NeedsConfiguration():
             verdict = charges.held(Reason.CONFIGURATION, words)
         case VendorRejected():
@@ -287,6 +288,17 @@ def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) ->
         case _:
             verdict = Verdict(State.FAILED, "", words)
     _close(bill, journal, verdict, error=words, counted=not isinstance(error, NOT_SENT))
+
+
+def _later(bill: PushedBill, error: Temporary, now: datetime, until: datetime) -> Verdict:
+    """What Paddle refuses for some time is waited for; anything else is tried again."""
+    words = str(error)
+    if not error.code:
+        return Verdict(State.READY, "", words, until)
+    link = deciding.live_link(bill.m3ter_account_id)
+    policy, renews_at = deciding.policy_for(link), renewals.of(link)
+    delayed = charges.delayed(error.code, words, renews_at=renews_at, policy=policy, now=now, until=until)
+    return delayed or Verdict(State.READY, "", words, until)
 
 
 def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
@@ -322,6 +334,8 @@ def _close(bill: PushedBill, journal: Journal, verdict: Verdict, *, error: str =
             if verdict.state == State.PUSHED:
                 _is_whole(bill, verdict.detail)
             columns = deciding.columns(verdict)
+            if not journal.renewal_seen:  # news of it may have come meanwhile
+                bill.renews_at = renewals.of(deciding.live_link(bill.m3ter_account_id))
             attempts = bill.attempts if counted else max(bill.attempts - 1, 0)
             work.settle(bill, **columns, attempts=attempts, last_error=error, renews_at=bill.renews_at)
     except work.LeaseLost:
