@@ -1,4 +1,4 @@
-"""Paddle takes 20 immediate charges an hour on a subscription, 100 in a day: a bill waits instead of asking for a 429."""
+"""Paddle takes 20 immediate charges an hour on a subscription, 100 in a day: a bill waits rather than ask for a 429."""
 
 import datetime as dt
 
