@@ -69,16 +69,14 @@ def write_intent(bill: PushedBill, journal: Journal, mode: Mode | None = None) -
     """Write down what is about to be asked, under the id it will be found by. None: nothing was to be charged."""
     try:
         with transaction.atomic():
-            ledger.still_owned(bill)
-            return _intent(bill, journal, mode)
+            return _intent(bill, ledger.owned(bill), journal, mode)
     except IntegrityError:  # a push was opened on this subscription since we looked
         raise NotNow(_another_push("a bill of the same subscription")) from None
 
 
-def _intent(bill: PushedBill, journal: Journal, mode: Mode | None) -> Intent | None:
-    known = ledger.locked(bill.pk)
-    verdict = deciding.judge(known)
+def _intent(bill: PushedBill, known: PushedBill, journal: Journal, mode: Mode | None) -> Intent | None:
     given = deciding.circumstances(known)
+    verdict = deciding.judge(known, given)
     if not verdict.chargeable or given.link is None or known.revision is None:
         raise NotNow(verdict)
     if known.is_settled_in_part and known.outstanding == 0:

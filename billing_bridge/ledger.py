@@ -1,6 +1,5 @@
 """A bill's ledger: entries are appended, and the bill's columns added up anew in the same transaction."""
 
-from collections import defaultdict
 from datetime import datetime
 
 from django.db.models import QuerySet
@@ -21,6 +20,11 @@ GONE = "deleted"
 def locked(bill_id: int) -> PushedBill:
     """Lock a bill for the rest of the transaction; bills are always locked before their pushes."""
     return PushedBill.objects.select_for_update(of=LOCKABLE).get(pk=bill_id)
+
+
+def locked_of(push_id: int) -> PushedBill:
+    """Lock the bill of a push for the rest of the transaction."""
+    return PushedBill.objects.select_for_update(of=LOCKABLE).get(pushes=push_id)
 
 
 def post(
@@ -67,6 +71,14 @@ def still_owned(owner: PushedBill) -> None:
         raise work.LeaseLost(f"{owner} belongs to another worker now.")
 
 
+def owned(owner: PushedBill) -> PushedBill:
+    """Lock a claimed bill for the rest of the transaction, as it is stored, if it is still ours to record."""
+    known = work.fenced(owner).select_for_update(of=LOCKABLE).first()
+    if known is None:
+        raise work.LeaseLost(f"{owner} belongs to another worker now.")
+    return known
+
+
 def open_beside(push: Push) -> QuerySet[Push]:
     """Other pushes of the same bill that Paddle may or may not have: what becomes of the bill hangs on them."""
     return Push.objects.filter(bill_id=push.bill_id, state__in=OPEN).exclude(pk=push.pk)
@@ -83,10 +95,11 @@ def immediate_charges(*, since: datetime, subscription_id: str = "") -> dict[str
     sent = pushes.filter(sent_at__gte=since).values_list("paddle_subscription_id", "sent_at")
     asked = PushAttempt.objects.filter(step="charge", phase="after", outcome__in=REFUSED, at__gte=since)
     refused = asked.filter(push__in=pushes).values_list("push__paddle_subscription_id", "at")
-    found = defaultdict(list)
-    for subscription, at in sorted([*sent, *refused], key=lambda each: each[1]):
-        found[subscription].append(at)
-    return found
+    found: dict[str, list[datetime]] = {}
+    for subscription, at in (*sent, *refused):
+        if at is not None:
+            found.setdefault(subscription, []).append(at)
+    return {subscription: sorted(moments) for subscription, moments in found.items()}
 
 
 REFUSED = (State.FAILED, State.HELD)

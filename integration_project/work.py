@@ -24,6 +24,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q, QuerySet, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Concat, Greatest
+from django.db.models.lookups import In
 from django.utils.module_loading import import_string
 
 from integration_project import clock, heartbeats, pulse, wakeups
@@ -231,11 +232,11 @@ def _due(queue: Queue[Row], now: datetime, *, to_be_ordered: bool = False) -> Qu
     To be put in an order of the queue's own, their state is read as an expression: only the index of that order can
     serve it then. SQLite would rather sort the whole backlog for every claim than read the first rows of that index.
     """
+    due = _rows(queue.model).filter(due_at__lte=now)
     if to_be_ordered and queue.order != BY_AGE:
-        due = _rows(queue.model).alias(read_state=Concat("state", Value(""))).filter(read_state__in=queue.ready)
+        due = due.filter(In(Concat("state", Value("")), queue.ready))
     else:
-        due = _rows(queue.model).filter(state__in=queue.ready)
-    due = due.filter(due_at__lte=now)
+        due = due.filter(state__in=queue.ready)
     if queue.running is None:
         due = due.filter(Q(lease__isnull=True) | Q(lease_until__lte=now))
     return due

@@ -54,7 +54,7 @@ def test_a_bill_that_is_not_due_waits_however_near_its_renewal_is() -> None:
 
 def test_of_one_subscription_the_bill_that_was_due_first_is_charged_first() -> None:
     link, now = make_link(), clock.now()
-    columns = {"serial_key": link.paddle_subscription_id, "renews_at": now + dt.timedelta(days=1)}
+    columns: dict[str, Any] = {"serial_key": link.paddle_subscription_id, "renews_at": now + dt.timedelta(days=1)}
     make_bill(link, State.READY, due_at=now - dt.timedelta(minutes=1), **columns)
     older = make_bill(link, State.READY, due_at=now - dt.timedelta(minutes=9), **columns)
 
