@@ -88,7 +88,8 @@ def settle(bill: PushedBill, netting: Netting, *, tax_category: str, by: str = "
 
 def reserve(push: Push, parts: Sequence[Carried]) -> None:
     """Keep entries for a push that is about to be made; they are free again when it is not."""
-    push.release_carried()
+    if push.attempt > 1:
+        push.release_carried()
     CarriedEntry.objects.filter(pk__in=[part.entry_id for part in parts]).update(reserved_by=push)
 
 

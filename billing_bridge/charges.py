@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from billing_bridge import composing, money, owed
+from billing_bridge import charge_limits, composing, money, owed
 from billing_bridge.models import BillRevision, PushedBill, PushPolicy
 from integration_project.vendors.paddle.entities import ScheduledChange
 from paddle_sync.models import AccountLink
@@ -316,13 +316,18 @@ def _renewal_lock(subscription: Standing, policy: PushPolicy, now: datetime) -> 
     renews_at = subscription.next_billed_at
     if renews_at is None or renews_at - now > RENEWAL_LOCK:
         return None
+    words = f"The subscription renews at {renews_at:%Y-%m-%d %H:%M} UTC; Paddle takes no changes shortly before."
+    return _late(words, max(renews_at, now) + AFTER_RENEWAL, policy)
+
+
+def _late(words: str, until: datetime, policy: PushPolicy) -> Verdict:
+    """A bill that comes too late for a renewal: policy says whether the one after that carries it."""
     at_once = policy.late == PushPolicy.Late.IMMEDIATELY
     return Verdict(
         State.WAITING,
         Reason.RENEWAL_LOCK,
-        f"The subscription renews at {renews_at:%Y-%m-%d %H:%M} UTC; Paddle takes no changes shortly before. It is "
-        f"charged {'at once' if at_once else 'with the renewal'} after that.",
-        max(renews_at + AFTER_RENEWAL, now + AFTER_RENEWAL),
+        f"{words} It is charged {'at once' if at_once else 'with the renewal'} after that.",
+        until,
         then_mode=PushPolicy.Mode.IMMEDIATELY if at_once else "",
     )
 
@@ -334,6 +339,21 @@ def _renewal(subscription: Standing, policy: PushPolicy, now: datetime) -> Verdi
             Reason.RENEWAL_TOO_FAR,
             f"The next renewal is on {renews_at:%Y-%m-%d}, more than {policy.max_wait_days} days away.",
         )
+    return None
+
+
+def delayed(
+    code: str, words: str, *, renews_at: datetime | None, policy: PushPolicy, now: datetime, until: datetime
+) -> Verdict | None:
+    """Say what a refusal of Paddle's means that passes by itself; None: it is no more than tried again.
+
+    `renews_at` is the renewal as it was known before: in its last half hour Paddle refuses the preview that would say.
+    """
+    if code in LOCKED:
+        in_it = renews_at is not None and now <= renews_at <= now + RENEWAL_LOCK
+        return _late(words, renews_at + AFTER_RENEWAL if in_it and renews_at is not None else until, policy)
+    if code in charge_limits.CODES:
+        return waiting(Reason.CHARGE_LIMIT, words, until)
     return None
 
 
@@ -390,6 +410,8 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 Of Classic's others, 146, 151 and 189 are tried again after a while, 102, 107 and 184 close it to everybody, after 120
 it is looked for; a decline (188) and what can never be (116, 155, 181, 182, 183) fail with Classic's words.
 """
+LOCKED = frozenset({"subscription_locked_renewal", "subscription_locked_processing"})
+"""Paddle's codes for a renewal that is about to come, or under way."""
 TOO_MANY_ITEMS = frozenset(
     {"subscription_maximum_number_of_line_items_reached", "transaction_maximum_number_of_line_items_reached"}
 )

@@ -3,10 +3,13 @@
 from datetime import date
 from typing import Any
 
+from django.db.models import F, Q
+
 from billing_bridge import currencies
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
+from integration_project.models import Installation
 from paddle_sync.models import AccountLink
 
 
@@ -17,8 +20,12 @@ def live_link(m3ter_account_id: str) -> AccountLink | None:
 
 def policy_for(link: AccountLink | None) -> PushPolicy:
     """The link's own policy, else everybody's, else the defaults."""
-    own = PushPolicy.objects.filter(link=link).first() if link is not None else None
-    return own or PushPolicy.objects.filter(link=None).first() or PushPolicy()
+    its = (
+        PushPolicy.objects.filter(Q(link=link) | Q(link=None))
+        if link is not None
+        else PushPolicy.objects.filter(link=None)
+    )
+    return its.order_by(F("link").asc(nulls_last=True)).first() or PushPolicy()
 
 
 def circumstances(bill: PushedBill) -> Circumstances:
@@ -30,7 +37,7 @@ def circumstances(bill: PushedBill) -> Circumstances:
         link=link,
         policy=policy,
         charge_from=ours.charge_from,
-        today=today(),
+        today=today(ours),
         collected=collected(bill),
         paddle_decimals=currencies.decimals(bill.currency),
         last_payable=_last_payable(bill) if policy.differs_percent is not None else None,
@@ -61,16 +68,16 @@ def collected_words(push_id: str, transaction_id: str) -> str:
     return f"Push {push_id} was taken for lost, but it is in transaction {transaction_id}. It is not charged again."
 
 
-def today() -> date:
+def today(ours: Installation | None = None) -> date:
     """Today's date where the m3ter organisation is."""
-    return clock.now().astimezone(installation.zone(installation.current())).date()
+    return clock.now().astimezone(installation.zone(ours or installation.current())).date()
 
 
-def judge(bill: PushedBill) -> Verdict:
-    """Say what becomes of a bill now, by its current revision."""
+def judge(bill: PushedBill, given: Circumstances | None = None) -> Verdict:
+    """Say what becomes of a bill now, by its current revision; `given` is what it is judged by, where it was read."""
     if bill.revision is None:
         raise ValueError(f"{bill} has no revision")
-    return why_not_chargeable(bill, bill.revision, circumstances(bill))
+    return why_not_chargeable(bill, bill.revision, given or circumstances(bill))
 
 
 def columns(verdict: Verdict) -> dict[str, Any]:

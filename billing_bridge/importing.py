@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import charges, deciding, ledger, money, owed
+from billing_bridge import charges, deciding, ledger, money, owed, renewals
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import FINISH, PUSH
@@ -125,23 +125,24 @@ def record(bill: Bill, *, read_at: datetime) -> PushedBill | None:
     return known
 
 
-def absorb(owner: PushedBill, bill: Bill, *, read_at: datetime) -> Verdict:
-    """Keep what a claimed bill says now, for whoever is about to charge it, and say whether it may be charged."""
+def absorb(owner: PushedBill, bill: Bill, *, read_at: datetime, judge: bool = True) -> Verdict:
+    """Keep what a claimed bill says now, for whoever is about to charge it, and say whether it may be charged.
+
+    Without `judge`, only whether m3ter and its account's subscriptions let it.
+    """
     with transaction.atomic():
-        ledger.still_owned(owner)
-        known = ledger.locked(owner.pk)
+        known = ledger.owned(owner)
         if bill.version < known.m3ter_version and known.m3ter_status != ledger.GONE:
             raise _older(known, bill)
         _keep(known, bill, read_at)
         try:
-            with transaction.atomic():
-                _follow_link(known)
+            _follow_link(known)
         except IntegrityError:  # the account has another subscription by now, and a bill is being charged on that one
             return waiting(Reason.ANOTHER_PUSH, ANOTHER_PUSH_WORDS, clock.now() + ANOTHER_PUSH_AGAIN)
         if not bill.is_approved:
             return _pending(known) or waiting(Reason.PENDING, PENDING_WORDS, clock.now() + PENDING_AGAIN)
         _take_revision(known, bill)
-        return deciding.judge(known)
+        return deciding.judge(known) if judge else charges.READY
 
 
 def _known(bill: Bill) -> PushedBill | None:
@@ -184,10 +185,15 @@ def _older(known: PushedBill, bill: Bill) -> Unreadable:
 
 
 def _follow_link(known: PushedBill) -> None:
-    """Keep which subscription pays for the bill's account now."""
+    """Keep which subscription pays for the bill's account now, and when that renews; it rarely is another."""
+    before = (known.link_id, known.serial_key, known.renews_at)
     known.link = deciding.live_link(known.m3ter_account_id)
     known.serial_key = deciding.serial_key(known, known.link)
-    known.save(update_fields=("link", "serial_key"))
+    if known.state in renewals.FOLLOWS:
+        known.renews_at = renewals.of(known.link)
+    if before != (known.link_id, known.serial_key, known.renews_at):
+        with transaction.atomic():
+            known.save(update_fields=("link", "serial_key", "renews_at"))
 
 
 def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
@@ -338,6 +344,8 @@ def _settle(known: PushedBill, verdict: Verdict | None) -> None:
         return
     if known.state == verdict.state and verdict.chargeable:
         return  # it has a place in the queue already
+    if known.state in SETTLED and verdict.state not in SETTLED:  # what is open of it goes with another renewal
+        known.renews_at = renewals.of(known.link)
     for column, value in deciding.columns(verdict).items():
         setattr(known, column, value)
     known.attempts = 0
@@ -350,6 +358,7 @@ def _settle(known: PushedBill, verdict: Verdict | None) -> None:
             "due_at",
             "updated_at",
             "attempts",
+            "renews_at",
             "lease",
             "lease_until",
             "leased_by",

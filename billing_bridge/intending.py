@@ -9,7 +9,19 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import carrying, charges, composing, currencies, deciding, ledger, looking, modes, money, outcomes
+from billing_bridge import (
+    carrying,
+    charge_limits,
+    charges,
+    composing,
+    currencies,
+    deciding,
+    ledger,
+    looking,
+    modes,
+    money,
+    outcomes,
+)
 from billing_bridge.charges import Circumstances, Verdict
 from billing_bridge.composing import Composed, Marks, Owed
 from billing_bridge.journal import Journal
@@ -72,16 +84,14 @@ def write_intent(bill: PushedBill, journal: Journal, mode: Mode | None = None) -
     """Write down what is about to be asked, under the id it will be found by. None: nothing was to be charged."""
     try:
         with transaction.atomic():
-            ledger.still_owned(bill)
-            return _intent(bill, journal, mode)
+            return _intent(bill, ledger.owned(bill), journal, mode)
     except IntegrityError:  # a push was opened on this subscription since we looked
         raise NotNow(_another_push("a bill of the same subscription")) from None
 
 
-def _intent(bill: PushedBill, journal: Journal, mode: Mode | None) -> Intent | None:
-    known = ledger.locked(bill.pk)
-    verdict = deciding.judge(known)
+def _intent(bill: PushedBill, known: PushedBill, journal: Journal, mode: Mode | None) -> Intent | None:
     given = deciding.circumstances(known)
+    verdict = deciding.judge(known, given)
     if not verdict.chargeable or given.link is None or known.revision is None:
         raise NotNow(verdict)
     if known.is_settled_in_part and known.outstanding == 0:
@@ -97,6 +107,7 @@ def _intent(bill: PushedBill, journal: Journal, mode: Mode | None) -> Intent | N
         settle_without_charge(bill, known, netting, given.policy, journal)
         return None
     _refuse_a_second_open_push(push, subscription_id)
+    _refuse_beyond_the_limits(mode, subscription_id)
     taken = {part.entry_id for part in netting.taken}
     owed = Owed(known.revision, known.outstanding, tuple(entry for entry in entries if entry.pk in taken))
     sent_in, sent_before = push.mode, push.sent_at
@@ -237,6 +248,21 @@ def _refuse_a_second_open_push(push: Push, subscription_id: str) -> None:
         raise NotNow(_another_push(f"push {other.push_id} of {other.bill}"))
 
 
+def _refuse_beyond_the_limits(mode: Mode, subscription_id: str) -> None:
+    """Wait where Paddle would refuse another immediate charge; with one open push at a time, nobody else makes one."""
+    if mode.name != PushPolicy.Mode.IMMEDIATELY:
+        return
+    now = clock.now()
+    made = ledger.immediate_charges(since=now - charge_limits.LONGEST, subscription_id=subscription_id)
+    reached = charge_limits.reached(made.get(subscription_id, ()), now)
+    if reached is not None:
+        words = (
+            f"Paddle takes {reached.most} immediate charges {reached.per} on one subscription, and so many were made on"
+            f" {subscription_id}; it goes on at {reached.until:%Y-%m-%d %H:%M} UTC."
+        )
+        raise NotNow(charges.waiting(Reason.CHARGE_LIMIT, words, reached.until))
+
+
 def _another_push(which: str) -> Verdict:
     return charges.waiting(
         Reason.ANOTHER_PUSH,
@@ -259,6 +285,7 @@ def in_another_way(bill: PushedBill, intent: Intent, name: str, journal: Journal
     )
     other = modes.of(name)
     push = intent.push
+    _refuse_beyond_the_limits(other, intent.order.subscription_id)
     request = other.request(intent.order)
     with transaction.atomic():
         ledger.still_owned(bill)

@@ -18,6 +18,8 @@ class Journal:
     push: Push | None = None
     step: str = "read"
     """What is being done now, for whoever has to say what became of it."""
+    renewal_seen: bool = False
+    """Whether the vendor has said in this attempt when the subscription renews."""
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def listen(self, record: CallRecord) -> None:
@@ -33,9 +35,18 @@ class Journal:
         """Say what came of it."""
         self._write(step, "after", outcome, detail)
 
+    def after_and_before(self, step: str, outcome: str, next_step: str, detail: str) -> None:
+        """Say what came of one step and that the next begins, in one go."""
+        self.step = next_step
+        rows = [self._row(step, "after", outcome, ""), self._row(next_step, "before", "", detail)]
+        PushAttempt.objects.bulk_create(rows)
+
     def _write(self, step: str, phase: str, outcome: str, detail: str) -> None:
+        self._row(step, phase, outcome, detail).save(force_insert=True)
+
+    def _row(self, step: str, phase: str, outcome: str, detail: str) -> PushAttempt:
         calls, self.calls = self.calls, []
-        PushAttempt.objects.create(
+        return PushAttempt(
             bill=self.bill,
             push=self.push,
             attempt=self.push.attempt if self.push else 0,

@@ -1,9 +1,11 @@
 """A bill's ledger: entries are appended, and the bill's columns added up anew in the same transaction."""
 
+from datetime import datetime
+
 from django.db.models import QuerySet
 
 from billing_bridge import owed
-from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
+from billing_bridge.models import BillEntry, CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
 from billing_bridge.queues import PUSH
 from integration_project import clock, work
 
@@ -18,6 +20,11 @@ GONE = "deleted"
 def locked(bill_id: int) -> PushedBill:
     """Lock a bill for the rest of the transaction; bills are always locked before their pushes."""
     return PushedBill.objects.select_for_update(of=LOCKABLE).get(pk=bill_id)
+
+
+def locked_of(push_id: int) -> PushedBill:
+    """Lock the bill of a push for the rest of the transaction."""
+    return PushedBill.objects.select_for_update(of=LOCKABLE).get(pushes=push_id)
 
 
 def post(
@@ -64,9 +71,39 @@ def still_owned(owner: PushedBill) -> None:
         raise work.LeaseLost(f"{owner} belongs to another worker now.")
 
 
+def owned(owner: PushedBill) -> PushedBill:
+    """Lock a claimed bill for the rest of the transaction, as it is stored, if it is still ours to record."""
+    known = work.fenced(owner).select_for_update(of=LOCKABLE).first()
+    if known is None:
+        raise work.LeaseLost(f"{owner} belongs to another worker now.")
+    return known
+
+
 def open_beside(push: Push) -> QuerySet[Push]:
     """Other pushes of the same bill that Paddle may or may not have: what becomes of the bill hangs on them."""
     return Push.objects.filter(bill_id=push.bill_id, state__in=OPEN).exclude(pk=push.pk)
+
+
+def immediate_charges(*, since: datetime, subscription_id: str = "") -> dict[str, list[datetime]]:
+    """When immediate charges were asked of Paddle since a moment, in order, by subscription: refused ones count too.
+
+    What was refused has no `sent_at` any more, so it is found by its history.
+    """
+    pushes = Push.objects.filter(mode=PushPolicy.Mode.IMMEDIATELY)
+    if subscription_id:
+        pushes = pushes.filter(paddle_subscription_id=subscription_id)
+    sent = pushes.filter(sent_at__gte=since).values_list("paddle_subscription_id", "sent_at")
+    asked = PushAttempt.objects.filter(step="charge", phase="after", outcome__in=REFUSED, at__gte=since)
+    refused = asked.filter(push__in=pushes).values_list("push__paddle_subscription_id", "at")
+    found: dict[str, list[datetime]] = {}
+    for subscription, at in (*sent, *refused):
+        if at is not None:
+            found.setdefault(subscription, []).append(at)
+    return {subscription: sorted(moments) for subscription, moments in found.items()}
+
+
+REFUSED = (State.FAILED, State.HELD)
+"""What a charge comes to that Paddle refused, such as one that was declined: that counts too."""
 
 
 def waiting_for(subscription_id: str) -> QuerySet[PushedBill]:

@@ -144,12 +144,11 @@ def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) ->
 
 def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | None, transaction_id: str = "") -> bool:
     """Note that Paddle has a push, and whatever follows from that: all of it, or nothing. False: it was known."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         recorded = outcomes.record_pushed(
             push.pk, amount=amount, detail=detail, owner=owner, transaction_id=transaction_id
         )
-        for kind in (UNCONFIRMED, NOT_LOOKED):
-            finding.settle(kind, push.push_id, reason=detail)
+        finding.settle_kinds((UNCONFIRMED, NOT_LOOKED), push.push_id, reason=detail)
         if recorded:
             _report_another_open(push)
         mode = modes.of(push.mode)

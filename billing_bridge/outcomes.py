@@ -23,10 +23,10 @@ def record_pushed(
     `owner` is the claimed bill of whoever records; None means a webhook or a person, who take it from any worker.
     Where another push of the bill is open, that one settles the bill, and whoever sees to it keeps it.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         if owner is not None:
             ledger.still_owned(owner)
-        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
+        bill = ledger.locked_of(push_id)
         push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
         if push.state in {Push.State.PUSHED, Push.State.LOST}:
             return False

@@ -13,11 +13,22 @@ that Paddle has accepted its charge: that is true whoever owns the bill by now.
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, safeguards, withdrawing
+from billing_bridge import (
+    charges,
+    deciding,
+    importing,
+    intending,
+    ledger,
+    looking,
+    modes,
+    renewals,
+    safeguards,
+    withdrawing,
+)
 from billing_bridge.charges import Verdict
 from billing_bridge.intending import Intent, NotNow
 from billing_bridge.journal import Journal
@@ -78,16 +89,16 @@ def push_bill(bill: PushedBill, vendors: Vendors) -> None:
 
 
 def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
-    refusal = safeguards.why_no_push()
-    if refusal:
-        raise VendorClosed(PADDLE, refusal)
-    for vendor, operation in (*intending.mode_of(bill).needs, *NEEDED):
-        circuits.to_try(vendor, operation)
-    _up_to_date(bill, vendors)
-    _look_for_what_was_lost(bill, vendors, journal)
-    if _is_where_it_was_sent(bill, vendors, journal):
-        return
-    withdrawing.withdraw(bill, vendors, journal)
+    if safeguards.what_stands_in_the_way():
+        raise VendorClosed(PADDLE, safeguards.why_no_push())
+    circuits.all_to_try((*intending.mode_of(bill).needs, *NEEDED))
+    begun = bill.pushes.exists()
+    _up_to_date(bill, vendors, judge=begun)
+    if begun:
+        _look_for_what_was_lost(bill, vendors, journal)
+        if _is_where_it_was_sent(bill, vendors, journal):
+            return
+        withdrawing.withdraw(bill, vendors, journal)
     intent = intending.write_intent(bill, journal)
     if intent is None:
         return
@@ -101,17 +112,21 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     _charge(bill, intent, vendors, journal)
 
 
-def _up_to_date(bill: PushedBill, vendors: Vendors) -> None:
-    """Make sure that what is charged is what m3ter says, approved, now; and that nothing else stands in the way."""
+def _up_to_date(bill: PushedBill, vendors: Vendors, *, judge: bool) -> None:
+    """Make sure that what is charged is what m3ter says, approved, now; and that nothing else stands in the way.
+
+    Without `judge`, whoever writes the intent judges; that is done in any case, and comes next for a first push.
+    """
     if bill.m3ter_status == ledger.GONE and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
         return  # m3ter cannot say any more about it, and a person has looked at it
     read_at = bill.m3ter_read_at
     if read_at is not None and clock.now() - read_at < FRESH and bill.m3ter_status == "APPROVED":
-        verdict = deciding.judge(bill)
+        verdict = deciding.judge(bill) if judge else charges.READY
     else:
         read_at = clock.now()
         try:
-            verdict = importing.absorb(bill, vendors.m3ter.get_bill(bill.m3ter_bill_id), read_at=read_at)
+            read = vendors.m3ter.get_bill(bill.m3ter_bill_id)
+            verdict = importing.absorb(bill, read, read_at=read_at, judge=judge)
         except NotFound:
             verdict = importing.absorb_deletion(bill)
         bill.refresh_from_db(fields=("revision", "payable", "outstanding", "pushed", "serial_key", "period_start"))
@@ -192,6 +207,7 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
             return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
         raise
     push.expected_renewal_at = bill.renews_at = seen.renews_at
+    journal.renewal_seen = True
     if seen.switch_to:
         return _preview(bill, intending.in_another_way(bill, intent, seen.switch_to, journal), vendors, journal)
     if seen.verdict is not None and not seen.there_already:
@@ -206,6 +222,8 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
 
 def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
     """What was taken for lost may be collected with the next renewal all the same: Paddle shows it there."""
+    if not pending:
+        return
     for push_id in bill.pushes.filter(state=Push.State.LOST).order_by("ordinal").values_list("push_id", flat=True):
         if push_id in pending:
             words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
@@ -219,9 +237,9 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
     """Commit that the request is about to leave. Whoever finds this without an outcome looks, and never sends."""
     push = intent.push
     with transaction.atomic():
-        ledger.still_owned(bill)
+        known = ledger.owned(bill)
         push.amount = intent.request.amount
-        _refuse_another_amount(ledger.locked(bill.pk), push)
+        _refuse_another_amount(known, push)
         _refuse_what_was_collected(bill)
         push.sent_at = clock.now()
         push.mode = intent.mode.name
@@ -229,8 +247,8 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
         push.paddle_transaction_id = intent.request.paddle_transaction_id
         push.save(update_fields=("sent_at", "amount", "mode", "items", "expected_renewal_at", "paddle_transaction_id"))
         work.fenced(bill).update(renews_at=bill.renews_at)
-        journal.after("preview", "ok")
-        journal.before("charge", f"{push.push_id}, attempt {push.attempt}, {intent.mode.label.lower()}")
+        words = f"{push.push_id}, attempt {push.attempt}, {intent.mode.label.lower()}"
+        journal.after_and_before("preview", "ok", "charge", words)
 
 
 def _refuse_another_amount(bill: PushedBill, push: Push) -> None:
@@ -291,7 +309,7 @@ def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) ->
         case VendorClosed():
             verdict = Verdict(State.READY, "", words, now + CLOSED_AGAIN)
         case Temporary():
-            verdict = Verdict(State.READY, "", words, now + _wait(error, work.backoff(bill.attempts)))
+            verdict = _later(bill, error, now, now + _wait(error, work.backoff(bill.attempts)))
         case NeedsConfiguration():
             verdict = charges.held(Reason.CONFIGURATION, words)
         case VendorRejected():
@@ -301,6 +319,17 @@ def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) ->
         case _:
             verdict = Verdict(State.FAILED, "", words)
     _close(bill, journal, verdict, error=words, counted=not isinstance(error, NOT_SENT))
+
+
+def _later(bill: PushedBill, error: Temporary, now: datetime, until: datetime) -> Verdict:
+    """What Paddle refuses for some time is waited for; anything else is tried again."""
+    words = str(error)
+    if not error.code:
+        return Verdict(State.READY, "", words, until)
+    link = deciding.live_link(bill.m3ter_account_id)
+    policy, renews_at = deciding.policy_for(link), renewals.of(link)
+    delayed = charges.delayed(error.code, words, renews_at=renews_at, policy=policy, now=now, until=until)
+    return delayed or Verdict(State.READY, "", words, until)
 
 
 def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
@@ -336,6 +365,8 @@ def _close(bill: PushedBill, journal: Journal, verdict: Verdict, *, error: str =
             if verdict.state == State.PUSHED:
                 _is_whole(bill, verdict.detail)
             columns = deciding.columns(verdict)
+            if not journal.renewal_seen:  # news of it may have come meanwhile
+                bill.renews_at = renewals.of(deciding.live_link(bill.m3ter_account_id))
             attempts = bill.attempts if counted else max(bill.attempts - 1, 0)
             work.settle(bill, **columns, attempts=attempts, last_error=error, renews_at=bill.renews_at)
     except work.LeaseLost:

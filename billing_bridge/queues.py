@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 
 from billing_bridge.models import Push, PushAttempt, PushedBill
 from integration_project import clock, work
@@ -65,6 +66,10 @@ def _release(bill_id: int) -> bool:
 SENT_WORDS = "The worker died with the charge under way; it is looked for in Paddle."
 NOT_SENT_WORDS = "The worker died before anything was sent."
 
+NEED = (Coalesce("renews_at", "due_at"), "due_at")
+"""Whose subscription renews first is charged first. A bill without a renewal stands where it became due: what can be
+collected with no renewal never waits for those that can, and what becomes due after a renewal never overtakes it, so
+every bill gets its turn."""
 PUSH: work.Queue[PushedBill] = work.Queue(
     name="bills",
     model=PushedBill,
@@ -75,6 +80,7 @@ PUSH: work.Queue[PushedBill] = work.Queue(
     batch=1,
     expired=release_dead_charges,
     give_up="billing_bridge.giving_up.hold",
+    order=NEED,
     freed_early=False,
 )
 CONFIRM: work.Queue[PushedBill] = work.Queue(

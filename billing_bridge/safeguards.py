@@ -23,8 +23,7 @@ STALE = timedelta(hours=1)
 
 def why_no_push() -> str:
     """Say in a sentence why nothing may be charged now; empty when it may. Opens and settles the finding."""
-    ours = installation.current()
-    why = _environment(ours) or _native_integration(ours) or _history()
+    why = what_stands_in_the_way()
     if why:
         finding.report(
             FINDING,
@@ -36,6 +35,12 @@ def why_no_push() -> str:
     elif Finding.objects.filter(kind=FINDING, state=Finding.State.OPEN).exists():
         finding.settle(FINDING, "Paddle", reason="Nothing stands in the way any more.")
     return why
+
+
+def what_stands_in_the_way() -> str:
+    """Say in a sentence why nothing may be charged now; empty when it may. Writes nothing down."""
+    ours = installation.current()
+    return _environment(ours) or _native_integration(ours) or _history()
 
 
 def _environment(ours: Installation) -> str:

@@ -4,7 +4,7 @@ Rows wait meanwhile instead of failing one by one. Every minute one caller may t
 answer lets everybody through and settles the finding.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from datetime import timedelta
 
 from django.db.models import Q
@@ -30,6 +30,16 @@ def to_try(vendor: str, operation: str, *, tried: Container[int] = ()) -> list[C
         if circuit.probe_at is not None and circuit.probe_at > now:
             raise _closed(circuit)
     return due
+
+
+def all_to_try(needed: Iterable[tuple[str, str]]) -> None:
+    """Make sure that every one of these operations may be called, or tried; VendorClosed where nobody may call one."""
+    now = clock.now()
+    shut = {(row.vendor, row.operation): row for row in Circuit.objects.filter(is_open=True, probe_at__gt=now)}
+    for vendor, operation in needed:
+        circuit = shut.get((vendor, "")) or shut.get((vendor, operation))
+        if circuit is not None:
+            raise _closed(circuit)
 
 
 def nobody_may_call(vendor: str) -> bool:

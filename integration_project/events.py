@@ -5,7 +5,7 @@ A type that is not listed is stored, answered 200 and ignored, so what a vendor 
 
 from types import MappingProxyType
 
-from billing_bridge import classic_settlement, giving_back, importing, leaving, periods, settlement
+from billing_bridge import classic_settlement, giving_back, importing, leaving, periods, renewals, settlement
 from integration_project.errors import Ignored
 from integration_project.vendors import Vendors
 from paddle_sync import classic, destinations, relinking, repairing
@@ -16,7 +16,7 @@ from paddle_sync.processing import Handlers
 
 
 def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
-    """Both flows hear of it: first what was charged on the subscription, then its plans."""
+    """Both flows hear of it: first what was charged on the subscription, then its plans, then bills still to charge."""
     settled = settlement.subscription_changed(event, vendors)
     periods.note_charged(event.paddle_subscription_id)
     try:
@@ -24,6 +24,8 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
     except Ignored:
         if not settled:
             raise
+    finally:  # its dates are kept up to date whatever stands in the way of its plans
+        renewals.follow(event.paddle_subscription_id)
 
 
 def subscribe_destination(event: WebhookEvent, vendors: Vendors) -> None:
@@ -50,6 +52,8 @@ def classic_subscription_changed(event: WebhookEvent, vendors: Vendors) -> None:
     except Ignored:
         if not settled:
             raise
+    finally:
+        renewals.follow(event.paddle_subscription_id)
     event.note = f"{settled} {event.note}".strip()
 
 

@@ -44,7 +44,12 @@ def report(
 
 def settle(kind: str, subject: str, *, reason: str, key: str | None = None) -> int:
     """Close what no longer holds by itself; say how many were open."""
-    open_ones = Finding.objects.filter(kind=kind, subject=subject, state=Finding.State.OPEN)
+    return settle_kinds((kind,), subject, reason=reason, key=key)
+
+
+def settle_kinds(kinds: Iterable[str], subject: str, *, reason: str, key: str | None = None) -> int:
+    """Close what no longer holds of several kinds; say how many were open."""
+    open_ones = Finding.objects.filter(kind__in=tuple(kinds), subject=subject, state=Finding.State.OPEN)
     if key is not None:
         open_ones = open_ones.filter(key=key)
     return open_ones.update(state=Finding.State.CLOSED, closed_at=clock.now(), close_reason=reason)

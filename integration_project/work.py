@@ -1,6 +1,6 @@
 """Rows are the queue: the columns every piece of work carries, and the one engine that claims, runs and settles them.
 
-    claim    due rows become leased: a fresh token, attempts + 1, at most one row of a serial key, oldest first
+    claim    due rows become leased: a fresh token, attempts + 1, at most one row of a serial key, in the queue's order
     renew    the lease goes on; LeaseLost when somebody else owns the row by now
     settle   one conditional UPDATE by id and token; nothing updated means that somebody else owns the row: discard
     drain    claim, run and settle until nothing is due or the time is up; what a django-q2 task does
@@ -21,8 +21,10 @@ from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Greatest
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Concat, Greatest
+from django.db.models.lookups import In
 from django.utils.module_loading import import_string
 
 from integration_project import clock, heartbeats, pulse, wakeups
@@ -38,6 +40,7 @@ TURN = 10.0
 """Seconds after which a drain asks for another one and ends, so that no backlog keeps other work from the workers."""
 MOST_DEATHS = 10
 """A row that so many workers in a row were lost with is given up, where its queue says how."""
+BY_AGE: tuple[str | Combinable, ...] = ("due_at",)
 SHORTEST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(hours=1)
 
@@ -67,12 +70,14 @@ class Queue(Generic[Row]):
     """Moves on the rows whose lease ran out, by conditional updates; None: they are due again."""
     give_up: str = ""
     """Dotted path of what settles a row that ended MOST_DEATHS workers in a row; empty: it is run all the same."""
+    order: tuple[str | Combinable, ...] = BY_AGE
+    """Which due row comes first; equal ones by their keys. An index must serve it, and no value in it may be null."""
     freed_early: bool = True
     """Whether leases of a worker whose heartbeat stopped end at once. Never where work may not be repeated."""
 
 
 def claim(queue: Queue[Row], *, limit: int | None = None) -> list[Row]:
-    """Lease due rows, oldest due first; empty when nothing is due or others were faster."""
+    """Lease due rows in the queue's order; empty when nothing is due or others were faster."""
     wanted = min(limit or queue.batch, queue.batch)
     for _ in range(RACES):
         candidates = _candidates(queue, wanted)
@@ -198,9 +203,17 @@ def _resting_state(queue: Queue[Any]) -> str | None:
     return queue.ready[0] if queue.running else None
 
 
-def _due(queue: Queue[Row], now: datetime) -> QuerySet[Row]:
-    """Select rows that are due and that nobody works on."""
-    due = _rows(queue.model).filter(state__in=queue.ready, due_at__lte=now)
+def _due(queue: Queue[Row], now: datetime, *, to_be_ordered: bool = False) -> QuerySet[Row]:
+    """Select rows that are due and that nobody works on.
+
+    To be put in an order of the queue's own, their state is read as an expression: only the index of that order can
+    serve it then. SQLite would rather sort the whole backlog for every claim than read the first rows of that index.
+    """
+    due = _rows(queue.model).filter(due_at__lte=now)
+    if to_be_ordered and queue.order != BY_AGE:
+        due = due.filter(In(Concat("state", Value("")), queue.ready))
+    else:
+        due = due.filter(state__in=queue.ready)
     if queue.running is None:
         due = due.filter(Q(lease__isnull=True) | Q(lease_until__lte=now))
     return due
@@ -216,25 +229,26 @@ def _held_keys(queue: Queue[Row], keys: set[str], now: datetime) -> set[str]:
 
 
 def _candidates(queue: Queue[Row], wanted: int) -> list[Any]:
-    """List ids of the oldest due row of each key that nobody holds, read without locks.
+    """List ids of the first due row of each key that nobody holds, read without locks.
 
-    Rows that another worker is just claiming still stand here, so a younger row of their key is not taken for the
-    oldest: with locks alone it would be, and two workers would then wait for each other on the unique index. Keys are
+    Rows that another worker is just claiming still stand here, so a later row of their key is not taken for the
+    first: with locks alone it would be, and two workers would then wait for each other on the unique index. Keys are
     looked up after the rows, so that a row which began in between is seen. Two plain queries, because joined they
     would read the whole backlog for every claim.
     """
     now = clock.now()
     held: set[str] = set()
     while True:
-        due = _due(queue, now).exclude(serial_key__in=held) if held else _due(queue, now)
-        window = list(due.order_by("due_at", "pk").values_list("pk", "serial_key")[: wanted * WINDOW])
+        due = _due(queue, now, to_be_ordered=True)
+        due = due.exclude(serial_key__in=held) if held else due
+        window = list(due.order_by(*queue.order, "pk").values_list("pk", "serial_key")[: wanted * WINDOW])
         held |= _held_keys(queue, {key for _, key in window}, now)
-        oldest: dict[Any, Any] = {}
+        first: dict[Any, Any] = {}
         for pk, key in window:
             if key not in held:
-                oldest.setdefault(key or (pk,), pk)
-        if oldest or len(window) < wanted * WINDOW:
-            return list(oldest.values())
+                first.setdefault(key or (pk,), pk)
+        if first or len(window) < wanted * WINDOW:
+            return list(first.values())
 
 
 def _lease(queue: Queue[Row], candidates: list[Any], wanted: int) -> list[Row]:
@@ -247,7 +261,7 @@ def _lease(queue: Queue[Row], candidates: list[Any], wanted: int) -> list[Row]:
     if queue.running is not None:
         leased["state"] = queue.running
     with transaction.atomic():
-        due = _due(queue, now).filter(pk__in=candidates).order_by("due_at", "pk")
+        due = _due(queue, now).filter(pk__in=candidates).order_by(*queue.order, "pk")
         locked = list(due.select_for_update(skip_locked=True, of=("self",))[:wanted])
         rows = list(takewhile(lambda row: not _was_lost(row), locked)) or locked[:1]
         claimed = _rows(queue.model).filter(pk__in=[row.pk for row in rows])

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge.admin import amounts, bill_decisions, bill_export, bill_story
+from billing_bridge.admin import amounts, bill_decisions, bill_export, bill_story, plan
 from billing_bridge.admin.bill_filters import CurrencyFilter, RenewalFilter
 from billing_bridge.deciding import policy_for
 from billing_bridge.models import Push, PushedBill
@@ -151,6 +154,21 @@ class PushedBillAdmin(ExportingAdmin):
     renews_exactly = showing.moment("renews_at", description="Subscription renews")
     due_exactly = showing.moment("due_at", description="Work is due")
 
+    # --- The day's plan -----------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page of the plan."""
+        view = self.admin_site.admin_view(self.plan_view)
+        return [path("plan/", view, name=self._url_name("plan")), *super().get_urls()]
+
+    def plan_view(self, request: HttpRequest) -> TemplateResponse:
+        """Show what goes out when, and what will miss its renewal."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        shown = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/plan.html", {**shown, **plan.context(request, self)})
+
     # --- Finding ------------------------------------------------------------------------------------------------------
 
     def get_search_results(
@@ -179,6 +197,7 @@ class PushedBillAdmin(ExportingAdmin):
             Link("To review", _filtered(state__exact="held", reason__exact="review")),
             Link("Unconfirmed", _filtered(state__exact="unconfirmed")),
             Link("Renews within 24 hours", _filtered(renews="day")),
+            Link("The day's plan", reverse(f"admin:{self._url_name('plan')}")),
             Link("Pushed, not paid", _filtered(state__exact="pushed", payment__exact="none")),
         )
 

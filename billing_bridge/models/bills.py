@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from integration_project.work import WorkItem
 from paddle_sync.models import AccountLink
@@ -51,6 +52,7 @@ class PushedBill(WorkItem):
         PAUSED = "paused", "the subscription is paused"
         TRIAL = "trial", "the subscription is in trial"
         ANOTHER_PUSH = "another push", "another bill is being charged on this subscription"
+        CHARGE_LIMIT = "charge limit", "Paddle takes no more immediate charges on the subscription for some time"
         PENDING = "pending", "m3ter is calculating it again"
         MODE = "mode", "this way of charging needs a person"
         COLLECTED = "collected", "taken for lost, and in Paddle after all"
@@ -174,6 +176,10 @@ class PushedBill(WorkItem):
         )
         indexes = (
             models.Index(fields=("state", "due_at"), condition=Q(due_at__isnull=False), name="bill_due"),
+            models.Index(
+                Coalesce("renews_at", "due_at"), "due_at", "id", condition=Q(due_at__isnull=False), name="bill_by_need"
+            ),
+            models.Index(fields=("serial_key",), name="bill_by_key"),
             models.Index(fields=("state", "-id"), name="bill_by_state"),
             # For the filters and the search of the console: each finds the newest that fit without reading the table.
             models.Index(fields=("reason", "-id"), name="bill_by_reason"),
@@ -304,6 +310,7 @@ class Push(models.Model):
                 name="push_state_known",
             ),
         )
+        indexes = (models.Index(fields=("paddle_subscription_id", "sent_at"), name="push_by_subscription"),)
         verbose_name_plural = "pushes"
 
     def __str__(self) -> str:

@@ -22,6 +22,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "m3ter to Paddle",
         (
             ("Bills", "receipt_long", "billing_bridge", "pushedbill"),
+            ("Plan", "event_upcoming", "billing_bridge", "pushedbill"),
             ("Pushes", "upload", "billing_bridge", "push"),
             ("Ledger", "account_balance", "billing_bridge", "billentry"),
             ("Carried balance", "move_down", "billing_bridge", "carriedentry"),
@@ -64,6 +65,9 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ),
 )
 
+NO_LISTS = {"Plan": "plan"}
+"""Pages that are no list of rows, by title: the name of their address after the model's."""
+
 
 def environment(request: HttpRequest) -> list[str]:
     """Give the badge of the page's head: words and colour."""
@@ -76,7 +80,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"title": None, "items": [home]}]
     for title, pages in PAGES:
         items = [
-            {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+            {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_{NO_LISTS.get(name, 'changelist')}")}
             for name, icon, app, model in pages
             if request.user.has_perm(f"{app}.view_{model}")
         ]

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from billing_bridge import jobs
-from tests.billing_bridge.histories import TYPES, History
+from tests.billing_bridge.histories import History
 from tests.billing_bridge.world import World
 
 pytestmark = pytest.mark.django_db

@@ -1,6 +1,7 @@
 """What the subscription is at this moment decides whether a bill is charged, waits or is held."""
 
 import datetime as dt
+from collections.abc import Callable
 
 import pytest
 
@@ -8,6 +9,7 @@ from billing_bridge import jobs
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.vendors.paddle.simulator import sample
+from paddle_sync.models import AccountLink
 from tests.billing_bridge.world import World, fresh, make_due
 
 State = PushedBill.State
@@ -88,6 +90,44 @@ def test_shortly_before_the_renewal_it_waits_until_after(world: World) -> None:
     assert bill.due_at is not None
     assert bill.due_at >= soon
     assert world.calls("charge subscription") == 0
+
+
+@pytest.mark.parametrize("minutes", [33, 20], ids=["before the lock", "inside the lock"])
+@pytest.mark.parametrize(
+    ("late", "charged"),
+    [(PushPolicy.Late.WAIT, "next_billing_period"), (PushPolicy.Late.IMMEDIATELY, "immediately")],
+)
+def test_a_bill_that_comes_too_late_for_a_renewal_is_charged_after_it_as_policy_says(
+    world: World, deliver: Callable[[], int], run_jobs: Callable[[], int], minutes: int, late: str, charged: str
+) -> None:
+    PushPolicy.objects.update(late=late)
+    soon = clock.now() + dt.timedelta(minutes=minutes)
+    _renew_at(world, soon)
+    AccountLink.objects.update(next_billed_at=soon)
+    bill = world.approved()
+
+    jobs.drain_bills()
+    late_bill = fresh(bill)
+    world.paddle.clock_move(minutes=minutes + 1)
+    world.paddle.run_renewals()
+    deliver()
+    run_jobs()
+
+    assert (late_bill.state, late_bill.reason) == (State.WAITING, Reason.RENEWAL_LOCK)
+    assert late_bill.due_at == soon + dt.timedelta(minutes=5)
+    assert ("at once" in late_bill.reason_detail) == (late == PushPolicy.Late.IMMEDIATELY)
+    assert (fresh(bill).state, fresh(bill).chosen_mode) == (State.PUSHED, "")
+    (charge,) = world.paddle.charges
+    assert (charge.effective_from, charge.subscription_id) == (charged, world.subscription_id)
+
+
+def test_a_renewal_under_way_is_waited_for(world: World) -> None:
+    bill = world.approved()
+    _renew_at(world, clock.now() - dt.timedelta(minutes=1))
+
+    jobs.drain_bills()
+
+    assert (fresh(bill).state, fresh(bill).reason) == (State.WAITING, Reason.RENEWAL_LOCK)
 
 
 def test_a_renewal_too_far_away_is_held(world: World) -> None:
