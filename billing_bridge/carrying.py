@@ -13,6 +13,8 @@ from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
 from billing_bridge.netting import Carried, Netting
 from integration_project import clock, finding
 from integration_project.models import Finding
+from integration_project.vendors.paddle.entities import CANCELED
+from paddle_sync.models import AccountLink
 
 LEFT_OVER = "carried balance left"
 Kind = BillEntry.Kind
@@ -59,6 +61,9 @@ def carry_out(bill: PushedBill, amount: int, *, note: str, by: str = "", tax_cat
         note=note,
     )
     ledger.post(bill, Kind.CARRIED_OUT, amount, carried=entry, by=by, note=note)
+    living = AccountLink.objects.filter(m3ter_account_id=bill.m3ter_account_id, state=AccountLink.State.LIVE)
+    if not living.exclude(paddle_status=CANCELED).exists():
+        report_left_over(bill.m3ter_account_id, bill.m3ter_account_code)
 
 
 def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "", push: Push | None = None) -> None:
@@ -69,6 +74,8 @@ def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "",
         entry.reserved_by = None
         entry.save(update_fields=("remaining", "reserved_by"))
         ledger.post(bill, Kind.CARRIED_IN, part.remaining, carried=entry, push=push, by=by, note=note)
+    if parts:
+        settle_left_over(bill.m3ter_account_id, bill.currency, reason=note)
 
 
 def settle(bill: PushedBill, netting: Netting, *, tax_category: str, by: str = "") -> str:
@@ -97,13 +104,6 @@ def take_reserved(bill: PushedBill, push: Push) -> None:
     """Paddle accepted a push: what it had reserved is the locked bill's."""
     entries = CarriedEntry.objects.filter(reserved_by=push).order_by("id")
     take(bill, as_parts(list(entries)), note=f"Charged with push {push.push_id}.", push=push)
-
-
-def take_back(entry: CarriedEntry, *, by: str, note: str) -> PushedBill:
-    """Let the bill that left an entry have the rest of it again, so that it can be settled in another way."""
-    bill = ledger.locked(entry.source_bill_id)
-    take(bill, [Carried(entry.pk, entry.remaining)], note=note, by=by)
-    return bill
 
 
 def report_left_over(m3ter_account_id: str, account_code: str) -> None:

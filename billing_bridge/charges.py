@@ -58,6 +58,10 @@ class Circumstances:
     """In words, where Paddle has collected after all what was taken for lost."""
     paddle_decimals: int | None = None
     """How many decimals Paddle says that the bill's currency has, where its list was read."""
+    gone_outside: int = 0
+    """What of the bill went back to the customer, or was not collected, without a refund of ours."""
+    carried_debits: int = 0
+    """What the bill would take of the carried balance besides, where that matters."""
     last_payable: int | None = None
     """What the account's bill before this one came to, in the same currency."""
 
@@ -112,7 +116,7 @@ def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumst
 def _not_live(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
     if given.charge_from is None:
         return waiting(Reason.NOT_LIVE, "Nothing is charged until Finance sets the go-live date.", None)
-    if bill.period_end is not None and bill.period_end <= given.charge_from:
+    if bill.period_end is not None and bill.period_end <= given.charge_from and not bill.is_settled_in_part:
         return Verdict(
             State.SKIPPED,
             Reason.BEFORE_GO_LIVE,
@@ -195,6 +199,8 @@ def _left_out(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
     names = {bill.m3ter_account_id, bill.m3ter_account_code} - {""}
     allowed = given.policy.allowed
     if names & given.policy.excluded or (allowed and not names & allowed):
+        if bill.is_settled_in_part:
+            return None if bill.reviewed_revision_id == revision.pk else held(Reason.CHANGED, changed_words(bill))
         return Verdict(State.SKIPPED, Reason.EXCLUDED, "The push policy leaves its account out.")
     return None
 
@@ -203,7 +209,14 @@ def _changed(bill: PushedBill, revision: BillRevision, given: Circumstances) -> 
     """What stands in Paddle or the balance is not what m3ter says any more."""
     if not bill.is_settled_in_part or bill.reviewed_revision_id == revision.pk:
         return None
-    if bill.outstanding == 0 or given.policy.changed == PushPolicy.Changed.SETTLE:
+    if bill.outstanding == 0:
+        return None
+    if bill.outstanding < 0 and given.gone_outside:
+        words = (
+            f"{money.words(given.gone_outside, revision.currency)} of it was refunded or discounted in Paddle already."
+        )
+        return held(Reason.CHANGED, f"{changed_words(bill)} {words}")
+    if given.policy.changed == PushPolicy.Changed.SETTLE:
         return None
     return held(Reason.CHANGED, changed_words(bill))
 
@@ -235,7 +248,8 @@ def _review(bill: PushedBill, revision: BillRevision, given: Circumstances) -> V
         return None
     if given.policy.review == PushPolicy.Review.ABOVE:
         limit = given.policy.review_above or Decimal(0)
-        if abs(money.in_major_units(bill.outstanding, revision.currency)) <= limit:
+        amount = bill.outstanding + given.carried_debits
+        if abs(money.in_major_units(amount, revision.currency)) <= limit:
             return None
         return held(Reason.REVIEW, f"It is above {limit} {revision.currency}; waits for Finance to approve it here.")
     return held(Reason.REVIEW, "Approved in m3ter; waits for Finance to approve it here.")

@@ -188,16 +188,17 @@ def exact_lines(revision: BillRevision) -> list[Decimal]:
 
 
 def whole_bill(revision: BillRevision, *, remaining: bool = False) -> Line:
-    """One line for all of a bill, or for what is left of it."""
+    """One line for all of a bill, or for what is left of it: booked as its largest line is."""
+    by_size = sorted(revision.lines, key=lambda line: -Decimal(line["amount"]))
     return {
         "description": "Usage, remaining part" if remaining else "Usage",
         "accounting_product": next(
-            (line["accounting_product"] for line in revision.lines if line.get("accounting_product")), ""
+            (line["accounting_product"] for line in by_size if line.get("accounting_product")), ""
         ),
         "accounting_product_id": next(
-            (line["accounting_product_id"] for line in revision.lines if line.get("accounting_product_id")), ""
+            (line["accounting_product_id"] for line in by_size if line.get("accounting_product_id")), ""
         ),
-        "product": next((line["product"] for line in revision.lines if line.get("product")), ""),
+        "product": next((line["product"] for line in by_size if line.get("product")), ""),
         **_period_of(revision.lines),
     }
 

@@ -8,7 +8,7 @@ from billing_bridge import ledger, looking, modes, money, payments
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from billing_bridge.settlement import ACCEPTED, LONGEST_MARK
 from integration_project import finding
-from integration_project.errors import Ignored, Permanent
+from integration_project.errors import Ignored, Permanent, Temporary
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import APPROVED, Adjustment, Transaction
 from integration_project.vendors.reading import Unreadable
@@ -19,13 +19,36 @@ GIVEN_BY_OTHERS = "given back outside"
 
 
 def adjustment_changed(event: WebhookEvent, vendors: Vendors) -> None:
-    """A refund, credit or chargeback came about or was decided: ours is settled by it, and payments show it."""
+    """A refund, credit or chargeback came about or was decided: ours is settled by it, and payments show it.
+
+    News comes in any order, so what counts is what Paddle says of the transaction now.
+    """
     happened = _adjustment(event)
-    said = [_settle_refund(push, happened) for push in _refunds_named(happened)]
-    said += _note_given_back(happened, vendors)
+    refunds = _refunds_named(happened)
+    if not refunds and not _is_on_ours(happened):
+        raise Ignored("It concerns no charge of ours.")
+    carried = vendors.paddle.get_transaction(happened.transaction_id)
+    adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(happened.transaction_id,)))
+    newest = next((each for each in adjustments if each.id == happened.id), happened)
+    said = [_settle_refund(push, newest) for push in refunds]
+    charged = Push.objects.filter(push_id__in=carried.push_ids).exclude(kind=Push.Kind.REFUND)
+    said += [_give_back(push, carried, adjustments) for push in charged.filter(state__in=ACCEPTED).order_by("id")]
+    if charged.exclude(state__in=ACCEPTED).exists():
+        raise Temporary(
+            "It is about a charge that is not known to be made yet; it is noted after that.", retry_after=300
+        )
     if not said:
         raise Ignored("It concerns no charge of ours.")
     event.note = " ".join(said)
+
+
+def _is_on_ours(happened: Adjustment) -> bool:
+    """Whether the transaction may carry something of ours."""
+    charged = Push.objects.exclude(kind=Push.Kind.REFUND)
+    if charged.filter(paddle_transaction_id=happened.transaction_id).exists():
+        return True
+    of = happened.subscription_id
+    return bool(of) and charged.filter(paddle_subscription_id=of).exists()
 
 
 def _adjustment(event: WebhookEvent) -> Adjustment:
@@ -69,30 +92,15 @@ def _settle_refund(push: Push, happened: Adjustment) -> str:
     return f"Refund {push.push_id} in adjustment {happened.id}: {happened.status}."
 
 
-GIVES = {"refund": 1, "credit": 1, "chargeback": 1, "credit_reverse": -1, "chargeback_reverse": -1}
-"""Paddle's actions of adjustments -> whether money went to the customer or came back; warnings move none."""
-
-
-def _note_given_back(happened: Adjustment, vendors: Vendors) -> list[str]:
-    """Add up anew what was given back of each charge of ours that the transaction carries."""
-    known = Push.objects.filter(paddle_transaction_id=happened.transaction_id).exclude(kind=Push.Kind.REFUND)
-    on_ours = bool(happened.subscription_id) and Push.objects.filter(paddle_subscription_id=happened.subscription_id)
-    if not known.exists() and not (on_ours and on_ours.exists()):
-        return []
-    carried = vendors.paddle.get_transaction(happened.transaction_id)
-    adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(happened.transaction_id,)))
-    pushes = Push.objects.filter(push_id__in=carried.push_ids, state__in=ACCEPTED).exclude(kind=Push.Kind.REFUND)
-    return [_give_back(push, carried, adjustments) for push in pushes.order_by("id")]
-
-
 def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustment]) -> str:
     lines = {line.id for line in carried.lines_of(push.push_id)}
     includes_tax = modes.tax_mode(push) == PushPolicy.TaxMode.INTERNAL
     given = by_others = 0
     for adjustment in adjustments:
-        sign = GIVES.get(adjustment.action, 0) if adjustment.status == APPROVED else 0
         items = [item.totals for item in adjustment.items if item.item_id in lines]
-        amount = sign * sum(totals.total if includes_tax else totals.subtotal for totals in items)
+        amount = payments.sign_of(adjustment) * sum(
+            totals.total if includes_tax else totals.subtotal for totals in items
+        )
         given += amount
         by_others += 0 if _refunds_named(adjustment) else amount
     with transaction.atomic():
@@ -117,5 +125,6 @@ def _report_given_by_others(push: Push, amount: int, transaction_id: str) -> Non
         push.push_id,
         detail=f"{money.words(amount, push.currency)} of push {push.push_id} was refunded, credited or charged back on "
         f"transaction {transaction_id}, and not by this application. m3ter's bill still says that it is owed.",
-        next_step="If the bill was wrong, correct it in m3ter. Close this when the loss is accepted.",
+        next_step="If the bill was wrong, correct it in m3ter: it is held then, and what the customer has already is "
+        "written off there. Close this when the loss is accepted.",
     )

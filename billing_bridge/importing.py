@@ -28,6 +28,7 @@ Reason = PushedBill.Reason
 OPEN = frozenset({State.PUSHING, State.UNCONFIRMED})
 """While a push is open, nothing about the bill is computed."""
 SETTLED = frozenset({State.PUSHED, State.CARRIED})
+GOES_ON = frozenset({State.READY, State.WAITING})
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
 ANOTHER_PUSH_WORDS = "Its account has another subscription, on which a bill is being charged; it goes on by itself."
 PENDING_AGAIN = timedelta(hours=1)
@@ -250,7 +251,8 @@ def _take_revision(known: PushedBill, bill: Bill) -> bool:
     )
     known.revision = revision
     known.currency = currency
-    known.save(update_fields=("revision", "currency"))
+    known.chosen_mode = ""  # it was chosen for what the bill said before
+    known.save(update_fields=("revision", "currency", "chosen_mode"))
     ledger.add_up(known, payable=revision.payable)
     return not first_time
 
@@ -304,6 +306,8 @@ def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
 
 FOUND_OUT_LATER = frozenset(
     {
+        Reason.CHANGED,
+        Reason.NEGATIVE,
         Reason.BELOW_MINIMUM,
         Reason.REFUND,
         Reason.RENEWAL_TOO_FAR,
@@ -342,7 +346,7 @@ def _settle(known: PushedBill, verdict: Verdict | None) -> None:
     """
     if verdict is None:
         return
-    if known.state == verdict.state and verdict.chargeable:
+    if known.state == verdict.state and verdict.chargeable and known.due_at is not None:
         return  # it has a place in the queue already
     if known.state in SETTLED and verdict.state not in SETTLED:  # what is open of it goes with another renewal
         known.renews_at = renewals.of(known.link)
@@ -376,10 +380,13 @@ def record_deleted(bill_id: str, *, read_at: datetime) -> PushedBill | None:
             return known
         if known.m3ter_read_at is not None and known.m3ter_read_at > read_at:
             return known  # it was there when it was asked for later
+        if known.m3ter_status == ledger.GONE and known.state in GOES_ON and known.chosen_mode:
+            return known  # a person has seen that it is gone, and has it refunded
         ledger.add_up(known, payable=0)
         known.m3ter_status = ledger.GONE
         known.m3ter_read_at = read_at
-        known.save(update_fields=("m3ter_status", "m3ter_read_at"))
+        known.reviewed_revision = None
+        known.save(update_fields=("m3ter_status", "m3ter_read_at", "reviewed_revision"))
         if known.reason != Reason.DELETED and (known.is_settled_in_part or not _by_a_person(known)):
             _settle(known, deleted_verdict(known))
     return known

@@ -37,6 +37,14 @@ State = PushedBill.State
 Reason = PushedBill.Reason
 ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
+CROSSES = (
+    "A credit is larger than what is charged in the same tax category, so it would lower what has another one. That "
+    "changes the tax, so a person must agree."
+)
+SEVERAL = (
+    "Its lines have several tax categories; what is left of it would have that of its largest line, so a person must "
+    "agree."
+)
 NAMES = {PADDLE: "Paddle Billing", CLASSIC: "Paddle Classic"}
 
 
@@ -114,7 +122,7 @@ def _intent(bill: PushedBill, known: PushedBill, journal: Journal, mode: Mode | 
     order, request = _order(known, push, owed, given, mode)
     push.kind = _kind(known, mode)
     push.revision = known.revision
-    push.mode = mode.name
+    push.mode = mode.name if push.sent_at is None else push.mode  # where it may have been sent, it is looked for
     push.paddle_subscription_id = subscription_id
     push.currency = known.currency
     push.amount, push.carried = netting.charge, netting.carried_in
@@ -154,13 +162,10 @@ def _order(
         rules = composing.rules_by_product()
         composed = composing.compose(owed, marks=marks, policy=given.policy, rules=rules, one_item=one_item)
     if composed.crosses and bill.reviewed_revision_id != owed.revision.pk:
-        raise NotNow(
-            charges.held(
-                Reason.NEGATIVE,
-                "A credit in it is larger than what is charged in the same tax category, so it would lower what has "
-                "another one. That changes the tax, so a person must agree.",
-            )
-        )
+        raise NotNow(charges.held(Reason.NEGATIVE, CROSSES))
+    unseen = not owed.is_whole and bill.reviewed_revision_id != owed.revision.pk
+    if mode.has_items and unseen and not _tax_category(bill, given.policy):
+        raise NotNow(charges.held(Reason.CHANGED, f"{charges.changed_words(bill)} {SEVERAL}"))
     order = Order(
         marks=marks,
         subscription_id=given.link.paddle_subscription_id,
@@ -182,11 +187,20 @@ def settle_without_charge(
     """Settle a locked bill by the carried balance alone: Paddle is asked for nothing."""
     if netting.carry > 0 and policy.small == PushPolicy.Rest.HOLD:
         raise NotNow(charges.held(Reason.BELOW_MINIMUM, _below_minimum(netting.carry, bill.currency)))
-    words = carrying.settle(bill, netting, tax_category=_tax_category(bill, policy))
+    category = _tax_category(bill, policy)
+    if netting.taken and bill.reviewed_revision_id != bill.revision_id and not _all_of(netting, category):
+        raise NotNow(charges.held(Reason.NEGATIVE, CROSSES))
+    words = carrying.settle(bill, netting, tax_category=category)
     journal.after("carry", "carried", words)
     work.settle(owner, **outcomes.settled_columns(bill, words), chosen_mode="", attempts=0, last_error="")
     ledger.resume(bill.serial_key)
     work.wake_up(FINISH)
+
+
+def _all_of(netting: Netting, category: str) -> bool:
+    """Whether everything that is taken has this tax category, and it is one."""
+    entries = CarriedEntry.objects.filter(pk__in=[part.entry_id for part in netting.taken])
+    return bool(category) and set(entries.values_list("tax_category", flat=True)) == {category}
 
 
 def _tax_category(bill: PushedBill, policy: PushPolicy) -> str:
@@ -289,7 +303,7 @@ def in_another_way(bill: PushedBill, intent: Intent, name: str, journal: Journal
     request = other.request(intent.order)
     with transaction.atomic():
         ledger.still_owned(bill)
-        push.mode = other.name
+        push.mode = other.name if push.sent_at is None else push.mode
         push.items = request.items
         push.save(update_fields=("mode", "items"))
     return replace(intent, mode=other, request=request)

@@ -67,7 +67,7 @@ def look(
     subscriptions = (push.paddle_subscription_id, *also_on)
     journal.before("look", f"push {push.push_id} on {', '.join(subscriptions)}")
     open_questions = []
-    for subscription_id, way in _places(subscriptions, ways or (push.mode,)):
+    for subscription_id, way in _places(subscriptions, ways or _ways(push)):
         try:
             found = modes.of(way).find(push, subscription_id=subscription_id, since=earliest(push), vendors=vendors)
         except CannotTell as unknown:
@@ -82,6 +82,15 @@ def look(
         raise CannotTell(" ".join(open_questions))
     journal.after("look", "absent", _where(None))
     return None
+
+
+def _ways(push: Push) -> tuple[str, ...]:
+    """How it may have been charged: after its first attempt, in any way that asks for the same kind of thing."""
+    asked = modes.of(push.mode)
+    if push.attempt <= 1:
+        return (push.mode,)
+    others = [name for name, mode in modes.MODES.items() if mode.vendor == asked.vendor]
+    return tuple(name for name in others if modes.of(name).gives_back == asked.gives_back)
 
 
 def _places(subscriptions: Sequence[str], ways: Sequence[str]) -> list[tuple[str, str]]:
@@ -128,6 +137,7 @@ def is_first_after_restore(push: Push) -> bool:
 def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) -> bool:
     """Note what a look-up found and where; twice the same push is an alarm, since it was charged twice."""
     with transaction.atomic():
+        _of_its_kind(push)
         recorded = record_made(
             push,
             amount=found.amount,
@@ -142,6 +152,14 @@ def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) ->
     return recorded
 
 
+def _of_its_kind(push: Push) -> None:
+    """What was found is what it was found as: after a restore, the original may have charged what a copy refunds."""
+    is_refund = modes.of(push.mode).gives_back
+    if is_refund != (push.kind == Push.Kind.REFUND):
+        push.kind = Push.Kind.REFUND if is_refund else Push.Kind.CORRECTION
+        Push.objects.filter(pk=push.pk).update(kind=push.kind)
+
+
 def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | None, transaction_id: str = "") -> bool:
     """Note that Paddle has a push, and whatever follows from that: all of it, or nothing. False: it was known."""
     with transaction.atomic(savepoint=False):
@@ -154,7 +172,7 @@ def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | Non
         mode = modes.of(push.mode)
         if recorded and mode.is_collected(transaction_id):
             payments.note_collected(push.pk, transaction_id)
-        is_pending = recorded and not transaction_id and mode.on_subscription
+        is_pending = recorded and not transaction_id and mode in modes.WITH_RENEWAL
         if is_pending and _is_cancelled(push.paddle_subscription_id):
             lose(push, CANCELLED_WORDS)
     return recorded

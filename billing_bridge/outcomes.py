@@ -83,7 +83,13 @@ def _settled_by_push(bill: PushedBill, push: Push) -> None:
 def settled_columns(bill: PushedBill, words: str = "") -> dict[str, Any]:
     """What becomes of a bill of which nothing is open: it is due to be finished in m3ter, where there is one."""
     if bill.m3ter_status == ledger.GONE:
-        return {"state": State.SUPERSEDED, "reason": Reason.DELETED, "reason_detail": words, "due_at": None}
+        return {
+            "state": State.SUPERSEDED,
+            "reason": Reason.DELETED,
+            "reason_detail": words,
+            "due_at": None,
+            "reviewed_revision": None,
+        }
     state = State.PUSHED if bill.in_paddle else State.CARRIED
     return {"state": state, "reason": Reason.NONE, "reason_detail": words, "due_at": clock.now()}
 

@@ -6,8 +6,13 @@ from django.db.models import Q, Sum
 from billing_bridge import ledger
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock
+from integration_project.vendors.paddle.entities import APPROVED, REVERSED, Adjustment
 
 Payment = PushedBill.Payment
+GIVES = {"refund": 1, "credit": 1, "chargeback": 1, "credit_reverse": -1, "chargeback_reverse": -1}
+"""Paddle's actions of adjustments -> whether money went to the customer or came back; warnings move none."""
+REVERSIBLE = frozenset({"credit", "chargeback"})
+"""Taken back by an adjustment of its own, so that the first counts as before although it is called reversed."""
 GIVEN_OR_TAKEN = frozenset({Payment.PAID, Payment.REFUNDED, Payment.CREDITED})
 """What was paid does not become unpaid by older or lesser news."""
 
@@ -56,3 +61,9 @@ def add_up(bill: PushedBill) -> None:
     PushedBill.objects.filter(pk=bill.pk).update(
         payment=payment, paid=sums["paid"] or 0, refunded=sums["refunded"] or 0, updated_at=clock.now()
     )
+
+
+def sign_of(adjustment: Adjustment) -> int:
+    """Whether an adjustment gave the customer money (1), took it back (-1), or did neither (yet)."""
+    counts = adjustment.status == APPROVED or (adjustment.status == REVERSED and adjustment.action in REVERSIBLE)
+    return GIVES.get(adjustment.action, 0) if counts else 0

@@ -19,6 +19,7 @@ from django.db import transaction
 
 from billing_bridge import (
     charges,
+    currencies,
     deciding,
     importing,
     intending,
@@ -57,6 +58,8 @@ Reason = PushedBill.Reason
 
 FRESH = timedelta(seconds=60)
 """A bill read so lately is not read again before it is charged."""
+SMALL_WITHOUT_A_MINIMUM = 1000
+"""Minor units below which an amount counts as small in a currency whose minimum nobody has said."""
 CLOSED_AGAIN = timedelta(seconds=60)
 BUDGET_AGAIN = timedelta(seconds=5)
 NEEDED = ((M3TER, "get bill"),)
@@ -214,6 +217,7 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
         raise NotNow(seen.verdict)
     _refuse_what_is_pending(bill, seen.pending)
     if seen.there_already:
+        push.paddle_transaction_id = seen.request.paddle_transaction_id if seen.request else push.paddle_transaction_id
         raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
     if seen.too_many and not intent.one_item:
         return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
@@ -245,7 +249,18 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
         push.mode = intent.mode.name
         push.items = intent.request.items
         push.paddle_transaction_id = intent.request.paddle_transaction_id
-        push.save(update_fields=("sent_at", "amount", "mode", "items", "expected_renewal_at", "paddle_transaction_id"))
+        push.paddle_customer_id = intent.request.paddle_customer_id or push.paddle_customer_id
+        push.save(
+            update_fields=(
+                "sent_at",
+                "amount",
+                "mode",
+                "items",
+                "expected_renewal_at",
+                "paddle_transaction_id",
+                "paddle_customer_id",
+            )
+        )
         work.fenced(bill).update(renews_at=bill.renews_at)
         words = f"{push.push_id}, attempt {push.attempt}, {intent.mode.label.lower()}"
         journal.after_and_before("preview", "ok", "charge", words)
@@ -335,7 +350,7 @@ def _later(bill: PushedBill, error: Temporary, now: datetime, until: datetime) -
 def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
     """Paddle says that it is too little: it is carried to the next bill, where policy has it so."""
     policy = deciding.policy_for(deciding.live_link(bill.m3ter_account_id))
-    if policy.small == PushPolicy.Rest.HOLD:
+    if policy.small == PushPolicy.Rest.HOLD or not _is_small(journal.push):
         return False
     try:
         with transaction.atomic():
@@ -347,6 +362,14 @@ def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
     except work.LeaseLost:
         logger.warning("%s: outcome discarded, because another worker owns it by now: %s", bill, words)
     return True
+
+
+def _is_small(push: Push | None) -> bool:
+    """Whether an amount is of the order of what Paddle charges at least; a discount can make it refuse a large one."""
+    if push is None:
+        return False
+    least = currencies.minimum(push.currency)
+    return push.amount < (2 * least if least > 1 else SMALL_WITHOUT_A_MINIMUM)
 
 
 def _wait(error: Temporary, otherwise: timedelta) -> timedelta:
@@ -405,7 +428,7 @@ def _unconfirmed(bill: PushedBill, journal: Journal, words: str) -> None:
             push.state = Push.State.UNCONFIRMED
             push.sent_at = push.sent_at or clock.now()
             push.detail = words
-            push.save(update_fields=("state", "detail", "sent_at", "expected_renewal_at"))
+            push.save(update_fields=("state", "detail", "sent_at", "expected_renewal_at", "paddle_transaction_id"))
             work.settle(
                 bill,
                 state=State.UNCONFIRMED,

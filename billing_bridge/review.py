@@ -40,6 +40,10 @@ def _last_push(bill: PushedBill) -> Push | None:
 def _become(bill: PushedBill, verdict: Verdict) -> None:
     """Write the verdict; whatever worker holds the bill loses it."""
     values = deciding.columns(verdict)
+    if verdict.state not in GOES_ON:  # what was chosen for what was open then, says nothing about what is open later
+        values["chosen_mode"] = ""
+    if verdict.state == State.SUPERSEDED:
+        values["reviewed_revision"] = None
     PushedBill.objects.filter(pk=bill.pk).update(
         **values, attempts=0, last_error="", lease=None, lease_until=None, leased_by=""
     )
@@ -54,8 +58,9 @@ def _refuse_unseen(bill: PushedBill, seen: str | None) -> None:
 
 
 def what_is_seen(bill: PushedBill) -> str:
-    """Name what a person sees who is asked to have a bill charged: its revision, and how much of it is open."""
-    return f"{bill.revision_id or '-'}:{bill.outstanding}"
+    """Name what a person sees who is asked about a bill: its revision, what is open, and what it would take besides."""
+    free = carrying.balance(bill.m3ter_account_id, bill.currency)
+    return f"{bill.revision_id or '-'}:{bill.outstanding}:{free}"
 
 
 def _refuse_too_much(bill: PushedBill) -> None:
@@ -105,6 +110,9 @@ def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
 
 def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
     """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried."""
+    if bill.outstanding > 0:
+        words = money.words(bill.outstanding, bill.currency)
+        raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
     if bill.outstanding:
         carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by)
     _loss_is_dealt_with(bill, f"{by} closed it: {reason}")
@@ -117,6 +125,9 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
         _refuse_unseen(bill, seen)
         if not bill.outstanding or bill.m3ter_status == ledger.GONE:
             raise NotPossible("Nothing of it is open that could be carried.")
+        _refuse_too_much(bill)
+        if words := deciding.collected(bill):
+            raise NotPossible(words)
         carrying.carry_out(bill, bill.outstanding, note=reason, by=by)
         _loss_is_dealt_with(bill, f"{by} had it carried: {reason}")
         _become(bill, _nothing_open(bill, f"Carried to the next bills by {by}: {reason}"))
@@ -191,9 +202,10 @@ def hold(bill_id: int, *, by: str, reason: str) -> None:
         _become(bill, held(Reason.OPERATOR, f"Held by {by}: {reason}"))
 
 
-def skip(bill_id: int, *, by: str, reason: str) -> None:
+def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Charge nothing more for a bill. What Paddle has already stays; a difference is written off."""
     with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE) as bill:
+        _refuse_unseen(bill, seen)
         PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None, chosen_mode="")
         _loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
         if not bill.is_settled_in_part:

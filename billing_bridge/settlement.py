@@ -139,6 +139,9 @@ def report_unknown(mark: str, happened: Transaction) -> str:
 
 def _misfit(push: Push, happened: Transaction) -> str:
     """Say why a transaction cannot be what became of this push; empty when it can."""
+    is_invoice = happened.invoiced_push_id == push.push_id
+    if is_invoice:
+        return ""
     if modes.of(push.mode).on_subscription and happened.subscription_id != push.paddle_subscription_id:
         belongs = happened.subscription_id or "no subscription"
         return f"it is of {belongs}, and the push was made on {push.paddle_subscription_id}"

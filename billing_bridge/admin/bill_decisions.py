@@ -23,6 +23,8 @@ def is_another_way(bill: PushedBill, ways: Sequence[Mode]) -> bool:
     """Whether a bill could be charged in one of these ways, and it is not how it would be charged anyhow."""
     if bill.state not in SENDABLE or bill.outstanding <= 0:
         return False
+    if bill.reason == PushedBill.Reason.CANCELLED and modes.INVOICE in ways and bill.currency in INVOICE_CURRENCIES:
+        return True  # by policy it is not charged, whatever way that names
     way = next((way for way in ways if bill.link is None or way.serves(bill.link)), None)
     if way is None or (way is modes.INVOICE and bill.currency not in INVOICE_CURRENCIES):
         return False
@@ -198,6 +200,7 @@ DECISIONS = (
         "part of it already: then the difference is written off.",
         done="skipped",
         decide=review.skip,
+        seen=review.what_is_seen,
         offered=lambda bill: bill.state in review.HOLDABLE,
         bulk=True,
         preview=bill_story.one_line,

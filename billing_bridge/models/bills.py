@@ -275,6 +275,9 @@ class Push(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Committed just before the request that charges.")
     settled_at = models.DateTimeField(null=True, blank=True)
     paddle_transaction_id = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    paddle_customer_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="Of an invoice: whom it was made out to."
+    )
     paddle_adjustment_id = models.CharField(
         max_length=64, blank=True, default="", help_text="Of a refund: the adjustment that Paddle made of it."
     )

@@ -42,6 +42,8 @@ class Request:
     """In minor units of the bill's currency."""
     paddle_transaction_id: str = ""
     """The transaction that it is about, where there is one before it is sent."""
+    paddle_customer_id: str = ""
+    """Whom it is made out to, where that is not the subscription's own customer for ever."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Invoice(Mode):
         return Seen(
             subscription.next_billed_at,
             charges.held(charges.Reason.MISMATCH, problem) if problem else None,
-            request=Request(invoice, request.items, request.amount),
+            request=Request(invoice, request.items, request.amount, paddle_customer_id=invoice.customer_id),
         )
 
     def send(self, order: Order, request: Request, vendors: Vendors) -> str:
@@ -59,7 +59,8 @@ class Invoice(Mode):
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Read every transaction that an API key made for the subscription's customer."""
-        customer_id = vendors.paddle.get_subscription(subscription_id).customer_id
+        asked = push.paddle_customer_id
+        customer_id = asked or vendors.paddle.get_subscription(subscription_id).customer_id
         return vendors.paddle.find_invoice(push.push_id, customer_id=customer_id, since=since)
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from billing_bridge import charges, money
+from billing_bridge import charges, money, payments
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from billing_bridge.modes.base import Mode, Order, Request, Seen, tax_mode
 from integration_project.vendors import PADDLE, Vendors
+from integration_project.vendors.paddle.client import found_adjustment
 from integration_project.vendors.paddle.entities import (
     CANCELED,
     PENDING_APPROVAL,
@@ -21,6 +22,8 @@ from integration_project.vendors.paddle.entities import (
 NAME = "refund"
 COMPLETED = "completed"
 LOOK_AGAIN = timedelta(hours=6)
+MOST_AT_ONCE = 20
+"""Transactions asked about together."""
 MOST_TRANSACTIONS = 10
 """So many of an account's paid transactions are looked through for one that can be refunded, newest first."""
 
@@ -45,23 +48,18 @@ class Refund(Mode):
 
     def preview(self, order: Order, request: Request, vendors: Vendors, now: datetime) -> Seen:
         """Find a paid transaction with something left to refund: of this bill first, then of the account's others."""
-        waits = False
         for push in _paid_pushes(order.bill):
             transaction = vendors.paddle.get_transaction(push.paddle_transaction_id)
-            if transaction.status != COMPLETED:
-                continue
             adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(transaction.id,)))
             if any(order.marks.push_id in adjustment.words and adjustment.stands for adjustment in adjustments):
                 return Seen(there_already=True, request=Request(None, [], order.amount, transaction.id))
-            if any(adjustment.status == PENDING_APPROVAL for adjustment in adjustments):
-                waits = True  # Paddle takes no other on a transaction until that is decided
-                continue
             asked = _request(order, push, transaction, adjustments)
-            if asked is not None:
-                return Seen(request=asked)
-        if waits:
-            words = "Another refund on the same transaction waits for Paddle's approval; it goes on after that."
-            return Seen(verdict=charges.waiting(charges.Reason.REFUND, words, now + LOOK_AGAIN))
+            if asked is None:
+                continue
+            if transaction.status != COMPLETED or _is_pending(adjustments):  # Paddle takes no refund on it as yet
+                words = f"Transaction {transaction.id} takes no refund yet; it goes on when Paddle is done with it."
+                return Seen(verdict=charges.waiting(charges.Reason.REFUND, words, now + LOOK_AGAIN))
+            return Seen(request=asked)
         words = (
             f"No paid transaction of the account has anything of ours left to refund "
             f"{money.words(order.amount, order.currency)} from."
@@ -73,10 +71,15 @@ class Refund(Mode):
         return vendors.paddle.create_adjustment(request.body).transaction_id
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
-        """Read every adjustment of the transaction that it was asked on."""
-        if not push.paddle_transaction_id:
-            return None
-        found = vendors.paddle.find_adjustment(push.push_id, transaction_id=push.paddle_transaction_id)
+        """Read every adjustment that it may be: of its transaction, or of all of the account's where none is known."""
+        if push.paddle_transaction_id:
+            listed = list(vendors.paddle.list_adjustments(transaction_ids=(push.paddle_transaction_id,)))
+        else:
+            listed = list(vendors.paddle.list_adjustments(subscription_id=subscription_id))
+            for group in _in_groups(_transactions_of(push)):
+                listed += vendors.paddle.list_adjustments(transaction_ids=group)
+        named = {each.id: each for each in listed if push.push_id in each.words}
+        found = found_adjustment(push.push_id, list(named.values()))
         if found is None:
             return None
         status = found.status if found.stands else CANCELED
@@ -84,8 +87,23 @@ class Refund(Mode):
         return FoundCharge(push.push_id, found.transaction_id, status, "adjustments", amount, found.times)
 
 
+def _is_pending(adjustments: Sequence[Adjustment]) -> bool:
+    return any(adjustment.status == PENDING_APPROVAL for adjustment in adjustments)
+
+
+def _transactions_of(push: Push) -> list[str]:
+    """The transactions that collected anything of the push's account, refunded since or not."""
+    collected = Push.objects.filter(bill__m3ter_account_id=push.bill.m3ter_account_id, collected__gt=0)
+    ids = collected.exclude(paddle_transaction_id="").values_list("paddle_transaction_id", flat=True)
+    return sorted(set(ids))
+
+
+def _in_groups(ids: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(ids[start : start + MOST_AT_ONCE]) for start in range(0, len(ids), MOST_AT_ONCE)]
+
+
 def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
-    """Charges of the account that were paid, those of the bill itself first, then the newest."""
+    """Charges that were paid: of the bill itself, or the newest of the account's where nothing of it was collected."""
     paid = Push.objects.filter(
         bill__m3ter_account_id=bill.m3ter_account_id,
         currency=bill.currency,
@@ -93,8 +111,10 @@ def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
         payment=PushedBill.Payment.PAID,
         mode__in=PushPolicy.Mode.values,
     ).exclude(kind=Push.Kind.REFUND)
-    own = list(paid.filter(bill=bill).order_by("-id"))
-    return [*own, *paid.exclude(bill=bill).order_by("-id")[:MOST_TRANSACTIONS]][:MOST_TRANSACTIONS]
+    own = bill.pushes.filter(collected__gt=0).exclude(kind=Push.Kind.REFUND)
+    if own.exists():  # what was paid of this bill is all that can go back for it
+        return list(paid.filter(bill=bill).order_by("-id"))
+    return list(paid.exclude(bill=bill).order_by("-id")[:MOST_TRANSACTIONS])
 
 
 def _request(order: Order, push: Push, transaction: Transaction, adjustments: Sequence[Adjustment]) -> Request | None:
@@ -102,9 +122,10 @@ def _request(order: Order, push: Push, transaction: Transaction, adjustments: Se
     includes_tax = tax_mode(push) == PushPolicy.TaxMode.INTERNAL
     taken: dict[str, int] = {}
     for adjustment in adjustments:
-        for item in adjustment.items if adjustment.stands else ():
+        sign = 1 if adjustment.status == PENDING_APPROVAL else payments.sign_of(adjustment)
+        for item in adjustment.items:
             amount = item.totals.total if includes_tax else item.totals.subtotal
-            taken[item.item_id] = taken.get(item.item_id, 0) + amount
+            taken[item.item_id] = taken.get(item.item_id, 0) + sign * amount
     left = order.amount
     items = []
     for line in sorted(transaction.lines_of(push.push_id), key=lambda line: (-line.totals.subtotal, line.id)):

@@ -88,9 +88,9 @@ def test_paddles_own_list_of_minimums_is_believed_first(world: World) -> None:
 def test_a_refusal_for_too_little_is_carried_too(world: World) -> None:
     PaddleCurrency.objects.create(code="USD", decimal_places=2, minimum=10, read_at=clock.now())
 
-    bill = settled(world, ("API calls", "0.30"))
+    bill = settled(world, ("API calls", "0.15"))
 
-    assert (bill.state, bill.carried, balance(world)) == (State.CARRIED, 30, 30)
+    assert (bill.state, bill.carried, balance(world)) == (State.CARRIED, 15, 15)
     assert world.calls("preview charge") == 1
     assert push_of(bill).state == Push.State.INTENDED
     assert world.paddle.charges == []
