@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 from pytest_django import Settings
 
-from billing_bridge import importing, jobs, review
+from billing_bridge import deciding, importing, jobs, review
+from billing_bridge.admin import amounts
 from billing_bridge.models import CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.errors import NotPossible
@@ -49,6 +50,22 @@ def test_a_bill_becomes_one_modifier_of_the_next_payment(classic_world: ClassicW
     assert push.expected_renewal_at.date() == classic_world.subscription.next_bill
     assert (fresh(bill).pushed, fresh(bill).outstanding) == (14345, 0)
     assert classic_world.paddle.calls == []
+
+
+def test_the_page_shows_the_one_amount_before_and_after(classic_world: ClassicWorld) -> None:
+    bill = classic_world.imported()
+    policy = deciding.policy_for(classic_world.link)
+    before = amounts.left_and_right(bill, policy)[1]
+    review.approve(bill.pk, by="finance")
+    jobs.drain_bills()
+
+    after = amounts.left_and_right(fresh(bill), policy)[1]
+
+    (row,) = before.rows
+    assert f"[{bill.m3ter_bill_id}-1]" in str(row[0])
+    assert "143.45 USD" in str(row[-1])
+    assert "With the next payment, as a modifier" in before.note
+    assert (str(after.rows[0][0]), "143.45 USD" in str(after.rows[0][-1])) == (str(row[0]), True)
 
 
 def test_what_is_too_little_for_a_charge_is_not_for_a_modifier(classic_world: ClassicWorld) -> None:
