@@ -1,6 +1,5 @@
 """Every reason not to charge a bill, or not now, with what becomes of it instead. Pure: no vendor, nothing saved."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -329,38 +328,3 @@ def at_once_instead(verdict: Verdict, policy: PushPolicy) -> bool:
         Reason.PAUSED: policy.ending,
     }
     return verdict.state == State.HELD and answers.get(Reason(verdict.reason)) == PushPolicy.Far.IMMEDIATELY
-
-
-def refusal(code: str, words: str, now: datetime) -> Verdict | None:
-    """Say what one of Paddle's refusals means for the bill; None: the bill has failed, with Paddle's words."""
-    meaning = REFUSALS.get(code)
-    if meaning is None:
-        return None
-    state, reason = meaning
-    return Verdict(state, reason, words, now + LOOK_AGAIN if state == State.WAITING else None)
-
-
-BELOW_MINIMUM = frozenset(
-    {
-        "subscription_update_transaction_balance_less_than_charge_limit",
-        "transaction_balance_less_than_charge_limit",
-        "transaction_recurring_balance_less_than_charge_limit",
-    }
-)
-"""Paddle's codes for an amount that is too small by itself."""
-REFUSALS: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(BELOW_MINIMUM, (State.HELD, Reason.BELOW_MINIMUM)),
-    "subscription_update_when_past_due": (State.WAITING, Reason.PAST_DUE),
-    "subscription_outstanding_transaction": (State.WAITING, Reason.PAST_DUE),
-    "subscription_update_when_trialing": (State.WAITING, Reason.TRIAL),
-    "subscription_trialing_items_update_invalid_options": (State.WAITING, Reason.TRIAL),
-    "subscription_not_active": (State.WAITING, Reason.PAUSED),
-    "subscription_is_inactive_action_invalid": (State.WAITING, Reason.PAUSED),
-    "subscription_locked_pending_changes": (State.HELD, Reason.CANCELLED),
-    "subscription_update_when_canceled": (State.HELD, Reason.CANCELLED),
-    "subscription_is_canceled_action_invalid": (State.HELD, Reason.CANCELLED),
-}
-"""Paddle's codes that say something about the bill or its subscription; nothing was charged."""
-TOO_MANY_ITEMS = frozenset(
-    {"subscription_maximum_number_of_line_items_reached", "transaction_maximum_number_of_line_items_reached"}
-)

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, safeguards
+from billing_bridge import charges, deciding, importing, intending, ledger, looking, modes, refusals, safeguards
 from billing_bridge.charges import Verdict
 from billing_bridge.intending import Intent, NotNow
 from billing_bridge.journal import Journal
@@ -174,7 +174,7 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
     try:
         seen = intent.mode.preview(intent.order, intent.request, vendors, clock.now())
     except VendorRejected as refused:
-        if refused.code in charges.TOO_MANY_ITEMS and not intent.one_item:
+        if refused.code in refusals.TOO_MANY_ITEMS and not intent.one_item:
             return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
         raise
     push.expected_renewal_at = bill.renews_at = seen.renews_at
@@ -277,13 +277,20 @@ def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) ->
         case VendorClosed():
             verdict = Verdict(State.READY, "", words, now + CLOSED_AGAIN)
         case Temporary():
-            verdict = Verdict(State.READY, "", words, now + _wait(error, work.backoff(bill.attempts)))
+            wait = _wait(error, work.backoff(bill.attempts))
+            verdict = Verdict(State.READY, "", words, now + wait)
+            if error.code in refusals.REFUSALS:
+                verdict = refusals.verdict(error.code, words, now, wait=wait)
         case NeedsConfiguration():
             verdict = charges.held(Reason.CONFIGURATION, words)
+            if error.key in refusals.REFUSALS:
+                verdict = refusals.verdict(error.key, words, now)
         case VendorRejected():
-            if error.code in charges.BELOW_MINIMUM and _carry_instead(bill, journal, words):
+            if error.code in refusals.BELOW_MINIMUM and _carry_instead(bill, journal, words):
                 return
-            verdict = charges.refusal(error.code, words, now) or Verdict(State.FAILED, "", words)
+            verdict = Verdict(State.FAILED, "", words)
+            if error.vendor == PADDLE:
+                verdict = refusals.verdict(error.code, words, now)
         case _:
             verdict = Verdict(State.FAILED, "", words)
     _close(bill, journal, verdict, error=words, counted=not isinstance(error, NOT_SENT))

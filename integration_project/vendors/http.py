@@ -348,7 +348,8 @@ class VendorHTTP:
         match policy:
             case Policy.LATER:
                 wait = _retry_after(answer.headers, self._now())
-                error = errors.Temporary(sentence, retry_after=ruling.wait if wait is None else wait)
+                wait = ruling.wait if wait is None else wait
+                error = errors.Temporary(sentence, retry_after=wait, code=ruling.code)
             case Policy.LOOK_FIRST:
                 error = self._open_outcome(request, f"{said} (HTTP {answer.status})")
             case Policy.CONFIGURATION:

@@ -215,7 +215,9 @@ class History:
         """Somebody deletes a bill in m3ter; the sweep learns of it."""
         bill_id = self._some_bill()
         first = next(row["id"] for row in self.world.m3ter.memory.bills if row["accountId"] == self.world.account_id)
-        if bill_id is not None and bill_id != first and not self.world.in_m3ter(bill_id)["locked"]:  # others are made like the first
+        if (
+            bill_id is not None and bill_id != first and not self.world.in_m3ter(bill_id)["locked"]
+        ):  # others are made like the first
             self.world.m3ter.memory.bills.remove(self.world.in_m3ter(bill_id))
             self.owed[bill_id] = 0
             self.seen["deleted"] += 1
