@@ -1,6 +1,5 @@
 """Every reason not to charge a bill, or not now, with what becomes of it instead. Pure: no vendor, nothing saved."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -381,51 +380,5 @@ def at_once_instead(verdict: Verdict, policy: PushPolicy) -> bool:
     return verdict.state == State.HELD and answers.get(Reason(verdict.reason)) == PushPolicy.Far.IMMEDIATELY
 
 
-def refusal(code: str, words: str, now: datetime) -> Verdict | None:
-    """Say what one of Paddle's refusals means for the bill; None: the bill has failed, with Paddle's words."""
-    meaning = REFUSALS.get(code)
-    if meaning is None:
-        return None
-    state, reason = meaning
-    return Verdict(state, reason, words, now + LOOK_AGAIN if state == State.WAITING else None)
-
-
-BELOW_MINIMUM = frozenset(
-    {
-        "186",
-        "subscription_update_transaction_balance_less_than_charge_limit",
-        "transaction_balance_less_than_charge_limit",
-        "transaction_recurring_balance_less_than_charge_limit",
-    }
-)
-"""Paddle's codes for an amount that is too small by itself."""
-REFUSALS: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(BELOW_MINIMUM, (State.HELD, Reason.BELOW_MINIMUM)),
-    "subscription_update_when_past_due": (State.WAITING, Reason.PAST_DUE),
-    "subscription_outstanding_transaction": (State.WAITING, Reason.PAST_DUE),
-    "subscription_update_when_trialing": (State.WAITING, Reason.TRIAL),
-    "subscription_trialing_items_update_invalid_options": (State.WAITING, Reason.TRIAL),
-    "subscription_not_active": (State.WAITING, Reason.PAUSED),
-    "subscription_is_inactive_action_invalid": (State.WAITING, Reason.PAUSED),
-    "subscription_locked_pending_changes": (State.HELD, Reason.CANCELLED),
-    "subscription_update_when_canceled": (State.HELD, Reason.CANCELLED),
-    "subscription_is_canceled_action_invalid": (State.HELD, Reason.CANCELLED),
-    # Paddle Classic's.
-    "119": (State.HELD, Reason.CANCELLED),  # no such subscription
-    "187": (State.HELD, Reason.CANCELLED),  # it is deleted
-    "197": (State.HELD, Reason.CANCELLED),  # it is not active
-    "190": (State.HELD, Reason.CONFIGURATION),  # it has no payment method
-    "192": (State.WAITING, Reason.PAUSED),  # it is being paused
-    "194": (State.WAITING, Reason.PAUSED),
-    "199": (State.WAITING, Reason.PAST_DUE),
-}
-"""Paddle's codes that say something about the bill or its subscription; nothing was charged. Classic's are numbers.
-
-Of Classic's others, 146, 151 and 189 are tried again after a while, 102, 107 and 184 close it to everybody, after 120
-it is looked for; a decline (188) and what can never be (116, 155, 181, 182, 183) fail with Classic's words.
-"""
 LOCKED = frozenset({"subscription_locked_renewal", "subscription_locked_processing"})
 """Paddle's codes for a renewal that is about to come, or under way."""
-TOO_MANY_ITEMS = frozenset(
-    {"subscription_maximum_number_of_line_items_reached", "transaction_maximum_number_of_line_items_reached"}
-)

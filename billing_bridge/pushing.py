@@ -26,6 +26,7 @@ from billing_bridge import (
     ledger,
     looking,
     modes,
+    refusals,
     renewals,
     safeguards,
     withdrawing,
@@ -206,7 +207,7 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
     try:
         seen = intent.mode.preview(intent.order, intent.request, vendors, clock.now())
     except VendorRejected as refused:
-        if refused.code in charges.TOO_MANY_ITEMS and not intent.one_item:
+        if refused.code in refusals.TOO_MANY_ITEMS and not intent.one_item:
             return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
         raise
     push.expected_renewal_at = bill.renews_at = seen.renews_at
@@ -324,27 +325,34 @@ def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) ->
         case VendorClosed():
             verdict = Verdict(State.READY, "", words, now + CLOSED_AGAIN)
         case Temporary():
-            verdict = _later(bill, error, now, now + _wait(error, work.backoff(bill.attempts)))
+            verdict = _later(bill, error, now, _wait(error, work.backoff(bill.attempts)))
         case NeedsConfiguration():
             verdict = charges.held(Reason.CONFIGURATION, words)
+            if error.key in refusals.REFUSALS:
+                verdict = refusals.verdict(error.key, words, now)
         case VendorRejected():
-            if error.code in charges.BELOW_MINIMUM and _carry_instead(bill, journal, words):
+            if error.code in refusals.BELOW_MINIMUM and _carry_instead(bill, journal, words):
                 return
-            verdict = charges.refusal(error.code, words, now) or Verdict(State.FAILED, "", words)
+            verdict = Verdict(State.FAILED, "", words)
+            if error.vendor == PADDLE or error.code in refusals.REFUSALS:
+                verdict = refusals.verdict(error.code, words, now)
         case _:
             verdict = Verdict(State.FAILED, "", words)
     _close(bill, journal, verdict, error=words, counted=not isinstance(error, NOT_SENT))
 
 
-def _later(bill: PushedBill, error: Temporary, now: datetime, until: datetime) -> Verdict:
+def _later(bill: PushedBill, error: Temporary, now: datetime, wait: timedelta) -> Verdict:
     """What Paddle refuses for some time is waited for; anything else is tried again."""
     words = str(error)
     if not error.code:
-        return Verdict(State.READY, "", words, until)
+        return Verdict(State.READY, "", words, now + wait)
     link = deciding.live_link(bill.m3ter_account_id)
     policy, renews_at = deciding.policy_for(link), renewals.of(link)
-    delayed = charges.delayed(error.code, words, renews_at=renews_at, policy=policy, now=now, until=until)
-    return delayed or Verdict(State.READY, "", words, until)
+    meaning = Verdict(State.READY, "", words, now + wait)
+    if error.code in refusals.REFUSALS:
+        meaning = refusals.verdict(error.code, words, now, wait=wait)
+    delayed = charges.delayed(error.code, meaning.detail, renews_at=renews_at, policy=policy, now=now, until=now + wait)
+    return delayed or meaning
 
 
 def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:

@@ -32,13 +32,15 @@ class IntegrationError(Exception):
 
 
 class Temporary(IntegrationError):
-    """It did not happen, or may safely be repeated: try again later, after `retry_after` seconds when that is known."""
+    """It did not happen, or may safely be repeated: try again later, after `retry_after` seconds when that is known.
+
+    `code` is the vendor's word for why, where it gave one.
+    """
 
     def __init__(self, detail: str, retry_after: float | None = None, *, code: str = "") -> None:
         super().__init__(detail)
         self.retry_after = retry_after
         self.code = code
-        """The vendor's code, where it refused with one."""
 
 
 class BudgetSpent(Temporary):

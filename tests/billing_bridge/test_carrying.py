@@ -143,7 +143,7 @@ def test_policy_can_have_credits_and_small_amounts_decided_by_a_person(world: Wo
 
 def test_a_push_reserves_what_it_takes_and_frees_it_when_refused(world: World) -> None:
     settled(world, ("API calls", "0.50"))
-    world.paddle.fault("charge subscription", "error_before", status=400, code="entity_archived")
+    world.paddle.fault("charge subscription", "refuse", code="invalid_field")
 
     bill = another(world, ("API calls", "10.00"))
 

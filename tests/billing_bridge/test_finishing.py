@@ -119,7 +119,8 @@ def test_what_cannot_be_finished_for_long_is_a_finding(world: World) -> None:
 
 def test_a_bill_that_is_another_when_it_is_locked_goes_on_by_itself(world: World) -> None:
     PushPolicy.objects.update(review="never", changed="settle")
-    bill = world.pushed()
+    bill = world.imported()
+    jobs.drain_bills()
     world.change_bill(bill.m3ter_bill_id, (("API calls", "150.00"),))
 
     jobs.finish_bills()

@@ -52,7 +52,7 @@ class PaddleSimulator(Dashboard):
     """Paddle Billing in memory."""
 
     vendor = "paddle"
-    own_fault_kinds = frozenset({"list_lag", "accept_and_bill_nothing"})
+    own_fault_kinds = frozenset({"list_lag", "accept_and_bill_nothing", "refuse"})
 
     def __init__(
         self,
@@ -108,11 +108,19 @@ class PaddleSimulator(Dashboard):
         if wait is not None:
             raise Refusal(error_answer("too_many_requests", "Too many requests.", retry_after=wait))
         keys.check(request, route.permission, self.api_keys)
+        self._refuse_on_demand(route)
         if request.body and request.method == "GET":
             raise refuse("unexpected_request_body", "A GET request has no body.")
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if request.body and content_type != "application/json":
             raise refuse("unsupported_media_type", "Bodies are application/json.")
+
+    def _refuse_on_demand(self, route: Route) -> None:
+        """Answer with any code of Paddle's that somebody wants to see; nothing is done."""
+        fault = self.faults.take(route.operation, {"refuse"})
+        if fault is not None:
+            code, status = str(fault.params["code"]), int(fault.params.get("status", 400))
+            raise Refusal(error_answer(code, "Refused on demand.", status=status))
 
     def error(self, status: int, *, retry_after: int | None = None) -> Answer:
         """Paddle's error envelope for a bare status."""

@@ -1,0 +1,200 @@
+"""Generated fault schedules, from a seed: where processes die, which answers are lost, what happens in between.
+
+Each way of charging has its own beginning. At the end Paddle has the push once, whatever happened, or nothing of it
+was ever sent and it is sent once by then.
+"""
+
+import datetime as dt
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+
+from billing_bridge import importing, jobs, review
+from billing_bridge.models import Push, PushedBill, PushPolicy
+from integration_project import clock
+from integration_project.errors import NotPossible
+from integration_project.models import Circuit, Finding
+from paddle_sync.jobs import drain_events
+from paddle_sync.models import WebhookEvent
+from tests.billing_bridge import truth
+from tests.billing_bridge.interrupting import DIE, Interrupter
+from tests.billing_bridge.killing import Killed
+from tests.billing_bridge.world import World, fresh
+
+State = PushedBill.State
+
+MODES = ("next_billing_period", "immediately", "invoice", "refund")
+SENDS = {"invoice": "create transaction", "refund": "create adjustment"}
+LISTS = {
+    "next_billing_period": ("list subscription history", "list transactions"),
+    "immediately": ("list subscription history", "list transactions"),
+    "invoice": ("list transactions",),
+    "refund": ("list adjustments",),
+}
+ON_SENDING = ("lose_answer", "lose_answer", "error_after", "error_before", "truncated", "html", "too_many")
+ON_LOOKING = ("list_lag", "list_lag", "error_before", "lose_answer", "too_many", "refused")
+BETWEEN = ("another worker", "another worker", "leases run out", "webhooks")
+WHOLE, LESS = 14345, 10000
+FURTHEST = 30
+"""Further points than most lives have are never reached, which is a schedule too."""
+ROUNDS = 22
+MAY_BE_OPEN = frozenset({"vendor closed", "charging refused", "subscription not linked"})
+"""What a refused key and a subscription that nobody told of rightly say; anything else is a false alarm."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What goes wrong, and when."""
+
+    seed: int
+    mode: str
+    faults: tuple[tuple[str, str, int], ...]
+    """Operation, kind of fault, how often."""
+    lives: tuple[dict[int, str], ...]
+    """For each life of the worker, at which of its points something happens."""
+
+    @classmethod
+    def of(cls, seed: int) -> "Schedule":
+        """The schedule with this number; modes take turns."""
+        rng = random.Random(seed)
+        mode = MODES[seed % len(MODES)]
+        faults = []
+        if rng.random() < 0.6:
+            faults.append((SENDS.get(mode, "charge subscription"), rng.choice(ON_SENDING), rng.choice((1, 1, 2))))
+        for _ in range(rng.choice((0, 0, 1, 2))):
+            faults.append((rng.choice(LISTS[mode]), rng.choice(ON_LOOKING), rng.randint(1, 4)))
+        lives = []
+        for _ in range(rng.choice((0, 1, 1, 2, 3))):
+            points = rng.sample(range(FURTHEST), rng.randint(1, 3))
+            lives.append({point: rng.choice((DIE, DIE, *BETWEEN)) for point in points})
+        return cls(seed, mode, tuple(faults), tuple(lives))
+
+
+@dataclass
+class Run:
+    """One schedule, on a subscription of its own."""
+
+    world: World
+    interrupter: Interrupter
+    schedule: Schedule
+
+    def go(self) -> None:
+        """Let it all happen, and see that the bill was settled once."""
+        bill = self._begun()
+        self._set_faults()
+        self.interrupter.actions = {
+            "another worker": self._work,
+            "leases run out": self._another_after_leases_ran_out,
+            "webhooks": self._hear,
+        }
+        for life in self.schedule.lives:
+            self.interrupter.script = dict(life)
+            with suppress(Killed), self.interrupter.watching(None):
+                self._work()
+            self.interrupter.script = {}
+            self._let_time_pass()
+        self._recover(bill)
+        self._check(fresh(bill))
+
+    # The beginning.
+
+    def _begun(self) -> PushedBill:
+        world, mode = self.world, self.schedule.mode
+        PushPolicy.objects.update_or_create(
+            link=None,
+            defaults={
+                "mode": "immediately" if mode == "refund" else mode,
+                "review": "never",
+                "negative": "hold",
+                "lock_after_days": 30,
+                "resend_when_absent": self.schedule.seed % 3 == 0,
+            },
+        )
+        world.paddle.silence_webhooks()
+        email = f"buyer{self.schedule.seed}@example.com"
+        world.subscription_id, world.account_id = world.subscribe(email=email)
+        subscription = world.paddle.subscriptions[world.subscription_id]
+        world.paddle.update_customer(subscription["customer_id"], name="A. Buyer")
+        world.paddle.silence_webhooks(silent=False)
+        bill = importing.import_bill(world.make_bill(account_id=world.account_id), world.vendors)
+        assert bill is not None
+        return self._owed_to_the_customer(bill) if mode == "refund" else bill
+
+    def _owed_to_the_customer(self, bill: PushedBill) -> PushedBill:
+        """It was charged and paid, and then m3ter says less; Finance wants the difference given back."""
+        jobs.drain_bills()
+        self._hear()
+        self.world.m3ter.recalculate(bill.m3ter_bill_id)
+        self.world.change_bill(bill.m3ter_bill_id, (("API calls", f"{LESS // 100}.00"),))
+        self.world.m3ter.approve_bill(bill.m3ter_bill_id)
+        importing.import_bill(bill.m3ter_bill_id, self.world.vendors)
+        review.refund(bill.pk, by="finance", reason="corrected")
+        return fresh(bill)
+
+    def _set_faults(self) -> None:
+        for operation, kind, times in self.schedule.faults:
+            if kind == "refused":
+                self.world.paddle.fault(operation, "refuse", times, status=403, code="forbidden")
+            else:
+                self.world.paddle.fault(operation, kind, times)
+
+    # What happens.
+
+    def _work(self) -> None:
+        jobs.drain_bills()
+        jobs.confirm_bills()
+
+    def _another_after_leases_ran_out(self) -> None:
+        self._let_time_pass()
+        self._work()
+
+    def _hear(self) -> None:
+        self.world.paddle.deliver_webhooks(even_if_not_due=True)
+        drain_events()
+
+    @staticmethod
+    def _let_time_pass() -> None:
+        """Leases run out, and what waits for a time is due, also the next try of what was refused."""
+        past = clock.now() - dt.timedelta(seconds=1)
+        PushedBill.objects.filter(lease__isnull=False).update(lease_until=past)
+        PushedBill.objects.filter(due_at__isnull=False).update(due_at=past)
+        PushedBill.objects.update(m3ter_read_at=clock.now() - dt.timedelta(minutes=2))
+        WebhookEvent.objects.filter(lease__isnull=False).update(lease_until=past)
+        WebhookEvent.objects.filter(due_at__isnull=False).update(due_at=past)
+        Circuit.objects.filter(probe_at__isnull=False).update(probe_at=past)
+
+    def _recover(self, bill: PushedBill) -> None:
+        """Nothing dies any more, and faults wear off; a person answers truly, once nothing is looked for."""
+        for _ in range(ROUNDS):
+            self._let_time_pass()
+            if Circuit.objects.filter(is_open=True).exists():
+                jobs.check_safeguards()
+            self._work()
+            if self.schedule.seed % 2:
+                self._hear()
+            known = fresh(bill)
+            if known.state in {State.PUSHED, State.CARRIED}:
+                break
+            if known.state == State.UNCONFIRMED and known.due_at is None:
+                self._answer(known)
+        self._hear()
+
+    def _answer(self, bill: PushedBill) -> None:
+        push = bill.pushes.get(state=Push.State.UNCONFIRMED)
+        made = push.push_id in truth.kept(self.world.paddle, bill.m3ter_bill_id)
+        with suppress(NotPossible):
+            (review.charge_was_made if made else review.charge_was_not_made)(bill.pk, by="finance", reason="looked")
+
+    # What must hold.
+
+    def _check(self, bill: PushedBill) -> None:
+        found = truth.kept(self.world.paddle, bill.m3ter_bill_id)
+        whole = {f"{bill.m3ter_bill_id}-1": [WHOLE]}
+        given_back = {f"{bill.m3ter_bill_id}-2": [LESS - WHOLE]} if self.schedule.mode == "refund" else {}
+        stands = f"{bill.state} {bill.reason}: {bill.reason_detail} {bill.last_error}"
+        assert found == whole | given_back, f"{stands}; Paddle has {found}"
+        assert (bill.state, bill.reason, bill.outstanding) == (State.PUSHED, "", 0), bill.reason_detail
+        assert (bill.pushed, bill.credited, bill.lost) == (WHOLE, WHOLE - LESS if given_back else 0, 0)
+        assert set(bill.pushes.values_list("state", flat=True)) == {Push.State.PUSHED}
+        alarms = Finding.objects.filter(state="open").exclude(kind__in=MAY_BE_OPEN)
+        assert not alarms.exists(), list(alarms.values_list("kind", "detail"))
