@@ -1,11 +1,17 @@
 """What stands before every vendor call: the circuit (may it be called at all?) and the budget (may we call it now?)."""
 
 import time
+from collections.abc import Callable
 
 from integration_project import budgets, circuits
 
 TRIAL = 20.0
 """Seconds in which one trial of an open circuit may make its requests: a token, the call, the call with a new token."""
+LONGER = 30.0
+"""Seconds that a call waits for its turn whose preparation took calls of its own: they would be made again for nothing.
+The lease of what is charged outlives this and the call's own deadline."""
+PREPARED = frozenset({"charge subscription", "create transaction", "create adjustment"})
+"""Operations that others come before, such as a preview."""
 NO_PROOF = frozenset({"get token"})
 """Operations whose success does not show that the key may do anything else."""
 
@@ -13,9 +19,10 @@ NO_PROOF = frozenset({"get token"})
 class VendorGate:
     """The gate of one vendor and purpose, for as long as a job has its vendors open."""
 
-    def __init__(self, vendor: str, purpose: str) -> None:
+    def __init__(self, vendor: str, purpose: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._vendor = vendor
         self._purpose = purpose
+        self._sleep = sleep
         self._tried: set[int] = set()
         self._trial_ends = 0.0
         self._success_noted = False
@@ -27,7 +34,8 @@ class VendorGate:
         if not self._tried and budgets.take_unless_open(self._vendor, self._purpose, operation):
             return
         due = circuits.to_try(self._vendor, operation, tried=self._tried)
-        budgets.take(self._vendor, self._purpose)
+        patience = LONGER if operation in PREPARED else budgets.PATIENCE
+        budgets.take(self._vendor, self._purpose, patience=patience, sleep=self._sleep)
         for circuit in due:
             circuits.begin(circuit)
             self._tried.add(circuit.pk)

@@ -7,9 +7,11 @@ import pytest
 from django.db import connection
 from pytest_django.fixtures import Settings
 
-from integration_project import budgets
+from billing_bridge.queues import PUSH
+from integration_project import budgets, gates
 from integration_project.errors import BudgetSpent
 from integration_project.models import CallBudget
+from integration_project.vendors.http import CHARGE_DEADLINE
 
 pytestmark = pytest.mark.django_db
 
@@ -146,3 +148,32 @@ def test_a_clock_that_differs_by_less_than_a_second_gives_no_token_twice() -> No
 
     later = CallBudget.objects.values_list("refilled_at", flat=True)
     assert list(later) == pytest.approx([a_little_ahead] * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize(("operation", "waits"), [("preview charge", False), ("charge subscription", True)])
+def test_a_call_that_others_prepared_waits_longer_so_that_they_are_not_made_again(
+    monkeypatch: pytest.MonkeyPatch, operation: str, waits: bool
+) -> None:
+    budgets.take("paddle", "push")
+    CallBudget.objects.update(tokens=0.0, refilled_at=time.time())
+    now = [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] > 1_010:
+            CallBudget.objects.filter(purpose="push").update(tokens=1.0)
+
+    gate = gates.VendorGate("paddle", "push", sleep=sleep)
+
+    if waits:
+        gate.enter(operation)
+    else:
+        with pytest.raises(BudgetSpent):
+            gate.enter(operation)
+
+    assert (now[0] > 1_010) == waits
+
+
+def test_what_is_charged_stays_leased_while_it_waits_for_its_turn_and_its_answer() -> None:
+    assert PUSH.lease.total_seconds() > gates.LONGER + CHARGE_DEADLINE
