@@ -30,7 +30,7 @@ def adjustment_changed(event: WebhookEvent, vendors: Vendors) -> None:
     carried = vendors.paddle.get_transaction(happened.transaction_id)
     adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(happened.transaction_id,)))
     newest = next((each for each in adjustments if each.id == happened.id), happened)
-    said = [_settle_refund(push, newest) for push in refunds]
+    said = [_settle_refund(push, newest, adjustments) for push in refunds]
     charged = Push.objects.filter(push_id__in=carried.push_ids).exclude(kind=Push.Kind.REFUND)
     said += [_give_back(push, carried, adjustments) for push in charged.filter(state__in=ACCEPTED).order_by("id")]
     if charged.exclude(state__in=ACCEPTED).exists():
@@ -64,8 +64,15 @@ def _refunds_named(happened: Adjustment) -> list[Push]:
     return list(Push.objects.filter(push_id__in=words, kind=Push.Kind.REFUND).select_related("bill").order_by("id"))
 
 
-def _settle_refund(push: Push, happened: Adjustment) -> str:
-    """Apply what an adjustment says to the refund that it is."""
+def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjustment]) -> str:
+    """Apply what an adjustment says to the refund that it is.
+
+    A refund whose answer was lost, and which was rejected unseen, is asked for again under its push id: then what was
+    rejected says nothing any more.
+    """
+    again = any(each.stands and push.push_id in each.words for each in adjustments)
+    if not happened.stands and (again or push.state not in ACCEPTED):
+        return f"Adjustment {happened.id} of refund {push.push_id} is {happened.status}; nothing hangs on it."
     if push.paddle_adjustment_id not in {"", happened.id}:
         if happened.stands:
             looking.report_double(push, f"in adjustments {push.paddle_adjustment_id} and {happened.id}")

@@ -5,10 +5,13 @@ from datetime import datetime
 from billing_bridge import charges, composing
 from billing_bridge.models import Push, PushPolicy
 from billing_bridge.modes.base import Mode, Order, Request, Seen
+from integration_project.errors import Temporary
 from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.entities import Charge, FoundCharge
 
 Kind = PushPolicy.Mode
+READY = "ready"
+"""How a transaction stands that Paddle is about to collect; it is billed when that succeeded, or cancelled."""
 
 
 class SubscriptionCharge(Mode):
@@ -58,8 +61,11 @@ class SubscriptionCharge(Mode):
         return ""
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
-        """Read every page of the subscription's history and transactions."""
-        return vendors.paddle.find_charge(push.push_id, subscription_id=subscription_id, since=since)
+        """Read every page of the subscription's history and transactions; Temporary while Paddle still collects it."""
+        found = vendors.paddle.find_charge(push.push_id, subscription_id=subscription_id, since=since)
+        if found is not None and found.transaction_status == READY and found.where != "history":
+            raise Temporary(f"Paddle has not finished charging {push.push_id}: its transaction is not billed yet.")
+        return found
 
 
 ON_RENEWAL = SubscriptionCharge(Kind.NEXT_BILLING_PERIOD)
