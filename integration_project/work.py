@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Concat, Greatest
@@ -206,11 +206,12 @@ def _resting_state(queue: Queue[Any]) -> str | None:
 def _due(queue: Queue[Row], now: datetime, *, to_be_ordered: bool = False) -> QuerySet[Row]:
     """Select rows that are due and that nobody works on.
 
-    To be put in an order of the queue's own, their state is read as an expression: only the index of that order can
-    serve it then. SQLite would rather sort the whole backlog for every claim than read the first rows of that index.
+    To be put in an order of the queue's own, SQLite is shown their state as an expression: only the index of that
+    order can serve it then, where it would rather sort the whole backlog for every claim. PostgreSQL chooses that index
+    by itself, and would not if it could not count the states.
     """
     due = _rows(queue.model).filter(due_at__lte=now)
-    if to_be_ordered and queue.order != BY_AGE:
+    if to_be_ordered and queue.order != BY_AGE and connection.vendor == "sqlite":
         due = due.filter(In(Concat("state", Value("")), queue.ready))
     else:
         due = due.filter(state__in=queue.ready)

@@ -12,16 +12,22 @@ def kept(paddle: PaddleSimulator, bill_id: str) -> dict[str, list[int]]:
 
     What waits for a renewal counts; what was forgiven, declined, cancelled or rejected does not.
     """
-    found: dict[str, list[int]] = {}
+    return by_bill(paddle).get(bill_id, {})
+
+
+def by_bill(paddle: PaddleSimulator) -> dict[str, dict[str, list[int]]]:
+    """The same for all bills at once."""
+    found: dict[str, dict[str, list[int]]] = {}
     for push_id, amount in _all(paddle):
-        if push_id.rpartition("-")[0] == bill_id:
-            found.setdefault(push_id, []).append(amount)
+        of_bill = found.setdefault(push_id.rpartition("-")[0], {})
+        of_bill.setdefault(push_id, []).append(amount)
     return found
 
 
 def net(paddle: PaddleSimulator, *bill_ids: str) -> int:
     """What Paddle charged for bills less what it gave back, in minor units."""
-    return sum(sum(amounts) for bill_id in bill_ids for amounts in kept(paddle, bill_id).values())
+    found = by_bill(paddle)
+    return sum(sum(amounts) for bill_id in bill_ids for amounts in found.get(bill_id, {}).values())
 
 
 def _all(paddle: PaddleSimulator) -> Iterator[tuple[str, int]]:
