@@ -16,6 +16,8 @@ from integration_project.vendors.paddle.entities import INVOICE_CURRENCIES
 State = PushedBill.State
 RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
 SENDABLE = (State.HELD, State.READY, State.WAITING, State.FAILED, State.LOST)
+POLICY = "policy_in_force"
+"""Where whoever shows many bills keeps each one's policy, read for all of them together."""
 HELD_BY_NATURE = (PushedBill.Reason.OPERATOR, PushedBill.Reason.CHANGED, PushedBill.Reason.DELETED)
 
 
@@ -28,7 +30,7 @@ def is_another_way(bill: PushedBill, ways: Sequence[Mode]) -> bool:
     way = next((way for way in ways if bill.link is None or way.serves(bill.link)), None)
     if way is None or (way is modes.INVOICE and bill.currency not in INVOICE_CURRENCIES):
         return False
-    return way is not modes.for_bill(bill, bill.link, policy_for(bill.link))
+    return way is not modes.for_bill(bill, bill.link, getattr(bill, POLICY, None) or policy_for(bill.link))
 
 
 class FoundForm(ReasonForm):

@@ -1,17 +1,19 @@
 """The day's plan in the console: what goes out when, and first of all what will miss its renewal, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing_bridge import outlook
 from billing_bridge.admin import amounts, bill_story
-from billing_bridge.models import PushedBill
+from billing_bridge.admin.bill_decisions import POLICY
+from billing_bridge.models import PushedBill, PushPolicy
 from billing_bridge.outlook import Outlook
 from billing_bridge.planning import CALLS, Collected, Hindrance, Planned
 from integration_project import budgets, showing
@@ -67,6 +69,7 @@ def context(request: HttpRequest, bills: LedgerAdmin) -> dict[str, Any]:
     of_missing, of_order = _page(request, "missing", len(missing)), _page(request, "page", len(order))
     shown = [*_cut(missing, of_missing), *_cut(order, of_order)]
     rows = PushedBill.objects.select_related("link").in_bulk([each.bill.id for each in shown])
+    _with_policies(list(rows.values()))
     return {
         "title": "Plan",
         "story": _story(found, missing, order),
@@ -85,6 +88,14 @@ def context(request: HttpRequest, bills: LedgerAdmin) -> dict[str, Any]:
             ),
         ),
     }
+
+
+def _with_policies(rows: Collection[PushedBill]) -> None:
+    """Read the policies of all bills together: what helps a bill depends on its own."""
+    whose = Q(link__isnull=True) | Q(link__in={row.link_id for row in rows})
+    policies = {policy.link_id: policy for policy in PushPolicy.objects.filter(whose)}
+    for row in rows:
+        setattr(row, POLICY, policies.get(row.link_id) or policies.get(None) or PushPolicy())
 
 
 def _story(found: Outlook, missing: Sequence[Planned], order: Sequence[Planned]) -> Story:

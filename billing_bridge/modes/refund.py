@@ -111,7 +111,7 @@ def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
         payment=PushedBill.Payment.PAID,
         mode__in=PushPolicy.Mode.values,
     ).exclude(kind=Push.Kind.REFUND)
-    own = bill.pushes.filter(collected__gt=0).exclude(kind=Push.Kind.REFUND)
+    own = bill.pushes.filter(payment__in=payments.GIVEN_OR_TAKEN).exclude(kind=Push.Kind.REFUND)
     if own.exists():  # what was paid of this bill is all that can go back for it
         return list(paid.filter(bill=bill).order_by("-id"))
     return list(paid.exclude(bill=bill).order_by("-id")[:MOST_TRANSACTIONS])

@@ -235,6 +235,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "A reconciliation found a difference between m3ter, the ledger and Paddle that nothing explains.",
             "Open the run: what has no reason is on top. Put it right on the bill, in m3ter or in Paddle.",
         ),
+        "modifier not in payment": Kind(
+            _BILLS,
+            "A payment of Paddle Classic came to less than the plan and our modifiers together.",
+            "Look at the payment in Paddle Classic: what was not collected is still owed.",
+        ),
         "charged twice": Kind(
             _BILLS, "Paddle has a charge more than once.", "Refund what is too much in Paddle, once it is paid."
         ),

@@ -103,9 +103,12 @@ def test_a_bill_that_was_gone_and_is_back_is_owed_again(world: World) -> None:
     gone = fresh(bill)
 
     world.import_all()
+    back = fresh(bill)
+    review.approve(bill.pk, by="finance", reason="it is right")
     jobs.drain_bills()
 
     assert (gone.reason, gone.payable) == (Reason.DELETED, 0)
+    assert (back.state, back.reason) == (State.HELD, Reason.REVIEW)
     assert (fresh(bill).state, fresh(bill).pushed, world.charges_of(bill)) == (State.PUSHED, 14345, 1)
 
 

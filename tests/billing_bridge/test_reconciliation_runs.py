@@ -71,6 +71,8 @@ def calls_of(run: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, dies
 
 
 def test_a_run_that_is_killed_anywhere_ends_with_the_same_rows(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    many.m3ter.limit_requests(None)  # budgets have tests of their own
+    many.paddle.rate_limit.limit = None
     whole = reconciliation.ask(by="fiona")
     calls = calls_of(lambda: carry_on(whole, many), monkeypatch)
     expected, findings = compared(whole), Finding.objects.filter(kind=reconciliation.WITHOUT_REASON).count()

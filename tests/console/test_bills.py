@@ -135,7 +135,7 @@ def test_many_bills_are_approved_after_a_look_at_what_they_come_to(browser: Brow
 def test_a_bill_is_held_or_skipped_with_a_reason(browser: Browser, name: str, state: str, becomes: str) -> None:
     bill = make_bill(make_link(), state)
 
-    browser("Finance").post(decide(bill, name), {"reason": "The customer disputes it."})
+    confirm(browser("Finance"), decide(bill, name), {"reason": "The customer disputes it."})
 
     assert again(bill).state == becomes
     assert "The customer disputes it." in again(bill).reason_detail
@@ -288,6 +288,7 @@ def test_bills_that_renew_soon_and_are_not_in_paddle_are_a_view(browser: Browser
 POLICY = {
     "review": "never",
     "mode": "next_billing_period",
+    "classic_mode": "classic_modifier",
     "on_payment_failure": "prevent_change",
     "payment_days": "14",
     "issue_invoices": "on",

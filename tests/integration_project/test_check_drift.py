@@ -142,7 +142,7 @@ def test_it_waits_while_our_share_of_calls_is_used_up(
     waits: list[float] = []
     allowed = iter(range(1000))
 
-    def take(vendor: str, purpose: str) -> None:
+    def take(vendor: str, purpose: str, **patience: object) -> None:
         if next(allowed) in {0, 2, 4, 8}:
             raise BudgetSpent("all used", retry_after=0.25)
 

@@ -83,6 +83,7 @@ FOLLOWS_CLASSIC = "integration_project.events.classic_subscription_changed"
 RELINKS = "integration_project.events.relink"
 BUYER = "paddle_sync.handlers.people.changed"
 PAYMENT = "billing_bridge.settlement.transaction_changed"
+GIVEN_BACK = "billing_bridge.giving_back.adjustment_changed"
 BILL = "billing_bridge.importing.bill_noticed"
 JO, ANDERSON = ("USD Jo Brown",), ("USD Jo Brown-Anderson",)
 BEGUN, PAUSED, ENDED = "2024-04-12 10:18:47", "2024-04-12 12:43:43", "2024-04-12 11:24:54"
@@ -167,15 +168,15 @@ PEOPLE_AND_PAYMENTS = (
     Row(BILLING, "transaction.payment_failed", PAYMENT, NOTHING, AS_IT_WAS),
     Row(BILLING, "transaction.past_due", PAYMENT),
     Row(BILLING, "transaction.canceled", PAYMENT),
+    Row(BILLING, "adjustment.created", GIVEN_BACK, NOTHING, AS_IT_WAS),
+    Row(BILLING, "adjustment.updated", GIVEN_BACK),
 )
 LEFT = (
-    Row(BILLING, "adjustment.created", IGNORED, NOTHING, AS_IT_WAS),
     Row(BILLING, "price.created", IGNORED, NOTHING, AS_IT_WAS),
     Row(BILLING, "product.created", IGNORED, NOTHING, AS_IT_WAS),
     *(
         Row(BILLING, name, IGNORED)
         for name in (
-            "adjustment.updated",
             "api_key.created",
             "api_key.expired",
             "api_key.expiring",

@@ -187,7 +187,7 @@ def test_while_our_share_is_used_up_it_waits_and_its_attempt_does_not_count(
     event = make_event("subscription.updated", subscription(), state="processed", due_at=None)
     rehearsing.ask([event.pk], by="operator")
 
-    def spent(vendor: str, purpose: str) -> None:
+    def spent(vendor: str, purpose: str, **patience: object) -> None:
         raise BudgetSpent("all used", retry_after=30)
 
     monkeypatch.setattr(budgets, "take", spent)

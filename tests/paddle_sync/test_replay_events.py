@@ -124,7 +124,7 @@ def test_a_dry_run_waits_while_our_share_of_calls_is_used_up(
     waits: list[float] = []
     refusals = iter([BudgetSpent("all used", retry_after=0.25), BudgetSpent("still")])
 
-    def take(vendor: str, purpose: str) -> None:
+    def take(vendor: str, purpose: str, **patience: object) -> None:
         for refusal in refusals:
             raise refusal
 
