@@ -30,12 +30,13 @@ WAYS = (
 SECONDS = {
     "billing_bridge/importing.py": {0.1},
     "billing_bridge/jobs.py": {150.0},
+    "billing_bridge/management/commands/reconcile.py": {1.0, 60.0, 3600.0},
     "integration_project/vendors/paddle/errors.py": {60.0},
     "integration_project/vendors/paddle_classic/errors.py": {60.0},
 }
 """Binary fractions that are seconds, in files where no amount is near: each is named."""
-DIVIDES = frozenset({"integration_project/vendors/paddle/rehearsed.py"})
-"""Where a Decimal is divided by a Decimal: the tax that a dry run shows, which nothing is charged by."""
+DIVIDES = frozenset({"integration_project/vendors/paddle/rehearsed.py", "billing_bridge/planning.py"})
+"""Where nothing is charged by what comes of it: Decimals, for the tax that a dry run shows; minutes, for a plan."""
 MADE_OF_FLOATS = frozenset({"FloatField", "float", "fsum", "sqrt"})
 
 

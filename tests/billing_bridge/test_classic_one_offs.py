@@ -59,7 +59,7 @@ def test_a_declined_charge_fails_and_is_made_again_when_it_is_sent_again(classic
         (188, State.FAILED, ""),
         (181, State.FAILED, ""),
         (183, State.FAILED, ""),
-        (186, State.CARRIED, ""),
+        (186, State.HELD, Reason.BELOW_MINIMUM),
         (197, State.HELD, Reason.CANCELLED),
     ],
 )
