@@ -34,6 +34,11 @@ def free_entries(m3ter_account_id: str, currency: str) -> list[CarriedEntry]:
     return list(_of_account(m3ter_account_id, currency).filter(reserved_by__isnull=True).order_by("id"))
 
 
+def debits(bill: PushedBill) -> int:
+    """What earlier bills of the account left to be charged with the next."""
+    return sum(entry.remaining for entry in free_entries(bill.m3ter_account_id, bill.currency) if entry.remaining > 0)
+
+
 def _of_account(m3ter_account_id: str, currency: str) -> QuerySet[CarriedEntry]:
     return CarriedEntry.objects.filter(m3ter_account_id=m3ter_account_id, currency=currency).exclude(remaining=0)
 

@@ -90,6 +90,11 @@ def waiting(reason: str, detail: str, until: datetime | None) -> Verdict:
     return Verdict(State.WAITING, reason, detail, until)
 
 
+def nothing_more(now: datetime) -> Verdict:
+    """Paddle has all of it, so it is finished in m3ter next."""
+    return Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", now)
+
+
 def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict:
     """Judge a bill by what is known here; the first reason counts, READY when there is none."""
     for question in (

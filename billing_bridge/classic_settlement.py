@@ -188,8 +188,7 @@ def _note_failure(event: WebhookEvent, fields: Fields) -> list[str]:
     said = []
     for push_id in waiting.exclude(kind=Push.Kind.REFUND).order_by("id").values_list("pk", flat=True):
         with transaction.atomic():
-            bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
-            push = Push.objects.select_for_update(of=ledger.LOCKABLE).get(pk=push_id)
+            bill, push = ledger.locked_with_push(push_id)
             is_old = push.transaction_seen_at is not None and event.occurred_at < push.transaction_seen_at
             if push.payment in payments.GIVEN_OR_TAKEN or is_old:
                 continue
@@ -220,8 +219,7 @@ def _note_refund(event: WebhookEvent, fields: Fields) -> list[str]:
 
 def _give_back(push_id: int) -> None:
     with transaction.atomic():
-        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
-        push = Push.objects.select_for_update(of=ledger.LOCKABLE).get(pk=push_id)
+        bill, push = ledger.locked_with_push(push_id)
         push.refunded = push.collected
         push.payment = payments.with_refunds(push, Payment.PAID)
         push.save(update_fields=("refunded", "payment"))

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
-from billing_bridge import currencies
+from billing_bridge import carrying, currencies
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
-from billing_bridge.models import CarriedEntry, Push, PushedBill, PushPolicy
+from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
 from integration_project.models import Installation
 from paddle_sync.models import AccountLink
@@ -41,7 +41,7 @@ def circumstances(bill: PushedBill) -> Circumstances:
         collected=collected(bill),
         paddle_decimals=currencies.decimals(bill.currency),
         gone_outside=_gone_outside(bill) if bill.outstanding < 0 else 0,
-        carried_debits=_carried_debits(bill) if policy.review == PushPolicy.Review.ABOVE else 0,
+        carried_debits=carrying.debits(bill) if policy.review == PushPolicy.Review.ABOVE else 0,
         last_payable=_last_payable(bill) if policy.differs_percent is not None else None,
     )
 
@@ -51,14 +51,6 @@ def _gone_outside(bill: PushedBill) -> int:
     sums = bill.pushes.aggregate(refunded=Sum("refunded"), discounted=Sum("discounted"))
     ours = bill.pushes.filter(kind=Push.Kind.REFUND, payment=PushedBill.Payment.REFUNDED).aggregate(sum=Sum("amount"))
     return max((sums["refunded"] or 0) - (ours["sum"] or 0), 0) + (sums["discounted"] or 0)
-
-
-def _carried_debits(bill: PushedBill) -> int:
-    """What earlier bills of the account left to be charged with the next."""
-    free = CarriedEntry.objects.filter(
-        m3ter_account_id=bill.m3ter_account_id, currency=bill.currency, remaining__gt=0, reserved_by__isnull=True
-    )
-    return free.aggregate(sum=Sum("remaining"))["sum"] or 0
 
 
 def _last_payable(bill: PushedBill) -> int | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from billing_bridge import money, owed
+from billing_bridge import adjusting, money, owed
 
 
 class Why(StrEnum):
@@ -159,18 +159,6 @@ NOT_COLLECTED: Mapping[str, tuple[Why, str]] = {
     "past_due": (Why.UNPAID, "past due"),
 }
 """Paddle's word for a transaction of which nothing has been collected -> what that explains."""
-GIVES_BACK: Mapping[str, int] = {
-    "refund": 1,
-    "credit": 1,
-    "chargeback": 1,
-    "credit_reverse": -1,
-    "chargeback_reverse": -1,
-    "chargeback_warning": 0,  # guess: a warning moves no money; the chargeback that may follow does
-    "chargeback_warning_reverse": 0,
-}
-"""Which way an adjustment moves money, seen from the customer."""
-APPROVED = "approved"
-ASKED_FOR = "pending_approval"
 MOST_DIGITS = 15
 
 
@@ -192,7 +180,7 @@ def explain(m3ter: InM3ter, ledger: InLedger | None, sent: Sequence[Sent] = ()) 
         ledger=ledger_says,
         billed=sum(line.subtotal for billed in standing for line in billed.lines),
         collected=sum(_net_of_tax(billed) for billed in collected),
-        refunded=sum(_back(billed, APPROVED) for billed in collected),
+        refunded=sum(_back(billed) for billed in collected),
         parts=tuple(part for part in parts if part.amount or part.why in {Why.ROUNDING, Why.UNKNOWN}),
     )
 
@@ -346,14 +334,14 @@ def _payment(billed: Billed) -> Iterator[Part]:
         yield from _missing(net - _net_of_tax(billed), words)
         return
     why, said = NOT_COLLECTED.get(billed.status, (Why.UNKNOWN, f"{billed.status}, which is unknown here"))
-    yield Part(why, net - _back(billed, APPROVED), f"Transaction {billed.transaction_id} is {said}.")
+    yield Part(why, net - _back(billed), f"Transaction {billed.transaction_id} is {said}.")
 
 
 def _given_back(ledger: InLedger | None, standing: Sequence[Billed]) -> Iterator[Part]:
     """What Paddle gave back, against what the ledger says was credited."""
     booked = owed.position(0, ledger.entries).credited if ledger is not None else 0
-    beyond = sum(_back(billed, APPROVED) for billed in standing) - booked
-    asked_for = sum(_back(billed, ASKED_FOR) for billed in standing)
+    beyond = sum(_back(billed) for billed in standing) - booked
+    asked_for = sum(_asked_for(billed) for billed in standing)
     ids = ", ".join(each.adjustment_id for billed in standing for each in billed.given_back)
     if beyond > 0:
         yield Part(Why.REFUNDED, beyond, f"Given back in Paddle, and not by this application: {ids}.")
@@ -363,7 +351,7 @@ def _given_back(ledger: InLedger | None, standing: Sequence[Billed]) -> Iterator
         yield from _missing(beyond + waits, "The ledger says that it was credited, and Paddle has not given it back.")
     for billed in standing:
         for each in billed.given_back:
-            if each.action not in GIVES_BACK:
+            if each.action not in adjusting.MOVES:
                 words = f"Adjustment {each.adjustment_id} is a {each.action}, which is unknown here."
                 yield Part(Why.UNKNOWN, 0, words)
 
@@ -382,6 +370,10 @@ def _net_of_tax(billed: Billed) -> int:
     return sum(line.total - line.tax for line in billed.lines)
 
 
-def _back(billed: Billed, status: str) -> int:
-    of_status = (each for each in billed.given_back if each.status == status)
-    return sum(GIVES_BACK.get(each.action, 0) * each.amount for each in of_status)
+def _back(billed: Billed) -> int:
+    return sum(adjusting.moved(each.action, each.status) * each.amount for each in billed.given_back)
+
+
+def _asked_for(billed: Billed) -> int:
+    waiting = [each for each in billed.given_back if each.status == adjusting.PENDING_APPROVAL]
+    return sum(adjusting.claimed(each.action, each.status) * each.amount for each in waiting)

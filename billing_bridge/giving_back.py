@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from billing_bridge import ledger, looking, modes, money, payments
-from billing_bridge.models import Push, PushedBill, PushPolicy
-from billing_bridge.settlement import ACCEPTED, LONGEST_MARK
+from billing_bridge import adjusting, ledger, looking, money, payments
+from billing_bridge.ledger import ACCEPTED
+from billing_bridge.models import Push, PushedBill
+from billing_bridge.settlement import LONGEST_MARK
 from integration_project import finding
 from integration_project.errors import Ignored, Permanent, Temporary
 from integration_project.vendors import Vendors
@@ -79,14 +80,9 @@ def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjus
         return f"Refund {push.push_id} is in adjustment {push.paddle_adjustment_id} too."
     Push.objects.filter(pk=push.pk, paddle_adjustment_id="").update(paddle_adjustment_id=happened.id)
     if push.state not in ACCEPTED and happened.stands:
-        amount = (
-            push.amount
-            if push.amount in {happened.totals.subtotal, happened.totals.total}
-            else happened.totals.subtotal
-        )
         looking.record_made(
             push,
-            amount=amount,
+            amount=payments.asked_or(push, subtotal=happened.totals.subtotal, total=happened.totals.total),
             detail=f"Paddle made adjustment {happened.id} of it.",
             owner=None,
             transaction_id=happened.transaction_id,
@@ -101,18 +97,14 @@ def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjus
 
 def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustment]) -> str:
     lines = {line.id for line in carried.lines_of(push.push_id)}
-    includes_tax = modes.tax_mode(push) == PushPolicy.TaxMode.INTERNAL
     given = by_others = 0
     for adjustment in adjustments:
-        items = [item.totals for item in adjustment.items if item.item_id in lines]
-        amount = payments.sign_of(adjustment) * sum(
-            totals.total if includes_tax else totals.subtotal for totals in items
-        )
+        size = sum(payments.counted(push, item.totals) for item in adjustment.items if item.item_id in lines)
+        amount = adjusting.moved(adjustment.action, adjustment.status) * size
         given += amount
         by_others += 0 if _refunds_named(adjustment) else amount
     with transaction.atomic():
-        bill = ledger.locked(push.bill_id)
-        locked = Push.objects.select_for_update(of=ledger.LOCKABLE).get(pk=push.pk)
+        bill, locked = ledger.locked_with_push(push.pk)
         locked.refunded = given
         paid = Payment.PAID if locked.payment in payments.GIVEN_OR_TAKEN else locked.payment
         locked.payment = payments.with_refunds(locked, paid)

@@ -25,6 +25,7 @@ from billing_bridge import (
 from billing_bridge.charges import Circumstances, Verdict
 from billing_bridge.composing import Composed, Marks, Owed
 from billing_bridge.journal import Journal
+from billing_bridge.ledger import ACCEPTED
 from billing_bridge.models import CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
 from billing_bridge.modes import Mode, Order, Request
 from billing_bridge.netting import Netting, net
@@ -35,7 +36,6 @@ from paddle_sync.models import AccountLink
 
 State = PushedBill.State
 Reason = PushedBill.Reason
-ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
 CROSSES = (
     "A credit is larger than what is charged in the same tax category, so it would lower what has another one. That "
@@ -88,24 +88,24 @@ def misfit(mode: Mode, link: AccountLink) -> str:
     )
 
 
-def write_intent(bill: PushedBill, journal: Journal, mode: Mode | None = None) -> Intent | None:
+def write_intent(bill: PushedBill, journal: Journal) -> Intent | None:
     """Write down what is about to be asked, under the id it will be found by. None: nothing was to be charged."""
     try:
         with transaction.atomic():
-            return _intent(bill, ledger.owned(bill), journal, mode)
+            return _intent(bill, ledger.owned(bill), journal)
     except IntegrityError:  # a push was opened on this subscription since we looked
         raise NotNow(_another_push("a bill of the same subscription")) from None
 
 
-def _intent(bill: PushedBill, known: PushedBill, journal: Journal, mode: Mode | None) -> Intent | None:
+def _intent(bill: PushedBill, known: PushedBill, journal: Journal) -> Intent | None:
     given = deciding.circumstances(known)
     verdict = deciding.judge(known, given)
     if not verdict.chargeable or given.link is None or known.revision is None:
         raise NotNow(verdict)
     if known.is_settled_in_part and known.outstanding == 0:
-        raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
+        raise NotNow(charges.nothing_more(clock.now()))
     subscription_id = given.link.paddle_subscription_id
-    mode = mode or modes.for_bill(known, given.link, given.policy)
+    mode = modes.for_bill(known, given.link, given.policy)
     if problem := misfit(mode, given.link):
         raise NotNow(charges.held(Reason.MODE, f"{problem} Approve it to have it charged as the policy says."))
     push = _push_row(known, subscription_id, gives_back=mode.gives_back)
@@ -255,7 +255,7 @@ def last_push(bill: PushedBill, *, lock: bool = False) -> Push | None:
 def _refuse_a_second_open_push(push: Push, subscription_id: str) -> None:
     others = Push.objects.filter(
         paddle_subscription_id=subscription_id,
-        state__in=(Push.State.PUSHING, Push.State.UNCONFIRMED),
+        state__in=ledger.OPEN,
     ).exclude(pk=push.pk)
     other = others.select_related("bill").first()
     if other is not None:

@@ -13,6 +13,7 @@ State = PushedBill.State
 Reason = PushedBill.Reason
 LOCKABLE = ("self",)
 OPEN = (Push.State.PUSHING, Push.State.UNCONFIRMED)
+ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 GONE = "deleted"
 """Our word in the place of m3ter's status, for a bill that m3ter does not have."""
 
@@ -25,6 +26,12 @@ def locked(bill_id: int) -> PushedBill:
 def locked_of(push_id: int) -> PushedBill:
     """Lock the bill of a push for the rest of the transaction."""
     return PushedBill.objects.select_for_update(of=LOCKABLE).get(pushes=push_id)
+
+
+def locked_with_push(push_id: int) -> tuple[PushedBill, Push]:
+    """Lock the bill of a push, and then the push, for the rest of the transaction."""
+    bill = locked_of(push_id)
+    return bill, Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
 
 
 def post(

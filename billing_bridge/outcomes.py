@@ -107,8 +107,7 @@ def _changed_columns(bill: PushedBill) -> dict[str, Any]:
 def record_withdrawn(push_id: int, *, detail: str) -> None:
     """We have taken a push back ourselves: it is open again, and what becomes of its bill is being decided already."""
     with transaction.atomic():
-        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
-        push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
+        bill, push = ledger.locked_with_push(push_id)
         if push.state != Push.State.PUSHED:
             return
         _take_out(bill, push, detail)
@@ -132,8 +131,7 @@ def record_lost(push_id: int, *, detail: str) -> bool:
     Where another push of the bill is open, that one settles the bill. A refund that Paddle rejected is taken back.
     """
     with transaction.atomic():
-        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
-        push = Push.objects.select_for_update(of=LOCKABLE).get(pk=push_id)
+        bill, push = ledger.locked_with_push(push_id)
         if push.state != Push.State.PUSHED:
             return False
         _take_out(bill, push, detail)

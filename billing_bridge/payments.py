@@ -6,13 +6,9 @@ from django.db.models import Q, Sum
 from billing_bridge import ledger
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock
-from integration_project.vendors.paddle.entities import APPROVED, REVERSED, Adjustment
+from integration_project.vendors.paddle.entities import PlainTotals, Totals
 
 Payment = PushedBill.Payment
-GIVES = {"refund": 1, "credit": 1, "chargeback": 1, "credit_reverse": -1, "chargeback_reverse": -1}
-"""Paddle's actions of adjustments -> whether money went to the customer or came back; warnings move none."""
-REVERSIBLE = frozenset({"credit", "chargeback"})
-"""Taken back by an adjustment of its own, so that the first counts as before although it is called reversed."""
 GIVEN_OR_TAKEN = frozenset({Payment.PAID, Payment.REFUNDED, Payment.CREDITED})
 """What was paid does not become unpaid by older or lesser news."""
 
@@ -30,8 +26,7 @@ def note_collected(push_id: int, transaction_id: str) -> bool:
     What the customer was owed and the payment was lowered by is given back with that. False: it was known.
     """
     with transaction.atomic():
-        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
-        push = Push.objects.select_for_update(of=ledger.LOCKABLE).get(pk=push_id)
+        bill, push = ledger.locked_with_push(push_id)
         if push.payment in GIVEN_OR_TAKEN:
             return False
         push.paddle_transaction_id = push.paddle_transaction_id or transaction_id
@@ -63,7 +58,23 @@ def add_up(bill: PushedBill) -> None:
     )
 
 
-def sign_of(adjustment: Adjustment) -> int:
-    """Whether an adjustment gave the customer money (1), took it back (-1), or did neither (yet)."""
-    counts = adjustment.status == APPROVED or (adjustment.status == REVERSED and adjustment.action in REVERSIBLE)
-    return GIVES.get(adjustment.action, 0) if counts else 0
+def includes_tax(push: Push) -> bool:
+    """Whether a charge's amounts include tax, as it was asked; where that is not known, tax came on top."""
+    prices = [item.get("price", {}) for item in push.items if isinstance(item, dict)]
+    asked = next((price["tax_mode"] for price in prices if price.get("tax_mode")), PushPolicy.TaxMode.EXTERNAL)
+    return bool(asked == PushPolicy.TaxMode.INTERNAL)
+
+
+def asked_or(push: Push, *, subtotal: int, total: int) -> int:
+    """What a refund of ours gave back: what was asked, where Paddle's adjustment comes to that with or without tax."""
+    return push.amount if push.amount in {subtotal, total} else subtotal
+
+
+def counted(push: Push, totals: PlainTotals | Totals) -> int:
+    """An amount of Paddle's, counted as the push's own is: before tax, or with it where that includes tax."""
+    return totals.total if includes_tax(push) else totals.subtotal
+
+
+def collected(push: Push, totals: Totals) -> int:
+    """What a line comes to after discounts, counted as the push's amount is; a total has them taken off already."""
+    return totals.total if includes_tax(push) else totals.subtotal - totals.discount

@@ -275,7 +275,7 @@ def _refuse_another_amount(bill: PushedBill, push: Push) -> None:
     elif bill.outstanding + push.carried == push.amount:
         return
     if bill.outstanding == 0:
-        raise NotNow(Verdict(State.PUSHED, "", "Paddle has all of it already; nothing more is charged.", clock.now()))
+        raise NotNow(charges.nothing_more(clock.now()))
     raise NotNow(charges.held(Reason.CHANGED, charges.changed_words(bill)))
 
 
@@ -362,8 +362,7 @@ def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
         return False
     try:
         with transaction.atomic():
-            ledger.still_owned(bill)
-            known = ledger.locked(bill.pk)
+            known = ledger.owned(bill)
             journal.after(journal.step, "carried", words)
             _close_push(journal.push, Verdict(State.READY, "", words))
             intending.settle_without_charge(bill, known, Netting((), 0, known.outstanding), policy, journal)

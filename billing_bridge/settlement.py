@@ -6,7 +6,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing_bridge import carrying, charges, deciding, ledger, looking, modes, money, payments
-from billing_bridge.models import Push, PushedBill, PushPolicy
+from billing_bridge.ledger import ACCEPTED
+from billing_bridge.models import Push, PushedBill
 from integration_project import clock, finding
 from integration_project.errors import Ignored, Permanent
 from integration_project.models import Finding
@@ -26,7 +27,6 @@ BILLED = frozenset({"billed", "paid", "completed", "past_due"})
 RENEWAL = "subscription_recurring"
 AT_ONCE = "subscription_charge"
 DRAFT = "draft"
-ACCEPTED = frozenset({Push.State.PUSHED, Push.State.LOST})
 DISCOUNTED = "usage discounted"
 LONGEST_MARK = 80
 """No push id of ours is longer; a mark is somebody else's text until the push is found."""
@@ -176,8 +176,7 @@ def _report_double(push: Push, happened: Transaction) -> None:
 def _apply_payment(push_id: int, happened: Transaction, at: datetime) -> None:
     """Keep the newest word on a push's payment; what is paid does not become unpaid by older or lesser news."""
     with transaction.atomic():
-        bill = ledger.locked(Push.objects.values_list("bill_id", flat=True).get(pk=push_id))
-        push = Push.objects.select_for_update(of=ledger.LOCKABLE).get(pk=push_id)
+        bill, push = ledger.locked_with_push(push_id)
         payment = _payment(happened)
         if push.transaction_seen_at is not None and at < push.transaction_seen_at:
             return
@@ -208,9 +207,7 @@ def _collected(push: Push, happened: Transaction) -> tuple[int, int]:
     if not lines:
         return happened.amount_of(push.push_id), 0
     discount = sum(totals.discount for totals in lines)
-    if modes.tax_mode(push) == PushPolicy.TaxMode.INTERNAL:
-        return sum(totals.total for totals in lines), discount
-    return sum(totals.subtotal - totals.discount for totals in lines), discount
+    return sum(payments.collected(push, totals) for totals in lines), discount
 
 
 def _report_discount(push: Push) -> None:

@@ -170,7 +170,7 @@ def layer(module: str, *, unplaced: float) -> float:
 
 
 def test_what_is_owed_is_computed_without_database_or_vendor() -> None:
-    pure = ("billing_bridge.money", "billing_bridge.owed", "billing_bridge.explaining")
+    pure = tuple(f"billing_bridge.{name}" for name in ("adjusting", "explaining", "money", "netting", "owed"))
 
     strays = [
         (importer, imported)

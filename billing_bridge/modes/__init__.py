@@ -1,7 +1,7 @@
 """The ways of charging, one strategy each behind one interface: what is asked, previewed, sent, and found again."""
 
 from billing_bridge.models import PushedBill, PushPolicy
-from billing_bridge.modes.base import CannotTell, Mode, Order, Request, Seen, tax_mode
+from billing_bridge.modes.base import CannotTell, Mode, Order, Request, Seen
 from billing_bridge.modes.charge import ON_RENEWAL, ONCE
 from billing_bridge.modes.invoice import Invoice
 from billing_bridge.modes.modifier import NEXT_PAYMENT, OFF_NEXT_PAYMENT
@@ -69,5 +69,4 @@ __all__ = [
     "of",
     "on_classic_payments",
     "on_subscription",
-    "tax_mode",
 ]

@@ -114,9 +114,3 @@ class Mode(ABC):
     def is_collected(self, transaction_id: str) -> bool:
         """Say whether a push that was made is paid for by that alone."""
         return False
-
-
-def tax_mode(push: Push) -> str:
-    """How the charge was taxed, as it was asked; where that is not known, tax came on top."""
-    prices = [item.get("price", {}) for item in push.items if isinstance(item, dict)]
-    return next((price["tax_mode"] for price in prices if price.get("tax_mode")), PushPolicy.TaxMode.EXTERNAL)

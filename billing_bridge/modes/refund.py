@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from billing_bridge import charges, money, payments
+from billing_bridge import adjusting, charges, money, payments
 from billing_bridge.models import Push, PushedBill, PushPolicy
-from billing_bridge.modes.base import Mode, Order, Request, Seen, tax_mode
+from billing_bridge.modes.base import Mode, Order, Request, Seen
 from integration_project.vendors import PADDLE, Vendors
-from integration_project.vendors.paddle.client import found_adjustment
 from integration_project.vendors.paddle.entities import (
     CANCELED,
     PENDING_APPROVAL,
@@ -22,8 +21,6 @@ from integration_project.vendors.paddle.entities import (
 NAME = "refund"
 COMPLETED = "completed"
 LOOK_AGAIN = timedelta(hours=6)
-MOST_AT_ONCE = 20
-"""Transactions asked about together."""
 MOST_TRANSACTIONS = 10
 """So many of an account's paid transactions are looked through for one that can be refunded, newest first."""
 
@@ -72,18 +69,16 @@ class Refund(Mode):
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Read every adjustment that it may be: of its transaction, or of all of the account's where none is known."""
-        if push.paddle_transaction_id:
-            listed = list(vendors.paddle.list_adjustments(transaction_ids=(push.paddle_transaction_id,)))
-        else:
-            listed = list(vendors.paddle.list_adjustments(subscription_id=subscription_id))
-            for group in _in_groups(_transactions_of(push)):
-                listed += vendors.paddle.list_adjustments(transaction_ids=group)
-        named = {each.id: each for each in listed if push.push_id in each.words}
-        found = found_adjustment(push.push_id, list(named.values()))
+        on = push.paddle_transaction_id
+        found = vendors.paddle.find_adjustment(
+            push.push_id,
+            transaction_ids=(on,) if on else _transactions_of(push),
+            subscription_id="" if on else subscription_id,
+        )
         if found is None:
             return None
         status = found.status if found.stands else CANCELED
-        amount = push.amount if push.amount in {found.amount, found.total} else found.amount
+        amount = payments.asked_or(push, subtotal=found.amount, total=found.total)
         return FoundCharge(push.push_id, found.transaction_id, status, "adjustments", amount, found.times)
 
 
@@ -96,10 +91,6 @@ def _transactions_of(push: Push) -> list[str]:
     collected = Push.objects.filter(bill__m3ter_account_id=push.bill.m3ter_account_id, collected__gt=0)
     ids = collected.exclude(paddle_transaction_id="").values_list("paddle_transaction_id", flat=True)
     return sorted(set(ids))
-
-
-def _in_groups(ids: Sequence[str]) -> list[tuple[str, ...]]:
-    return [tuple(ids[start : start + MOST_AT_ONCE]) for start in range(0, len(ids), MOST_AT_ONCE)]
 
 
 def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
@@ -119,18 +110,15 @@ def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
 
 def _request(order: Order, push: Push, transaction: Transaction, adjustments: Sequence[Adjustment]) -> Request | None:
     """Write the refund of as much as the push's lines have left; None when nothing is left of them."""
-    includes_tax = tax_mode(push) == PushPolicy.TaxMode.INTERNAL
     taken: dict[str, int] = {}
     for adjustment in adjustments:
-        sign = 1 if adjustment.status == PENDING_APPROVAL else payments.sign_of(adjustment)
+        sign = adjusting.claimed(adjustment.action, adjustment.status)
         for item in adjustment.items:
-            amount = item.totals.total if includes_tax else item.totals.subtotal
-            taken[item.item_id] = taken.get(item.item_id, 0) + sign * amount
+            taken[item.item_id] = taken.get(item.item_id, 0) + sign * payments.counted(push, item.totals)
     left = order.amount
     items = []
     for line in sorted(transaction.lines_of(push.push_id), key=lambda line: (-line.totals.subtotal, line.id)):
-        worth = line.totals.total if includes_tax else line.totals.subtotal - line.totals.discount
-        share = min(left, worth - taken.get(line.id, 0))
+        share = min(left, payments.collected(push, line.totals) - taken.get(line.id, 0))
         if share > 0:
             items.append(NewAdjustmentItem(line.id, share))
             left -= share
@@ -142,6 +130,6 @@ def _request(order: Order, push: Push, transaction: Transaction, adjustments: Se
         push_id=order.marks.push_id,
         explanation=f"bill {order.marks.bill_id} corrected",
         items=tuple(items),
-        tax_mode="internal" if includes_tax else "external",
+        tax_mode="internal" if payments.includes_tax(push) else "external",
     )
     return Request(refund, [refund.to_paddle()], order.amount - left, transaction.id)

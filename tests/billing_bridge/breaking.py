@@ -1,14 +1,10 @@
-"""What histories that once broke something are made of."""
+"""What histories of bills are made of, besides the world that they happen in."""
 
 from collections.abc import Callable
 
 from billing_bridge import carrying, importing
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project.models import Finding
-from integration_project.vendors.paddle.entities import (
-    NewAdjustment,
-    NewAdjustmentItem,
-)
 from paddle_sync.jobs import drain_events
 from tests.billing_bridge.world import World, fresh
 
@@ -19,6 +15,7 @@ Deliver = Callable[[], int]
 
 
 def told(deliver: Deliver) -> None:
+    """Paddle tells what happened, and it is worked through."""
     deliver()
     drain_events()
 
@@ -39,6 +36,7 @@ def change(world: World, bill: PushedBill, *lines: tuple[str, str]) -> None:
 
 
 def another(world: World, *lines: tuple[str, str]) -> PushedBill:
+    """One more bill of the same account, when nothing is due any more."""
     bill = importing.import_bill(world.another_bill(lines), world.vendors)
     assert bill is not None
     world.work()
@@ -51,16 +49,8 @@ def conserved(world: World) -> bool:
 
 
 def refund_by_hand(world: World, transaction_id: str, amount: int) -> None:
-    line = world.vendors.paddle.get_transaction(transaction_id).lines[0]
-    world.vendors.paddle.create_adjustment(
-        NewAdjustment(
-            action="refund",
-            transaction_id=transaction_id,
-            push_id="goodwill",
-            explanation="of the support desk",
-            items=(NewAdjustmentItem(line.id, amount),),
-        )
-    )
+    """Somebody refunds a part in Paddle's console, and Paddle approves it."""
+    world.refund_by_hand(transaction_id, amount)
     world.paddle.settle_adjustments()
 
 

@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from billing_bridge import carrying, importing, jobs, looking, review
+from billing_bridge import jobs, looking, review
 from billing_bridge.models import (
     BillEntry,
     CarriedEntry,
@@ -15,6 +15,7 @@ from billing_bridge.models import (
 )
 from integration_project import clock
 from integration_project.errors import NotPossible
+from tests.billing_bridge.breaking import another, balance
 from tests.billing_bridge.world import World, fresh, look_through_schedule, make_due, push_of
 
 pytestmark = pytest.mark.django_db
@@ -34,21 +35,8 @@ def settled(world: World, *lines: tuple[str, str]) -> PushedBill:
     return fresh(bill)
 
 
-def another(world: World, *lines: tuple[str, str]) -> PushedBill:
-    """One more bill of the same account, for another period."""
-    bill_id = world.another_bill(lines)
-    bill = importing.import_bill(bill_id, world.vendors)
-    assert bill is not None
-    world.work()
-    return fresh(bill)
-
-
 def ledger_of(bill: PushedBill) -> list[tuple[str, int]]:
     return list(bill.entries.order_by("id").values_list("kind", "amount"))
-
-
-def balance(world: World) -> int:
-    return carrying.balance(world.account_id, "USD")
 
 
 def test_what_is_too_little_is_carried_and_charged_with_the_next_bill(world: World) -> None:

@@ -313,6 +313,15 @@ def test_a_correction_that_was_refunded_leaves_no_difference() -> None:
     assert (explained.collected, explained.refunded, explained.difference, explained.parts) == (1000, 200, 0, ())
 
 
+def test_a_credit_that_was_taken_back_leaves_no_difference() -> None:
+    there, back = GivenBack("adj_1", "credit", "reversed", 200), GivenBack("adj_2", "credit_reverse", "approved", 200)
+    ledger = in_step([owed.Entry("pushed", 1000)], 1000)
+
+    explained = explain(InM3ter("USD", dollars(1000)), ledger, paid(1000, given_back=(there, back)))
+
+    assert (explained.refunded, explained.difference, explained.parts) == (0, 0, ())
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [("pending_approval", [("refunded", -200)]), ("rejected", [("unknown", -200)])],

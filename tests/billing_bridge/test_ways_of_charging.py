@@ -8,9 +8,8 @@ import pytest
 from billing_bridge import jobs, review
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.errors import NotPossible
-from integration_project.models import Finding
-from paddle_sync.jobs import drain_events
 from paddle_sync.models import AccountLink
+from tests.billing_bridge.breaking import findings, told
 from tests.billing_bridge.world import World, fresh, make_due, push_of
 
 pytestmark = pytest.mark.django_db
@@ -23,16 +22,6 @@ Deliver = Callable[[], int]
 @pytest.fixture(autouse=True)
 def nobody_reviews() -> None:
     PushPolicy.objects.update(review="never", lock_after_days=3)
-
-
-def told(deliver: Deliver) -> None:
-    """Paddle tells what happened, and it is worked through."""
-    deliver()
-    drain_events()
-
-
-def findings() -> list[str]:
-    return sorted(Finding.objects.filter(state="open").values_list("kind", flat=True))
 
 
 # --- At once ----------------------------------------------------------------------------------------------------------

@@ -207,8 +207,8 @@ class World:
         """The transactions that an API key made."""
         return sorted(row["id"] for row in self.paddle.transactions.values() if row["origin"] == "api")
 
-    def refund_by_hand(self, transaction_id: str) -> None:
-        """Somebody refunds all of a transaction in Paddle's console."""
+    def refund_by_hand(self, transaction_id: str, amount: int | None = None) -> None:
+        """Somebody refunds all of a transaction in Paddle's console, or an amount of each line."""
         lines = self.vendors.paddle.get_transaction(transaction_id).lines
         self.vendors.paddle.create_adjustment(
             NewAdjustment(
@@ -216,7 +216,7 @@ class World:
                 transaction_id=transaction_id,
                 push_id="goodwill",
                 explanation="of the support desk",
-                items=tuple(NewAdjustmentItem(line.id) for line in lines),
+                items=tuple(NewAdjustmentItem(line.id, amount) for line in lines),
             )
         )
 

@@ -110,7 +110,7 @@ def test_a_refund_is_answered_and_never_made(stage: Rehearsing, tax_mode: str, a
         other = "txn_01hv0000000000000000000000"
         listed = list(vendors.paddle.list_adjustments(transaction_ids=(other, transaction_id)))
         elsewhere = list(vendors.paddle.list_adjustments(transaction_ids=(other,)))
-        return made, vendors.paddle.find_adjustment("b-1", transaction_id=transaction_id), listed, elsewhere
+        return made, vendors.paddle.find_adjustment("b-1", transaction_ids=(transaction_id,)), listed, elsewhere
 
     made, found, listed, elsewhere = stage.run(work)
 

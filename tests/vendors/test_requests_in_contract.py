@@ -78,7 +78,7 @@ def test_every_call_of_the_paddle_client_is_in_paddle_s_document(monkeypatch: py
     stage.refund(100, action="credit", transaction_id=issued.id)
     client.cancel_transaction(stage.invoice(issue=False).id)
     stage.refund(None)
-    assert client.find_adjustment(paddle_stage.PUSH, transaction_id=stage.transaction_id)
+    assert client.find_adjustment(paddle_stage.PUSH, transaction_ids=(stage.transaction_id,))
     assert len(list(client.list_adjustments(subscription_id=subscription_id))) == 1
     list(client.subscription_history(subscription_id))
     list(client.list_subscriptions(ids=(subscription_id,), status=("active", "past_due")))

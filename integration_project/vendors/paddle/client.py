@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 PAGE = 200
 TRANSACTIONS_PAGE = 30
+TRANSACTIONS_AT_ONCE = 20
+"""Transactions whose adjustments are asked for together."""
 ADJUSTMENTS_PAGE = 50
 LOOK_BACK = timedelta(minutes=5)
 """How much further back a look-up reads than it was asked to: Paddle's clock and ours need not agree."""
@@ -259,13 +261,19 @@ class PaddleClient:
             deadline=CHARGE_DEADLINE,
         )
 
-    def find_adjustment(self, push_id: str, *, transaction_id: str) -> FoundAdjustment | None:
-        """Look for an adjustment of ours among all of a transaction, by the push id in its reason.
+    def find_adjustment(
+        self, push_id: str, *, transaction_ids: Sequence[str], subscription_id: str = ""
+    ) -> FoundAdjustment | None:
+        """Look for an adjustment of ours among all of some transactions, and all of a subscription where one is named,
+        by the push id in its reason.
 
         None only after every page was read; a page that could not be read, or may not be, raises instead.
         """
-        listed = self.list_adjustments(transaction_ids=(transaction_id,))
-        return found_adjustment(push_id, [adjustment for adjustment in listed if push_id in adjustment.words])
+        listed = list(self.list_adjustments(subscription_id=subscription_id)) if subscription_id else []
+        for start in range(0, len(transaction_ids), TRANSACTIONS_AT_ONCE):
+            listed += self.list_adjustments(transaction_ids=transaction_ids[start : start + TRANSACTIONS_AT_ONCE])
+        named = {adjustment.id: adjustment for adjustment in listed if push_id in adjustment.words}
+        return found_adjustment(push_id, list(named.values()))
 
     def list_products(self) -> Iterator[Product]:
         """Read the catalogue's active products."""

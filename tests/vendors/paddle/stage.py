@@ -91,8 +91,8 @@ class Stage:
     def refund(self, amount: int | None = 1000, **options: Any) -> Adjustment:
         return self.client.create_adjustment(self.new_refund(amount, **options))
 
-    def find_refund(self, push_id: str = PUSH, **options: Any) -> Any:
-        return self.client.find_adjustment(push_id, **{"transaction_id": self.transaction_id, **options})
+    def find_refund(self, push_id: str = PUSH, *, transaction_id: str = "") -> Any:
+        return self.client.find_adjustment(push_id, transaction_ids=(transaction_id or self.transaction_id,))
 
 
 def charge(
