@@ -139,15 +139,14 @@ def report_unknown(mark: str, happened: Transaction) -> str:
 
 def _misfit(push: Push, happened: Transaction) -> str:
     """Say why a transaction cannot be what became of this push; empty when it can."""
-    is_invoice = happened.invoiced_push_id == push.push_id
-    if is_invoice:
-        return ""
-    if modes.of(push.mode).on_subscription and happened.subscription_id != push.paddle_subscription_id:
-        belongs = happened.subscription_id or "no subscription"
-        return f"it is of {belongs}, and the push was made on {push.paddle_subscription_id}"
     if happened.currency_code != push.currency:
         return f"it is in {happened.currency_code}, and the push in {push.currency}"
-    if happened.status == DRAFT and push.state not in ACCEPTED and modes.of(push.mode).on_subscription:
+    if happened.invoiced_push_id == push.push_id or not modes.of(push.mode).on_subscription:
+        return ""  # of no subscription, and a draft until somebody issues it
+    if happened.subscription_id != push.paddle_subscription_id:
+        belongs = happened.subscription_id or "no subscription"
+        return f"it is of {belongs}, and the push was made on {push.paddle_subscription_id}"
+    if happened.status == DRAFT and push.state not in ACCEPTED:
         return "it is a draft, and Paddle has not accepted the push"
     return ""
 

@@ -1,16 +1,18 @@
 """A bill is charged at once, by invoice, or refunded: each once, found again when the answer is lost, and settled."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 
 import pytest
 
-from billing_bridge import jobs, review
+from billing_bridge import jobs, review, settlement
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.errors import NotPossible
 from paddle_sync.models import AccountLink
 from tests.billing_bridge.breaking import findings, told
 from tests.billing_bridge.world import World, fresh, make_due, push_of
+from tests.builders import make_event
 
 pytestmark = pytest.mark.django_db
 State = PushedBill.State
@@ -194,6 +196,19 @@ def test_an_invoice_that_is_cancelled_in_paddle_is_lost(invoiced: World, deliver
 
     assert (fresh(bill).state, fresh(bill).outstanding) == (State.LOST, 14345)
     assert "charge lost" in findings()
+
+
+def test_an_invoice_in_another_currency_does_not_fit(invoiced: World) -> None:
+    bill = invoiced.imported()
+    invoiced.work()
+    (transaction_id,) = invoiced.invoices()
+    row = json.loads(json.dumps(invoiced.paddle.transactions[transaction_id], default=str))
+
+    event = make_event("transaction.paid", {**row, "status": "paid", "currency_code": "EUR"})
+    settlement.transaction_changed(event, invoiced.vendors)
+
+    assert fresh(bill).payment == Payment.NONE
+    assert findings() == ["push does not fit"]
 
 
 def test_an_invoice_outlives_its_subscription(invoiced: World, deliver: Deliver) -> None:
