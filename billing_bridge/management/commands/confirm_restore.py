@@ -1,11 +1,11 @@
 """`manage.py confirm_restore`: after a database was restored or copied, look before every first push."""
 
-from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from billing_bridge import recovery
+from integration_project.commands import CommandWithExamples
 
 EXAMPLES = """\
 examples:
@@ -17,15 +17,11 @@ Paddle before it is sent, because the database that this one is a copy of may ha
 """
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Confirms that this database is a copy."""
 
     help = "After a restore: search Paddle for every push before it is sent for the first time from this database."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        kwargs.update(epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the reason and --dry-run."""

@@ -1,13 +1,14 @@
 """`manage.py pull_bills`: read bills from m3ter now, instead of waiting for its notices and the poll."""
 
 import sys
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError
 from datetime import date
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from billing_bridge import importing, polling
+from integration_project.commands import CommandWithExamples
 from integration_project.connections import open_vendors
 from integration_project.errors import IntegrationError
 
@@ -31,15 +32,11 @@ def a_day(text: str) -> date:
         raise ArgumentTypeError(f"{text!r} is not a date like 2026-01-31") from None
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Reads bills."""
 
     help = "Read approved bills from m3ter and decide what becomes of each."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        kwargs.update(epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take --dry-run, --since and --all."""

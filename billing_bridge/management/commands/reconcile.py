@@ -3,17 +3,17 @@
 import getpass
 import sys
 import time
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from billing_bridge import money, reconciliation, reconciliation_files
 from billing_bridge.management.commands.pull_bills import a_day
 from billing_bridge.models import ReconciliationRow, ReconciliationRun
 from integration_project import clock
+from integration_project.commands import CommandWithExamples, wait_for_share
 from integration_project.connections import open_vendors
 from integration_project.errors import BudgetSpent, IntegrationError, NotPossible
 from integration_project.vendors import Vendors
@@ -29,21 +29,15 @@ Days are the dates of bills. Every run is kept, and compared with the one before
 reconciliations. A run that was interrupted is carried on by the worker.
 exit status: 0 every difference has a reason, 1 some have none, 2 it could not be finished
 """
-MOST_PATIENCE = 60.0
-"""Seconds that are waited at a time for our own share of a vendor's limit."""
 TURN = 3_600.0
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Reconciles."""
 
     help = "Compare m3ter's bills, our ledger and Paddle's transactions; every difference with its reason."
+    examples = EXAMPLES
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        kwargs.update(epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take --from, --to, --account, --export and --dry-run."""
@@ -82,9 +76,9 @@ class Command(BaseCommand):
             try:
                 if reconciliation.carry_on(run.pk, vendors, seconds=TURN, told=self._so_far):
                     break
-                _wait(1.0)  # a worker has it at this moment
+                time.sleep(1.0)  # a worker has it at this moment
             except BudgetSpent as spent:
-                _wait(spent.retry_after or 1.0)
+                wait_for_share(spent)
         self._clear()
         run.refresh_from_db()
         if run.state != ReconciliationRun.State.DONE:
@@ -97,7 +91,7 @@ class Command(BaseCommand):
         first = options["first_day"] or last - reconciliation.SPAN
         span = reconciliation.Span(first, last, reconciliation.account_of(options["account"]))
         rows = []
-        for row in reconciliation.look(vendors, span, wait=lambda spent: _wait(spent.retry_after or 1.0)):
+        for row in reconciliation.look(vendors, span, wait=wait_for_share):
             rows.append(row)
             self._progress(f"{len(rows)} compared")
         self._clear()
@@ -136,8 +130,3 @@ class Command(BaseCommand):
 
     def _on_terminal(self) -> bool:
         return self.stdout.isatty() and sys.stdout.isatty()
-
-
-def _wait(seconds: float) -> None:
-    """Wait for our own share of a vendor's limit, or for whoever carries the run on."""
-    time.sleep(min(seconds, MOST_PATIENCE))

@@ -2,14 +2,13 @@
 
 import getpass
 import sys
-import time
-from argparse import RawDescriptionHelpFormatter
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from integration_project import fixes, installation
+from integration_project.commands import CommandWithExamples, wait_for_share
 from integration_project.connections import open_vendors
 from integration_project.errors import BudgetSpent, IntegrationError, NotPossible
 from integration_project.events import needed_of
@@ -29,21 +28,15 @@ examples:
 What is found is on the console's page of findings, each with its button. A round that was interrupted goes on.
 exit status: 0 nothing was found, 1 differences were found (whether or not they were fixed), 2 it could not run
 """
-MOST_PATIENCE = 60.0
-"""Seconds that are waited at a time for our own share of a vendor's limit."""
 KINDS = (*gaps.KINDS, *destinations.KINDS, *drift.KINDS)
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Compares."""
 
     help = "Find where Paddle, this database and m3ter differ, and what webhooks missed."
+    examples = EXAMPLES
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        kwargs.update(epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take --events, --fix and --dry-run."""
@@ -91,7 +84,7 @@ class Command(BaseCommand):
             try:
                 gaps.fetch(vendors, source, needed_of(source.source), most_pages=None, dry_run=dry_run, progress=so_far)
             except BudgetSpent as spent:
-                _wait(spent)
+                wait_for_share(spent)
                 if dry_run:  # nothing was stored, so all of it is counted again
                     continue
             self._say(str(looked))
@@ -104,7 +97,7 @@ class Command(BaseCommand):
                 wrong = destinations.check(vendors, needed_of(WebhookEvent.Source.PADDLE), dry_run=dry_run)
                 break
             except BudgetSpent as spent:
-                _wait(spent)
+                wait_for_share(spent)
         for sentence in wrong:
             self._say(sentence)
         return len(wrong)
@@ -121,7 +114,7 @@ class Command(BaseCommand):
                 result = drift.check(vendors, progress=so_far)
                 break
             except BudgetSpent as spent:  # what was compared is recorded, and the round goes on
-                _wait(spent)
+                wait_for_share(spent)
         self._say(str(result))
         open_ones = Finding.objects.filter(kind__in=drift.KINDS, state=Finding.State.OPEN)
         for kind, count in sorted(Counter(open_ones.values_list("kind", flat=True)).items()):
@@ -131,7 +124,7 @@ class Command(BaseCommand):
     def _look(self, vendors: Vendors) -> int:
         """Compare everything and write nothing; each difference is a line."""
         count = 0
-        for compared in drift.look(vendors, wait=_wait):
+        for compared in drift.look(vendors, wait=wait_for_share):
             for found in compared.found:
                 count += 1
                 self._say(f"{found.kind}, {compared.subject}: {found.detail}")
@@ -187,8 +180,3 @@ class Command(BaseCommand):
 
     def _on_terminal(self) -> bool:
         return self.stdout.isatty() and sys.stdout.isatty()
-
-
-def _wait(spent: BudgetSpent) -> None:
-    """Wait for our own share of a vendor's limit."""
-    time.sleep(min(spent.retry_after or 1.0, MOST_PATIENCE))

@@ -10,9 +10,10 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from integration_project import clock
+from integration_project.commands import CommandWithExamples
 from integration_project.demo import stage, story
 from integration_project.demo.calendar import Days
 
@@ -30,16 +31,12 @@ INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended before it was done."""
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Runs the demo."""
 
     help = "Run the whole loop, from checkout to payment, against simulated vendors on this machine."
+    examples = EXAMPLES
     requires_system_checks: list[str] = []
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        kwargs.update(epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take --once and --port; --tell is how the demo calls itself once the stage is set."""

@@ -8,8 +8,9 @@ from datetime import datetime
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from integration_project.commands import CommandWithExamples
 from integration_project.processes import die_with_parent
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
@@ -38,16 +39,12 @@ nothing of each other: to move time on, move all the clocks that matter.
 HIGHEST_PORT = 65535
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Serves the simulators."""
 
     help = "Serve simulated Paddle, Paddle Classic and m3ter on loopback ports, for rehearsals, until stopped."
+    examples = EXAMPLES
     requires_system_checks: list[str] = []
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        kwargs.update(epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the ports, the start of business time, and the form of the output."""

@@ -1,16 +1,16 @@
 """`manage.py serve`: the web server and a worker, in one command."""
 
-import argparse
 import os
 import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from integration_project import installation, web
+from integration_project.commands import CommandWithExamples
 from integration_project.migrating import migrate_alone, require_all
 from integration_project.processes import die_with_parent
 from integration_project.serving import Program, Supervisor
@@ -25,19 +25,15 @@ examples:
 """
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Checks, migrates, collects static files, then keeps web server and worker running until told to stop."""
 
     help = (
         "Check the settings, apply missing migrations (one process at a time), collect static files, then run the web "
         "server and a worker, and start again whichever ends. SIGTERM or Ctrl-C stops both, and running work finishes."
     )
+    examples = EXAMPLES
     requires_system_checks = []
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Keep the lines of the examples apart."""
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, epilog=EXAMPLES, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take where to listen, and what to leave out."""

@@ -1,11 +1,11 @@
 """`manage.py export_mappings`: every plan mapping as a file, to be kept or taken to another environment."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from integration_project.commands import CommandWithExamples
 from paddle_sync import mapping_files, promoting
 
 EXAMPLES = """
@@ -20,17 +20,12 @@ exit status: 0 written, 1 the file could not be written, 2 wrong arguments
 WRITERS = {"csv": mapping_files.write_csv, "json": mapping_files.write_json}
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Write every plan mapping, as the console's export does."""
 
     help = "Writes every plan mapping as CSV or JSON; import_mappings reads it, here or in another environment."
+    examples = EXAMPLES
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the format, and where it goes."""

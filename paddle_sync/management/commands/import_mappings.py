@@ -1,12 +1,12 @@
 """`manage.py import_mappings`: take plan mappings over from a file, after saying what that changes."""
 
-import argparse
 import getpass
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from integration_project.commands import CommandWithExamples
 from integration_project.errors import NotPossible
 from paddle_sync import promoting
 from paddle_sync.mapping_files import FileRefused
@@ -24,17 +24,12 @@ exit status: 0 written, or nothing to write; 1 the file is refused or cannot be 
 """
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Read a file of mappings, show the difference, write it whole."""
 
     help = "Takes plan mappings over from a CSV or JSON file; what the file lacks is left alone."
+    examples = EXAMPLES
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the file, and why."""

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from integration_project import installation
+from integration_project.commands import CommandWithExamples
 from integration_project.connections import open_vendors
 from integration_project.errors import IntegrationError, NotPossible, Permanent, VendorClosed
 from paddle_sync import bulk, existing
@@ -37,19 +38,14 @@ exit status: 0 everything is done (or was only looked at), 1 something is left f
 LISTING_INTERVAL = 1.0
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Lists, foresees, asks, and follows the run that a worker carries out."""
 
     help = "Take in existing subscriptions: look first at what would be done, then do it as a run that can be paused."
+    examples = EXAMPLES
     requires_migrations_checks = True
     pause: Callable[[float], object] = staticmethod(time.sleep)
     ask: Callable[[str], str] = staticmethod(input)
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Say what, and whether to ask and to wait."""

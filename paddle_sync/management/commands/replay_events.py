@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
 from integration_project import clock
+from integration_project.commands import CommandWithExamples
 from integration_project.errors import NotPossible
 from paddle_sync import bulk, intake, jobs
 from paddle_sync.management import watching
@@ -43,18 +44,13 @@ LONGEST_NUMBER = 10
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Queue stored events once more; a worker then runs them."""
 
     help = "Runs stored events again, by the same function as the first time. Doing so twice changes nothing more."
+    examples = EXAMPLES
     requires_migrations_checks = True
     pause: Callable[[float], object] = staticmethod(time.sleep)
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Show the examples as they are written."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Filters; those given must all hold."""
