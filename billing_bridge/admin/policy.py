@@ -14,8 +14,9 @@ from billing_bridge.admin.text_preview import PreviewedText, reads_view
 from billing_bridge.models import ProductRule, PushedBill, PushPolicy
 from integration_project import showing
 from integration_project.errors import NotPossible
-from integration_project.ledger_admin import Decision, ReasonedAdmin, ReasonedModelForm
+from integration_project.ledger_admin import Decision
 from integration_project.models import MailRule
+from integration_project.reasoned_admin import ReasonedAdmin, ReasonedModelForm
 from integration_project.showing import Link, Story
 
 # Question, and what the answers bring about.

@@ -25,8 +25,6 @@ from integration_project.showing import Link, Panel, Right, Story, Text, Tone
 
 State = ReconciliationRun.State
 BEGIN = "billing_bridge.begin_reconciliationrun"
-REFRESH = "3"
-"""Seconds after which a page that changes by itself asks for itself again, by the plain header."""
 ON_TOP = 50
 TONES: dict[str, Tone] = {State.LISTING: "calm", State.COMPARING: "calm", State.DONE: "good", State.FAILED: "bad"}
 
@@ -190,14 +188,9 @@ class ReconciliationRunAdmin(LedgerAdmin):
 
     # --- One run ------------------------------------------------------------------------------------------------------
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show a run; while it is under way, the page asks for itself again."""
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if ReconciliationRun.objects.filter(pk=object_id, state__in=reconciliation.UNFINISHED).exists():
-            response["Refresh"] = REFRESH
-        return response
+    def under_way(self, row: ReconciliationRun) -> bool:
+        """Until every bill is compared."""
+        return row.state in reconciliation.UNFINISHED
 
     def story(self, request: HttpRequest, row: ReconciliationRun) -> Story:
         """Say how it stands, what that means, and what to do next."""

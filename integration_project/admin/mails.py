@@ -13,10 +13,11 @@ from django.utils.safestring import SafeString
 
 from integration_project import showing
 from integration_project.configuration import SMTP, is_mail_address
-from integration_project.ledger_admin import Decision, LedgerAdmin, OptionalReasonForm, ReasonedAdmin, ReasonedModelForm
+from integration_project.ledger_admin import Decision, LedgerAdmin, OptionalReasonForm
 from integration_project.mailing import outbox, sending, topics
 from integration_project.mailing.topics import Topic
 from integration_project.models import Mail, MailRule
+from integration_project.reasoned_admin import ReasonedAdmin, ReasonedModelForm
 from integration_project.showing import Link, Panel, Story, Text, Tone
 
 MOST_ADDRESSES = 10

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from integration_project import showing
-from integration_project.ledger_admin import LedgerAdmin, Look, WhyForm, change_in_history
+from integration_project.ledger_admin import LedgerAdmin, Look
+from integration_project.reasoned_admin import WhyForm, change_in_history
 from integration_project.roles import ROLES
 from integration_project.showing import Panel, Text
 

@@ -18,9 +18,10 @@ from billing_bridge.admin import amounts, bill_story
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock, showing
 from integration_project.errors import NotPossible
-from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonedAdmin, ReasonForm
+from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonForm
 from integration_project.models import Finding
 from integration_project.pages import account_story, account_then, happenings, timeline
+from integration_project.reasoned_admin import ReasonedAdmin
 from integration_project.showing import Link, Panel, Right, Story, Text
 from paddle_sync import intake, own_events
 from paddle_sync.models import AccountLink, AccountPlanLink, CatalogueEntry, PlanMapping, WebhookEvent

@@ -22,8 +22,6 @@ from paddle_sync.models import BulkItem, BulkRun
 
 State = BulkRun.State
 Outcome = BulkItem.Outcome
-REFRESH = "3"
-"""Seconds after which a page that changes by itself asks for itself again, by the plain header."""
 TONES: dict[str, Tone] = {
     State.PREPARING: "calm",
     State.PREVIEWED: "wait",
@@ -210,14 +208,9 @@ class BulkRunAdmin(LedgerAdmin):
 
     # --- One run ------------------------------------------------------------------------------------------------------
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show a run; while something happens by itself, the page asks for itself again."""
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if BulkRun.objects.filter(pk=object_id, state__in=(State.PREPARING, State.RUNNING)).exists():
-            response["Refresh"] = REFRESH
-        return response
+    def under_way(self, row: BulkRun) -> bool:
+        """While it is being prepared or done."""
+        return row.state in (State.PREPARING, State.RUNNING)
 
     def story(self, request: HttpRequest, row: BulkRun) -> Story:
         """Say what it is doing, what that means, and what to do next."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 
-from integration_project.ledger_admin import ReasonedModelForm
+from integration_project.reasoned_admin import ReasonedModelForm
 from paddle_sync import choosing, disagreeing
 from paddle_sync.admin.picker import PickerField
 from paddle_sync.choosing import Side

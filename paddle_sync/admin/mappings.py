@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 
 from integration_project import showing
 from integration_project.errors import NotPossible
-from integration_project.ledger_admin import Decision, ReasonedAdmin
+from integration_project.ledger_admin import Decision
+from integration_project.reasoned_admin import ReasonedAdmin
 from integration_project.showing import Link, Panel, Story, Text
 from paddle_sync import disagreeing, mappings
 from paddle_sync.admin import mapping_moves, mapping_panels, mapping_transfer, mapping_trial, picker

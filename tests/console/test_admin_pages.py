@@ -71,6 +71,21 @@ def test_every_list_and_page_opens_for_whom_it_should(
     assert statuses == expected
 
 
+@pytest.mark.parametrize("made_up", ["no number", "99999999", "9" * 30])
+def test_an_address_of_a_row_that_never_was_is_answered_and_breaks_nothing(
+    browser: Callable[[str], Client], made_up: str
+) -> None:
+    client = browser("Administrator")
+
+    statuses = {
+        (name_of(model), page): client.get(url(model, page, made_up), follow=True).status_code
+        for model in MODELS
+        for page in ("change", "history")
+    }
+
+    assert {key: status for key, status in statuses.items() if status not in (200, 404)} == {}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_empty_list_says_what_to_do(browser: Callable[[str], Client], role: str) -> None:
     client = browser(role)
