@@ -45,6 +45,15 @@ REFRESH = "3"
 """Seconds after which the page of a row that is under way asks for itself again."""
 
 
+class DayInput(forms.DateInput):
+    """A browser's own calendar, which reads a day in one way only, whatever the language of the page."""
+
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"class": "c-input"}, format="%Y-%m-%d")
+
+
 class ReasonForm(forms.Form):
     """Why somebody decides; decisions that need more add their own fields."""
 

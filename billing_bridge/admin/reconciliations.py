@@ -20,7 +20,7 @@ from billing_bridge.explaining import Why
 from billing_bridge.models import ReconciliationRow, ReconciliationRun
 from integration_project import clock, showing
 from integration_project.errors import NotPossible
-from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonForm, in_history
+from integration_project.ledger_admin import DayInput, Decision, LedgerAdmin, ReasonForm, in_history
 from integration_project.showing import Link, Panel, Right, Story, Text, Tone
 
 State = ReconciliationRun.State
@@ -36,12 +36,12 @@ class SpanForm(ReasonForm):
     first_day = forms.DateField(
         label="Bills dated from",
         initial=lambda: clock.now().date() - reconciliation.SPAN,
-        widget=forms.DateInput(attrs={"class": "c-input", "type": "date"}),
+        widget=DayInput(),
     )
     last_day = forms.DateField(
         label="to, this day too",
         initial=lambda: clock.now().date(),
-        widget=forms.DateInput(attrs={"class": "c-input", "type": "date"}),
+        widget=DayInput(),
     )
     account_code = forms.CharField(
         label="Only the account with this code (may stay empty)",

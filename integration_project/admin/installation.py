@@ -13,7 +13,7 @@ from billing_bridge import recovery, review
 from billing_bridge.models import PushedBill
 from integration_project import installation, showing
 from integration_project.errors import NotPossible
-from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonForm
+from integration_project.ledger_admin import DayInput, Decision, LedgerAdmin, ReasonForm
 from integration_project.models import Installation
 from integration_project.showing import Panel, Story, Text
 
@@ -27,7 +27,7 @@ class GoLiveForm(ReasonForm):
     charge_from = forms.DateField(
         label="Charge bills whose period ends after",
         required=False,
-        widget=forms.DateInput(attrs={"type": "date", "class": "c-input"}, format="%Y-%m-%d"),
+        widget=DayInput(),
         help_text="Year-month-day. Bills whose period ends on or before it are never charged. Empty: nothing is.",
     )
 

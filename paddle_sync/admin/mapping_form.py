@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 
+from integration_project.ledger_admin import DayInput
 from integration_project.reasoned_admin import ReasonedModelForm
 from paddle_sync import choosing, disagreeing
 from paddle_sync.admin.picker import PickerField
@@ -40,7 +41,7 @@ class PlanMappingForm(ReasonedModelForm):
     )
     effective_from = forms.DateField(
         label="From which day on",
-        widget=forms.DateInput(attrs={"type": "date", "class": "c-input"}, format="%Y-%m-%d"),
+        widget=DayInput(),
         help_text="Items of subscriptions that begin on or after this day follow it; older ones keep the plan they "
         "have until somebody moves them. For the first mapping of a price choose a day before its first subscription.",
     )

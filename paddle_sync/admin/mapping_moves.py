@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from integration_project import clock, installation, showing
-from integration_project.ledger_admin import LedgerAdmin, ReasonForm
+from integration_project.ledger_admin import DayInput, LedgerAdmin, ReasonForm
 from integration_project.showing import Panel, Story
 from paddle_sync import moving
 from paddle_sync.admin.asking import Question, ask
@@ -31,7 +31,7 @@ class WhenForm(forms.Form):
     day = forms.DateField(
         label="Which day?",
         required=False,
-        widget=forms.DateInput(attrs={"type": "date", "class": "c-input"}, format="%Y-%m-%d"),
+        widget=DayInput(),
         help_text="Only for: From a day. It begins at midnight in the organisation's time zone. What was charged for "
         "already is not changed.",
     )

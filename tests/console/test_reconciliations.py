@@ -1,5 +1,6 @@
 """Reconciliations in the console: begun with a reason by Finance, what has no reason on top, taken away as a file."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -44,6 +45,18 @@ def test_finance_begins_one_with_a_reason(browser: Browser) -> None:
     assert LogEntry.objects.get().get_change_message().endswith("Reason: Month's end.")
     page = client.get(page_of(run))
     assert (page["Refresh"], page.context["story"].cause) == ("3", "0 of 0 bills are compared.")
+
+
+def test_the_days_asked_for_are_filled_in_as_browsers_read_them(browser: Browser) -> None:
+    today = clock.now().date()
+
+    page = browser("Finance").get(f"{RUNS}reconcile/").content.decode()
+
+    filled = {field: re.search(rf'name="{field}" value="([^"]*)"', page) for field in ("first_day", "last_day")}
+    assert {field: found and found[1] for field, found in filled.items()} == {
+        "first_day": str(today - reconciliation.SPAN),
+        "last_day": str(today),
+    }
 
 
 @pytest.mark.parametrize("role", ["Operator", "Auditor", "nobody"])
