@@ -1,7 +1,7 @@
 """How many calls a vendor may still get: token buckets in the database, shared by every process of every host.
 
 A vendor's limit is one number for all of us, so it is split: each purpose (push, look, import) has a bucket with a
-guaranteed share, and may borrow from a bucket that is full, that is, from a purpose that has nothing to do. A bucket
+guaranteed share, and may borrow from a bucket that is nearly full: from a purpose that has little to do. A bucket
 whose burst equals the window's limit would let through twice the limit, so rate x window + burst stays at or under 97 %
 of it. One UPDATE takes a token or takes none, and on PostgreSQL the time is the database's.
 """
@@ -50,7 +50,12 @@ class Share:
     """One bucket: tokens a second, and how many it holds."""
 
     rate: float
-    capacity: float
+    capacity: int
+
+    @property
+    def lends_from(self) -> int:
+        """Tokens from which on another purpose may take one: three quarters, so that none overflows meanwhile."""
+        return self.capacity - self.capacity // 4
 
 
 @dataclass(frozen=True)
@@ -91,16 +96,15 @@ def take(vendor: str, purpose: str, *, patience: float = PATIENCE, sleep: Callab
     shares = limit_of(vendor).shares()
     end = time.monotonic() + patience
     while not _take_once(vendor, purpose, shares):
-        if _make_buckets(vendor, shares):
-            continue
-        _follow_clock(vendor)
         pause = _until_next(vendor, purpose, shares)
+        if not pause:
+            continue
         left = end - time.monotonic()
         if left <= 0:
             raise BudgetSpent(
                 f"All calls that {vendor} allows us now are in use; the next is free in about {pause:.1f} s.", pause
             )
-        sleep(min(left, max(SHORTEST_PAUSE, min(pause, LONGEST_PAUSE))))
+        sleep(min(left, pause, LONGEST_PAUSE))
 
 
 def take_unless_open(vendor: str, purpose: str, operation: str) -> bool:
@@ -109,12 +113,16 @@ def take_unless_open(vendor: str, purpose: str, operation: str) -> bool:
 
 
 def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share], *, unless_open: str | None = None) -> bool:
-    """Take a token from the own bucket, else from one that is full; none where that operation's circuit is open."""
-    others = {other: share.capacity for other, share in shares.items() if other != purpose}
+    """Take a token from the own bucket, else from one that lends; none where that operation's circuit is open."""
     return any(
         _update(vendor, bucket, shares[bucket], at_least=at_least, unless_open=unless_open)
-        for bucket, at_least in {purpose: 1.0, **others}.items()
+        for bucket, at_least in _open_to(purpose, shares).items()
     )
+
+
+def _open_to(purpose: str, shares: Mapping[str, Share]) -> dict[str, float]:
+    """Say which buckets a purpose may take from, its own first, and how many tokens each must hold for it."""
+    return {purpose: 1.0, **{other: share.lends_from for other, share in shares.items() if other != purpose}}
 
 
 def _update(vendor: str, purpose: str, share: Share, *, at_least: float, unless_open: str | None) -> bool:
@@ -138,13 +146,6 @@ def _update(vendor: str, purpose: str, share: Share, *, at_least: float, unless_
         return bool(cursor.rowcount)
 
 
-def _follow_clock(vendor: str) -> None:
-    """Count from now on where the clock was set back: else nothing would be refilled until it is as late as before."""
-    now = _now()
-    buckets = CallBudget.objects.filter(vendor=vendor).alias(ahead=F("refilled_at") - now)
-    buckets.filter(ahead__gt=SET_BACK).update(refilled_at=now)
-
-
 def _now() -> Func | Value:
     """Tell the time of the database on PostgreSQL; SQLite lives on this machine and has its clock."""
     if connection.vendor == "postgresql":
@@ -153,15 +154,27 @@ def _now() -> Func | Value:
 
 
 def _until_next(vendor: str, purpose: str, shares: Mapping[str, Share]) -> float:
-    """Guess how long until the own bucket holds a token."""
-    tokens = CallBudget.objects.values_list("tokens", flat=True).get(vendor=vendor, purpose=purpose)
-    return max(0.0, 1.0 - tokens) / shares[purpose].rate
+    """Say in how many seconds a token may be had, in any bucket; 0 where that is to be seen by trying again."""
+    buckets = CallBudget.objects.filter(vendor=vendor).annotate(waited=_now() - F("refilled_at"))
+    found = {name: (tokens, waited) for name, tokens, waited in buckets.values_list("purpose", "tokens", "waited")}
+    if not shares.keys() <= found.keys():
+        _make_buckets(vendor, shares)
+        return 0.0
+    if min(waited for _, waited in found.values()) < -SET_BACK:
+        # Else nothing would be refilled until the clock is as late as before.
+        buckets.filter(waited__lt=-SET_BACK).update(refilled_at=_now())
+        return 0.0
+    return max(
+        SHORTEST_PAUSE,
+        min(
+            (at_least - found[bucket][0]) / shares[bucket].rate - max(0.0, found[bucket][1])
+            for bucket, at_least in _open_to(purpose, shares).items()
+        ),
+    )
 
 
-def _make_buckets(vendor: str, shares: Mapping[str, Share]) -> bool:
+def _make_buckets(vendor: str, shares: Mapping[str, Share]) -> None:
     """Create full buckets where there are none yet; another process may do the same at the same time."""
-    if CallBudget.objects.filter(vendor=vendor).count() == len(shares):
-        return False
     CallBudget.objects.bulk_create(
         [
             CallBudget(
@@ -176,7 +189,6 @@ def _make_buckets(vendor: str, shares: Mapping[str, Share]) -> bool:
         ],
         ignore_conflicts=True,
     )
-    return True
 
 
 def _whole_parts(burst: int) -> dict[str, int]:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from pytest_django.fixtures import Settings
 
 from billing_bridge.queues import PUSH
@@ -177,3 +178,21 @@ def test_a_call_that_others_prepared_waits_longer_so_that_they_are_not_made_agai
 
 def test_what_is_charged_stays_leased_while_it_waits_for_its_turn_and_its_answer() -> None:
     assert PUSH.lease.total_seconds() > gates.LONGER + CHARGE_DEADLINE
+
+
+@pytest.mark.parametrize("times", [1, 10])
+def test_a_purpose_that_calls_alone_gets_what_the_others_leave_too(settings: Settings, times: int) -> None:
+    settings.PADDLE_CALLS_PER_MINUTE = 240 * times
+    shares = budgets.limit_of("paddle").shares()
+    slept = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal slept
+        slept += seconds
+        CallBudget.objects.update(refilled_at=F("refilled_at") - seconds)
+
+    take_until_spent("paddle", "push")
+    for _ in range(200):
+        budgets.take("paddle", "push", sleep=sleep)
+
+    assert 200 / slept == pytest.approx(sum(share.rate for share in shares.values()), rel=0.02)
