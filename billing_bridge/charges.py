@@ -200,9 +200,7 @@ def _period_open(bill: PushedBill, revision: BillRevision, given: Circumstances)
 
 
 def _left_out(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
-    names = {bill.m3ter_account_id, bill.m3ter_account_code} - {""}
-    allowed = given.policy.allowed
-    if names & given.policy.excluded or (allowed and not names & allowed):
+    if given.policy.leaves_out(bill.m3ter_account_id, bill.m3ter_account_code):
         if bill.is_settled_in_part:
             return None if bill.reviewed_revision_id == revision.pk else held(Reason.CHANGED, changed_words(bill))
         return Verdict(State.SKIPPED, Reason.EXCLUDED, "The push policy leaves its account out.")

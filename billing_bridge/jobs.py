@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from billing_bridge import currencies, importing, polling, reconciliation, safeguards
+from billing_bridge import bills_to_date, currencies, importing, polling, reconciliation, safeguards
 from billing_bridge.finishing import finish_bill
 from billing_bridge.looking import confirm_bill
 from billing_bridge.pushing import push_bill
@@ -66,6 +66,18 @@ def import_new_bills() -> str:
 def sweep_bills() -> str:
     """Go through every bill of the last 400 days, and look for those that m3ter no longer has."""
     return _go_through("all bills", polling.sweep)
+
+
+def ask_for_bills_to_date() -> str:
+    """Have m3ter bill what was used on subscriptions that are about to be cancelled, and see what became of that."""
+    if _belongs_elsewhere():
+        return "not asked: the settings belong to another database"
+    try:
+        with open_vendors("import") as vendors:
+            return _counted(bills_to_date.go_through(vendors)) or "none is due"
+    except IntegrationError as error:
+        logger.warning("Bills to date were not gone through to the end: %s", error)
+        return f"not gone through to the end: {error}"
 
 
 def _go_through(which: str, bills: Callable[[Vendors], Iterator[polling.Seen]]) -> str:
@@ -141,5 +153,8 @@ def carry_on_reconciliations() -> str:
 
 
 def _summary(outcomes: Counter[str], reconsidered: int) -> str:
-    parts = [f"{count} {outcome}" for outcome, count in sorted(outcomes.items())]
-    return ", ".join([*parts, f"{reconsidered} judged again"])
+    return ", ".join(filter(None, (_counted(outcomes), f"{reconsidered} judged again")))
+
+
+def _counted(outcomes: Counter[str]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))

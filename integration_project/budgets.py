@@ -156,7 +156,8 @@ def _now() -> Func | Value:
 def _until_next(vendor: str, purpose: str, shares: Mapping[str, Share]) -> float:
     """Say in how many seconds a token may be had, in any bucket; 0 where that is to be seen by trying again."""
     buckets = CallBudget.objects.filter(vendor=vendor).annotate(waited=_now() - F("refilled_at"))
-    found = {name: (tokens, waited) for name, tokens, waited in buckets.values_list("purpose", "tokens", "waited")}
+    rows = buckets.values_list("purpose", "tokens", "waited")
+    found: dict[str, tuple[float, float]] = {name: (tokens, waited) for name, tokens, waited in rows}
     if not shares.keys() <= found.keys():
         _make_buckets(vendor, shares)
         return 0.0

@@ -95,7 +95,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "ending": (
         "And when the subscription is about to be cancelled or paused?",
-        "A charge for its renewal would be forgiven. Held, or charged at once.",
+        "A charge for its renewal would be forgiven. Held, or charged at once, for which m3ter makes a bill to date.",
     ),
     "tax_mode": (
         "Do the amounts of m3ter include tax?",

@@ -186,6 +186,11 @@ class PushPolicy(models.Model):
     def __str__(self) -> str:
         return f"override for {self.link}" if self.link_id else "everybody's policy"
 
+    def leaves_out(self, *names: str) -> bool:
+        """Say whether an account, by its id and code, is none of those whose bills are charged."""
+        known = {*names} - {""}
+        return bool(known & self.excluded) or (bool(self.allowed) and not known & self.allowed)
+
     @property
     def allowed(self) -> frozenset[str]:
         """The account codes and ids it is limited to; none: it is not limited."""

@@ -179,6 +179,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "Correct the key or its permissions. It is tried again every minute, so work goes on by itself.",
         ),
         # Bills and charges
+        "bill to date": Kind(
+            _BILLS,
+            "A subscription is about to be cancelled. What was used until now can be charged only while it lives, and"
+            " only once its bill is approved in m3ter.",
+            "Approve the bill in m3ter before the subscription ends.",
+        ),
         "charging refused": Kind(
             _BILLS,
             "Something stands in the way of all charging. No bill is charged; bills that are ready stay ready.",

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from billing_bridge import modes, money
 from billing_bridge.admin import bill_story
 from billing_bridge.admin.amounts import PUSH_TONES
-from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill, PushPolicy
+from billing_bridge.models import BillEntry, BillRevision, BillToDate, Push, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock, showing
 from integration_project.admin.findings import SEVERITY_TONES
 from integration_project.models import Finding
@@ -139,6 +139,10 @@ def _policy_versions(link: AccountLink) -> "QuerySet[Any]":
 
 def _bills(link: AccountLink) -> "QuerySet[PushedBill]":
     return PushedBill.objects.filter(link=link)
+
+
+def _bills_to_date(link: AccountLink) -> "QuerySet[BillToDate]":
+    return BillToDate.objects.filter(link=link)
 
 
 def _revisions(link: AccountLink) -> "QuerySet[BillRevision]":
@@ -371,6 +375,12 @@ def _to_bill(bill: PushedBill) -> Any:
     return {"url": showing.page_of(bill), "called": f"Bill {bill_story.period(bill)}"}
 
 
+def _say_bill_to_date(asked: BillToDate) -> Said:
+    words = f"A bill to date, until {asked.until}: the subscription is cancelled on {showing.exactly(asked.ends_at)}."
+    bill = showing.m3ter_id(asked.m3ter_bill_id, "bill") if asked.m3ter_bill_id else ""
+    return Said(US, words, asked.get_state_display(), why=asked.detail, vendor_id=bill)
+
+
 def _say_revision(revision: BillRevision) -> Said:
     total = money.words(revision.payable, revision.currency)
     words = f"The bill was changed in m3ter: revision {revision.number}, {total}."
@@ -467,6 +477,7 @@ SOURCES: tuple[Source, ...] = (
     Source("push", "push", "created_at", _pushes, _say_push),
     Source("revision", "bill", "first_seen_at", _revisions, _say_revision),
     Source("bill", "bill", "first_seen_at", _bills, _say_bill),
+    Source("to_date", "bill", "created_at", _bills_to_date, _say_bill_to_date),
     Source("dismissed", "person", "closed_at", _dismissed, _say_closed),
     Source("closed", "finding", "closed_at", _ended_findings, _say_closed),
     Source("opened", "finding", "opened_at", findings, _say_opened),

@@ -195,4 +195,4 @@ def test_a_purpose_that_calls_alone_gets_what_the_others_leave_too(settings: Set
     for _ in range(200):
         budgets.take("paddle", "push", sleep=sleep)
 
-    assert 200 / slept == pytest.approx(sum(share.rate for share in shares.values()), rel=0.02)
+    assert 200 / slept >= 0.98 * sum(share.rate for share in shares.values())

@@ -164,6 +164,8 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     dates = {"bill_date_start": date(2026, 2, 1), "bill_date_end": date(2026, 3, 1)}
     assert len(list(client.list_bills(status="APPROVED", locked=False, account_id=account.id, **dates))) == 1
     client.lock_bill(bill_id)
+    job = client.create_bill_job(account_id=account.id, last_day=date(2026, 3, 9))
+    assert not client.get_bill_job(job.id).is_over
     client.end_billing_entities(account.id, start + timedelta(days=60))
     client.get_organization_config()
     for catalogue in (

@@ -6,7 +6,7 @@ before a repeat (accounts by code, plans by listing them, mappings by their exte
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 from integration_project.errors import Conflict, NotFound, Permanent, Temporary, VendorRejected
@@ -18,6 +18,7 @@ from integration_project.vendors.m3ter.entities import (
     AccountAddress,
     AccountPlan,
     Bill,
+    BillJob,
     Counter,
     CounterAdjustment,
     CustomFields,
@@ -50,6 +51,16 @@ MOST_MEASUREMENTS = 1000
 LARGEST_BODY = 512_000
 ACCOUNT_PLANS = "ACCOUNTPLAN"
 """What m3ter calls account plans, and the groups among them, where a whole account gets an end."""
+
+
+class WhichBills(TypedDict, total=False):
+    """Which bills are wanted; `bill_date_end` itself is not included."""
+
+    status: str | None
+    locked: bool | None
+    bill_date_start: date | None
+    bill_date_end: date | None
+    account_id: str | None
 
 
 class M3terClient:
@@ -355,31 +366,13 @@ class M3terClient:
         """Read one bill with its lines."""
         return self._call("get bill", "GET", f"/bills/{_segment(bill_id)}", Bill.from_m3ter)
 
-    def list_bills(
-        self,
-        *,
-        status: str | None = None,
-        locked: bool | None = None,
-        bill_date_start: date | None = None,
-        bill_date_end: date | None = None,
-        account_id: str | None = None,
-    ) -> Iterator[Bill]:
-        """Read bills without their lines; `bill_date_end` itself is not included."""
-        params = _bill_params(status, locked, bill_date_start, bill_date_end, account_id)
-        return self._list("list bills", "/bills", Bill.from_m3ter, params)
+    def list_bills(self, **which: Unpack[WhichBills]) -> Iterator[Bill]:
+        """Read bills without their lines."""
+        return self._list("list bills", "/bills", Bill.from_m3ter, _bill_params(which))
 
-    def look_through_bills(
-        self,
-        *,
-        status: str | None = None,
-        locked: bool | None = None,
-        bill_date_start: date | None = None,
-        bill_date_end: date | None = None,
-        account_id: str | None = None,
-    ) -> Iterator[Bill | UnreadBill]:
+    def look_through_bills(self, **which: Unpack[WhichBills]) -> Iterator[Bill | UnreadBill]:
         """Read bills as `list_bills` does, and name those that cannot be read instead of stopping at them."""
-        params = _bill_params(status, locked, bill_date_start, bill_date_end, account_id)
-        return self._list("list bills", "/bills", Bill.or_unread, params)
+        return self._list("list bills", "/bills", Bill.or_unread, _bill_params(which))
 
     def lock_bill(self, bill_id: str) -> Bill:
         """Lock a bill, so that nothing changes it any more; refused while it is PENDING.
@@ -393,6 +386,18 @@ class M3terClient:
             if bill is None or not bill.locked:
                 raise
             return bill
+
+    def create_bill_job(self, *, account_id: str, last_day: date) -> BillJob:
+        """Have one account's bills calculated up to and including a day, a while after the answer.
+
+        Those of the same periods are calculated again, and PENDING then. A guess: running periods are billed in part.
+        """
+        body = {"accountIds": [account_id], "lastDateInBillingPeriod": last_day.isoformat()}
+        return self._call("create bill job", "POST", "/billjobs", BillJob.from_m3ter, json=body)
+
+    def get_bill_job(self, job_id: str) -> BillJob:
+        """Read how far a bill job is."""
+        return self._call("get bill job", "GET", f"/billjobs/{_segment(job_id)}", BillJob.from_m3ter)
 
     # Catalogue
 
@@ -469,16 +474,15 @@ class M3terClient:
             return ()
 
 
-def _bill_params(
-    status: str | None, locked: bool | None, start: date | None, end: date | None, account_id: str | None
-) -> dict[str, str]:
+def _bill_params(which: WhichBills) -> dict[str, str]:
     """Write what bills are wanted, as m3ter reads it; always without lines and with the total."""
+    locked, start, end = which.get("locked"), which.get("bill_date_start"), which.get("bill_date_end")
     return given(
-        status=status,
+        status=which.get("status"),
         locked=None if locked is None else str(locked).lower(),
         billDateStart=start.isoformat() if start else None,
         billDateEnd=end.isoformat() if end else None,
-        accountId=account_id,
+        accountId=which.get("account_id"),
         excludeLineItems="true",
         includeBillTotal="true",
     )

@@ -13,6 +13,8 @@ PAGE = {"pageSize": "100"}
 SET_BY_M3TER = ("productId", "dtCreated", "dtLastModified")
 """What stays in an entity although no PUT sends it."""
 
+NEW_JOB = {"status": "PENDING", "type": "CREATE"}
+
 
 def _made(kind: str) -> Callable[[Stage, Write], Json]:
     return lambda stage, write: stage.add(write.path, kind, write.body)
@@ -117,6 +119,7 @@ WRITES: Mapping[str, Rehearsed] = {
     "create counter adjustment": Rehearsed(_made("counter-adjustment")),
     "update counter adjustment": Rehearsed(_changed),
     "delete counter adjustment": Rehearsed(_deleted),
+    "create bill job": Rehearsed(lambda stage, write: stage.add(write.path, "bill-job", {**write.body, **NEW_JOB})),
     "lock bill": Rehearsed(_locked, subject=_before_last),
     "submit measurements": Rehearsed(lambda stage, write: {"result": "accepted"}),
 }

@@ -15,7 +15,7 @@ from integration_project.vendors.m3ter.entities.accounts import (
     NewAccountPlan,
     ReplacedAccountPlan,
 )
-from integration_project.vendors.m3ter.entities.bills import APPROVED, PENDING, Bill, BillLine, UnreadBill
+from integration_project.vendors.m3ter.entities.bills import APPROVED, PENDING, Bill, BillJob, BillLine, UnreadBill
 from integration_project.vendors.m3ter.entities.catalogue import (
     IntegrationConfig,
     OrganizationConfig,
@@ -37,6 +37,7 @@ __all__ = [
     "AccountAddress",
     "AccountPlan",
     "Bill",
+    "BillJob",
     "BillLine",
     "Counter",
     "CounterAdjustment",

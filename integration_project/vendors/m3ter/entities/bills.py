@@ -145,3 +145,22 @@ class Bill:
     def is_approved(self) -> bool:
         """True when it may be charged, as far as m3ter is concerned."""
         return self.status == APPROVED
+
+
+@dataclass(frozen=True)
+class BillJob:
+    """A calculation of bills that m3ter was asked for and does by itself."""
+
+    id: str
+    status: str
+    raw: Json = field(repr=False)
+
+    @classmethod
+    def from_m3ter(cls, data: Json) -> Self:
+        """Read a bill job."""
+        return cls(id=reading.identifier(data), status=reading.text(data, "status"), raw=data)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether m3ter does no more of it: it is complete, or somebody cancelled it."""
+        return self.status in {"COMPLETE", "CANCELLED"}

@@ -211,8 +211,16 @@ class BillJobs:
             if finishes is not None and midnight(first, zone) >= finishes:
                 break
             ended.append(Period(first, end, number, zone, cycle))
+        ended += self._to_date(job, Period(max(previous, last or previous), until, len(ended), zone, cycle), finishes)
         yield from (period for period in ended[:-1] if last is None or period.end > last)
         yield from (period for period in ended[-1:] if last is None or period.end >= last)
+
+    @staticmethod
+    def _to_date(job: Row, part: Period, finishes: datetime | None) -> list[Period]:
+        """The part of a running period up to the last day that a job names."""
+        if not job.get("lastDateInBillingPeriod") or part.first >= part.end:
+            return []
+        return [] if finishes is not None and midnight(part.first, part.zone) >= finishes else [part]
 
     def _last_day(self, job: Row) -> date:
         if job.get("lastDateInBillingPeriod"):

@@ -60,6 +60,7 @@ BUILT_IN = (
     "A first bill, dated billEpoch, covers everything since the plan began.",
     "After a change of billEpoch the next bill begins where the last ended, and falls on the new cycle's first date.",
     "A bill job covers, for each cycle, the periods ended by its date that have no bill, and the newest that has one.",
+    "With lastDateInBillingPeriod it also bills the running period up to that day, and the next bill begins there.",
     "Running it again updates that bill and makes it PENDING even when every amount stays as it was [17].",
     "An account whose conversion rate is missing gets no bill; the job still ends as COMPLETE.",
     "Approving an approved bill changes nothing. Locking is a billing.bill.updated event [5].",
