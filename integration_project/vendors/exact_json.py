@@ -12,31 +12,29 @@ _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def _refuse(constant: str) -> None:
-    raise Unreadable(f"{constant} is no JSON number")
-
-
 def decode(body: bytes) -> Any:
-    """Parse UTF-8 JSON; integers stay int, other numbers become Decimal. Texts that no database keeps are refused."""
+    """Parse UTF-8 JSON; integers stay int, other numbers become Decimal.
+
+    What only one entry of a list may have wrong is left to whoever reads that entry: NaN and Infinity become texts,
+    which no reader takes for a number, and characters that no database keeps become U+FFFD.
+    """
     try:
-        value = json.loads(body.decode("utf-8"), parse_float=Decimal, parse_constant=_refuse)
+        value = json.loads(body.decode("utf-8"), parse_float=Decimal, parse_constant=str)
     except (ValueError, RecursionError, ArithmeticError):
         raise Unreadable("it is not JSON") from None
-    if _SUSPICIOUS.search(body) and not _can_be_kept(value):
-        raise Unreadable("a text in it has a NUL character or half a character")
-    return value
+    return _keepable(value) if _SUSPICIOUS.search(body) else value
 
 
-def _can_be_kept(value: object) -> bool:
+def _keepable(value: Any) -> Any:
     match value:
         case str():
-            return _UNKEEPABLE.search(value) is None
+            return _UNKEEPABLE.sub("\ufffd", value)
         case dict():
-            return all(_can_be_kept(part) for pair in value.items() for part in pair)
+            return {_keepable(key): _keepable(part) for key, part in value.items()}
         case list():
-            return all(_can_be_kept(part) for part in value)
+            return [_keepable(part) for part in value]
         case _:
-            return True
+            return value
 
 
 def encode(value: object) -> bytes:

@@ -1,5 +1,6 @@
 """The poll reaches the end of m3ter's list whatever stands in it, says when it does not, and asks nobody else."""
 
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -68,7 +69,9 @@ def test_bills_that_m3ter_does_not_answer_for_are_read_last_the_next_time(world:
     assert (known(), findings("bill not read"), findings(jobs.NOT_TO_THE_END)) == (set(bills), [], [])
 
 
-@pytest.mark.parametrize("fields", [{"currency": None}, {"version": "one"}, {"startDate": "soon"}])
+@pytest.mark.parametrize(
+    "fields", [{"currency": None}, {"version": "one"}, {"startDate": "soon"}, {"billTotal": Decimal("NaN")}]
+)
 def test_one_entry_of_a_page_that_cannot_be_read_keeps_nothing_back(world: World, fields: dict[str, Any]) -> None:
     good, odd = world.make_bill(), of_another(world, 1)
     world.in_m3ter(odd).update(fields)
@@ -78,6 +81,27 @@ def test_one_entry_of_a_page_that_cannot_be_read_keeps_nothing_back(world: World
     assert "1 not read" in said
     assert known() == {good}
     assert findings("bill not read") == [(odd, "problem")]
+
+
+@pytest.mark.parametrize("fields", [{"purchaseOrderNumber": "PO\x00 7"}, {"accountCode": "a\x00b"}])
+def test_characters_that_no_database_keeps_keep_no_bill_back(world: World, fields: dict[str, Any]) -> None:
+    good, odd = world.make_bill(), of_another(world, 1)
+    world.in_m3ter(odd).update(fields)
+
+    jobs.import_new_bills()
+
+    assert (known(), findings("bill not read")) == ({good, odd}, [])
+
+
+@pytest.mark.parametrize("lines", [None, []])
+def test_a_bill_for_which_m3ter_names_no_lines_is_held(world: World, lines: list[Any] | None) -> None:
+    bill_id = world.make_bill()
+    world.in_m3ter(bill_id)["lineItems"] = lines
+
+    jobs.import_new_bills()
+
+    bill = PushedBill.objects.get(m3ter_bill_id=bill_id)
+    assert (bill.state, bill.reason) == (State.HELD, PushedBill.Reason.MISMATCH)
 
 
 def test_an_entry_without_an_id_is_a_finding_until_it_is_gone(world: World) -> None:

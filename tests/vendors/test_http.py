@@ -166,9 +166,7 @@ def test_a_dripping_answer_to_a_charge_leaves_its_outcome_unknown() -> None:
         (answer(b"<html>hello</html>", headers=("Content-Type: text/html",)), "the answer was an HTML page"),
         (answer(b""), "the answer was an empty body"),
         (answer(b'{"data": '), "the answer was unreadable JSON"),
-        (answer(b'{"a": NaN}'), "the answer was unreadable JSON"),
         (answer(b"\xff\xfe{}"), "the answer was unreadable JSON"),
-        (answer(b'{"a": "\\u0000"}'), "the answer was unreadable JSON"),
         (answer(b"[" * 1500), "the answer was unreadable JSON"),
         (answer(b"not gzip", headers=("Content-Encoding: gzip",)), "the answer broke off"),
         (

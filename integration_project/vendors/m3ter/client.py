@@ -364,7 +364,7 @@ class M3terClient:
 
     def get_bill(self, bill_id: str) -> Bill:
         """Read one bill with its lines."""
-        return self._call("get bill", "GET", f"/bills/{_segment(bill_id)}", Bill.from_m3ter)
+        return self._call("get bill", "GET", f"/bills/{_segment(bill_id)}", Bill.whole)
 
     def list_bills(self, **which: Unpack[WhichBills]) -> Iterator[Bill]:
         """Read bills without their lines."""

@@ -133,6 +133,11 @@ class Bill:
         )
 
     @classmethod
+    def whole(cls, data: Json) -> Self:
+        """Read a bill that was asked for with its lines: where m3ter names none, it has none."""
+        return cls.from_m3ter({**data, "lineItems": data.get("lineItems") or []})
+
+    @classmethod
     def or_unread(cls, data: Json) -> "Self | UnreadBill":
         """Read a bill of a list; one that cannot be read must not keep the others of its page back."""
         try:
