@@ -99,6 +99,7 @@ def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumst
     """Judge a bill by what is known here; the first reason counts, READY when there is none."""
     for question in (
         _not_live,
+        _counted_otherwise,
         _collected,
         _locked_elsewhere,
         _left_out,
@@ -127,6 +128,17 @@ def _not_live(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
             f"Its period ended on {bill.period_end}, not after the go-live date {given.charge_from}.",
         )
     return None
+
+
+def _counted_otherwise(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    """What stands of a bill in one currency is nothing of what m3ter says in another."""
+    if revision.currency == bill.currency:
+        return None
+    return held(
+        Reason.CURRENCY,
+        f"m3ter says {money.words(revision.payable, revision.currency)} now, but what was charged, carried or written "
+        f"off of it is in {bill.currency}; nothing is converted. Settle it in Paddle and m3ter by hand, then skip it.",
+    )
 
 
 def _collected(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
@@ -213,14 +225,23 @@ def _changed(bill: PushedBill, revision: BillRevision, given: Circumstances) -> 
         return None
     if bill.outstanding == 0:
         return None
-    if bill.outstanding < 0 and given.gone_outside:
-        words = (
-            f"{money.words(given.gone_outside, revision.currency)} of it was refunded or discounted in Paddle already."
-        )
-        return held(Reason.CHANGED, f"{changed_words(bill)} {words}")
+    if before := settled_words(bill, given.gone_outside):
+        return held(Reason.CHANGED, f"{changed_words(bill)} {before}")
     if given.policy.changed == PushPolicy.Changed.SETTLE:
         return None
     return held(Reason.CHANGED, changed_words(bill))
+
+
+def settled_words(bill: PushedBill, gone_outside: int) -> str:
+    """Say what of a bill's open amount was given up or given back before; empty where that is nothing."""
+    settled = owed.settled_before(bill.outstanding, written_off=bill.written_off, gone_outside=gone_outside)
+    parts = {
+        "was written off here and never charged": settled.never_charged,
+        "was refunded or discounted in Paddle already": settled.given_back,
+        "is a credit that was written off here and never given": settled.never_given,
+    }
+    said = [f"{money.words(amount, bill.currency)} of that {what}." for what, amount in parts.items() if amount]
+    return " ".join([*said, "Approving it settles the rest alone."] if said else [])
 
 
 def changed_words(bill: PushedBill) -> str:

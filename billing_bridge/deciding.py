@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
-from billing_bridge import carrying, currencies
+from billing_bridge import carrying, currencies, ledger
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
@@ -40,13 +40,13 @@ def circumstances(bill: PushedBill) -> Circumstances:
         today=today(ours),
         collected=collected(bill),
         paddle_decimals=currencies.decimals(bill.currency),
-        gone_outside=_gone_outside(bill) if bill.outstanding < 0 else 0,
+        gone_outside=gone_outside(bill) if bill.outstanding < 0 or bill.written_off < 0 else 0,
         carried_debits=carrying.debits(bill) if policy.review == PushPolicy.Review.ABOVE else 0,
         last_payable=_last_payable(bill) if policy.differs_percent is not None else None,
     )
 
 
-def _gone_outside(bill: PushedBill) -> int:
+def gone_outside(bill: PushedBill) -> int:
     """What of a bill was given back without a refund of ours, or discounted away."""
     sums = bill.pushes.aggregate(refunded=Sum("refunded"), discounted=Sum("discounted"))
     ours = bill.pushes.filter(kind=Push.Kind.REFUND, payment=PushedBill.Payment.REFUNDED).aggregate(sum=Sum("amount"))
@@ -62,7 +62,7 @@ def _last_payable(bill: PushedBill) -> int | None:
         currency=bill.currency,
         period_end__lt=bill.period_end,
         revision__isnull=False,
-    ).exclude(state=PushedBill.State.SUPERSEDED)
+    ).exclude(m3ter_status=ledger.GONE)
     return before.order_by("-period_end", "-id").values_list("payable", flat=True).first()
 
 

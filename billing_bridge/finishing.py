@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing_bridge import deciding, importing
+from billing_bridge import contents, deciding, importing
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.queues import FINISH
@@ -102,8 +102,8 @@ def _is_another(bill: PushedBill, answer: Bill) -> bool:
     if bill.revision is None:
         return True
     if answer.lines is not None:
-        return importing.content_of(answer).hash != bill.revision.content_hash
-    return answer.total is not None and importing.exact_text(answer.total) != bill.revision.total
+        return contents.content_of(answer).hash != bill.revision.content_hash
+    return answer.total is not None and contents.exact_text(answer.total) != bill.revision.total
 
 
 def _map(bill: PushedBill, push: Push | None, vendors: Vendors) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from billing_bridge import adjusting, ledger, looking, money, payments
+from billing_bridge import adjusting, ledger, looking, money, payments, settlement
 from billing_bridge.ledger import ACCEPTED
 from billing_bridge.models import Push, PushedBill
+from billing_bridge.modes.refund import marked
 from billing_bridge.settlement import LONGEST_MARK
 from integration_project import finding
 from integration_project.errors import Ignored, Permanent, Temporary
@@ -26,7 +27,14 @@ def adjustment_changed(event: WebhookEvent, vendors: Vendors) -> None:
     """
     happened = _adjustment(event)
     refunds = _refunds_named(happened)
+    mark = marked(happened.reason)
+    unknown = ""
+    if mark and not Push.objects.filter(push_id=mark).exists():
+        unknown = settlement.report_mark(mark, f"Adjustment {happened.id} of transaction {happened.transaction_id}")
     if not refunds and not _is_on_ours(happened):
+        if unknown:
+            event.note = unknown
+            return
         raise Ignored("It concerns no charge of ours.")
     carried = vendors.paddle.get_transaction(happened.transaction_id)
     adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(happened.transaction_id,)))
@@ -38,6 +46,8 @@ def adjustment_changed(event: WebhookEvent, vendors: Vendors) -> None:
         raise Temporary(
             "It is about a charge that is not known to be made yet; it is noted after that.", retry_after=300
         )
+    if unknown:
+        said.append(unknown)
     if not said:
         raise Ignored("It concerns no charge of ours.")
     event.note = " ".join(said)

@@ -1,23 +1,20 @@
 """Reads bills from m3ter and keeps what each says, by revision. Decides what becomes of a bill; charges nothing."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import charges, deciding, ledger, money, owed, renewals
+from billing_bridge import charges, contents, deciding, ledger, money, owed, renewals
 from billing_bridge.charges import Verdict, held, waiting
+from billing_bridge.contents import Content
 from billing_bridge.models import BillRevision, PushedBill
 from billing_bridge.queues import FINISH, PUSH
 from integration_project import clock, installation, wakeups, work
 from integration_project.errors import Ignored, NotFound, Temporary, Unreadable
 from integration_project.vendors import Vendors
-from integration_project.vendors.m3ter.entities import Bill, BillLine
+from integration_project.vendors.m3ter.entities import Bill
 from paddle_sync.models import EventAttempt, WebhookEvent
 
 logger = logging.getLogger(__name__)
@@ -37,61 +34,6 @@ MOST_DIGITS = 13
 """Digits before the point of the largest total that is believed; in smallest units it fits every column."""
 NO_CURRENCY = "XXX"
 """ISO's code for none, where m3ter names something that is no currency code."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a customer would be charged for: the part of a bill that makes a revision."""
-
-    currency: str
-    total: Decimal
-    lines: tuple[dict[str, str], ...]
-
-    @property
-    def hash(self) -> str:
-        """One value for everything of it, in whatever order m3ter gave the lines."""
-        keys = ("type", "product_id", "accounting_product_id", "description", "amount", "from", "to")
-        lines = sorted([line[key] for key in keys] for line in self.lines)
-        text = json.dumps([self.currency, exact_text(self.total), lines], ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-def exact_text(amount: Decimal) -> str:
-    """An amount as text: the same for 5, 5.0 and 5E+0."""
-    return f"{amount.normalize(money.EXACT) + 0:f}"
-
-
-def content_of(bill: Bill) -> Content:
-    """Take from a bill what makes its revision; its lines must have been read."""
-    if bill.lines is None:
-        raise ValueError(f"bill {bill.id} was read without its lines")
-    lines = tuple(_line(line) for line in bill.lines)
-    total = bill.total if bill.total is not None else money.exact_sum([line.converted_subtotal for line in bill.lines])
-    return Content(bill.currency, total, lines)
-
-
-def _line(line: BillLine) -> dict[str, str]:
-    return {
-        "type": line.line_item_type,
-        "description": line.description,
-        "amount": exact_text(line.converted_subtotal),
-        "product_id": line.product_id or "",
-        "product": line.product_name or "",
-        "accounting_product_id": line.accounting_product_id or "",
-        "accounting_product": line.accounting_product_name or "",
-        "quantity": "" if line.quantity is None else exact_text(line.quantity),
-        "units": "" if line.units is None else exact_text(line.units),
-        "unit": line.unit or "",
-        "unit_price": "" if line.average_unit_price is None else exact_text(line.average_unit_price),
-        "subtotal": "" if line.subtotal is None else exact_text(line.subtotal),
-        "currency": line.currency or "",
-        "from": _day(line.service_period_start),
-        "to": _day(line.service_period_end),
-    }
-
-
-def _day(moment: datetime | None) -> str:
-    return moment.date().isoformat() if moment else ""
 
 
 # --- One bill ---------------------------------------------------------------------------------------------------------
@@ -226,10 +168,10 @@ def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
 
 def _take_revision(known: PushedBill, bill: Bill) -> bool:
     """Make the bill's content its current revision; True when that is another one than before."""
-    content = content_of(bill)
+    content = contents.content_of(bill)
     if known.revision is not None and known.revision.content_hash == content.hash:
         if known.payable != known.revision.payable:  # it was gone in between
-            ledger.add_up(known, payable=known.revision.payable)
+            _count(known, known.revision)
         return False
     first_time = known.revision is None
     currency = _code(content.currency)
@@ -241,20 +183,29 @@ def _take_revision(known: PushedBill, bill: Bill) -> bool:
             "number": known.revisions.count() + 1,
             "m3ter_version": max(bill.version, 0),
             "currency": currency,
-            "total": exact_text(content.total),
+            "total": contents.exact_text(content.total),
             "payable": rounded.minor,
-            "remainder": exact_text(rounded.remainder),
+            "remainder": contents.exact_text(rounded.remainder),
             "lines": list(content.lines),
             "first_seen_at": clock.now(),
             "approved_at": bill.approved_at,
         },
     )
     known.revision = revision
-    known.currency = currency
     known.chosen_mode = ""  # it was chosen for what the bill said before
-    known.save(update_fields=("revision", "currency", "chosen_mode"))
-    ledger.add_up(known, payable=revision.payable)
+    known.save(update_fields=("revision", "chosen_mode"))
+    _count(known, revision)
     return not first_time
+
+
+def _count(known: PushedBill, revision: BillRevision) -> None:
+    """Let the bill be what its revision says; never in another currency than what stands, or may stand, of it."""
+    if known.currency != revision.currency:
+        if known.entries.exists() or known.pushes.filter(sent_at__isnull=False).exists():
+            return  # nothing is computed across currencies: it is held (charges.py)
+        known.currency = revision.currency
+        known.save(update_fields=("currency",))
+    ledger.add_up(known, payable=revision.payable)
 
 
 def _code(currency: str) -> str:
@@ -273,7 +224,7 @@ PENDING_WORDS = "m3ter has taken its approval back, or calculates it again; it g
 
 def _pending(known: PushedBill) -> Verdict | None:
     """Approval was taken back in m3ter. What Paddle has already, or a person has decided, stays as it is."""
-    if known.is_settled_in_part or known.state in DECIDED or _by_a_person(known):
+    if known.is_settled_in_part or known.state in DECIDED or _by_a_person(known) or _was_found_out(known):
         return None
     return waiting(Reason.PENDING, PENDING_WORDS, clock.now() + PENDING_AGAIN)
 
@@ -299,9 +250,13 @@ def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
             return None
         before = "skipped" if known.state == State.SKIPPED else "held"
         return held(Reason.OPERATOR, f"A person {before} it, and m3ter has changed it since: {known.reason_detail}")
-    if known.state == State.HELD and known.reason in FOUND_OUT_LATER and not changed:
+    if _was_found_out(known) and not changed:
         return None
     return deciding.judge(known)
+
+
+def _was_found_out(known: PushedBill) -> bool:
+    return known.state == State.HELD and known.reason in FOUND_OUT_LATER
 
 
 FOUND_OUT_LATER = frozenset(
@@ -330,6 +285,8 @@ JUDGE = Verdict("judge")
 
 def _after_settling(known: PushedBill, *, changed: bool) -> Verdict | None:
     """What becomes of a bill of which something stands in Paddle or the balance, as far as that decides it."""
+    if known.revision is not None and known.revision.currency != known.currency:
+        return None if _by_a_person(known) or not changed else JUDGE
     if known.outstanding == 0:
         if known.state in {State.HELD, State.WAITING, State.READY, State.FAILED} and not _by_a_person(known):
             return Verdict(State.PUSHED if known.in_paddle else State.CARRIED, due_at=clock.now())
@@ -398,7 +355,9 @@ def deleted_verdict(known: PushedBill) -> Verdict:
         return held(
             Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
         )
-    return held(Reason.DELETED, f"It was deleted in m3ter. {charges.changed_words(known)} Nothing more is charged.")
+    before = charges.settled_words(known, deciding.gone_outside(known))
+    words = (charges.changed_words(known), "Nothing more is charged.", *([before] if before else []))
+    return held(Reason.DELETED, f"It was deleted in m3ter. {' '.join(words)}")
 
 
 def absorb_deletion(owner: PushedBill) -> Verdict:

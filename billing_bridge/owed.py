@@ -55,6 +55,38 @@ def position(payable: int, entries: Iterable[Entry]) -> Position:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """What of an open amount is none, for it was given up or given back before: parts of it, above zero."""
+
+    never_charged: int = 0
+    """The customer would be owed it, but it was written off here, so nobody ever paid it."""
+    given_back: int = 0
+    """The customer would be owed it, but it went back in Paddle already, without a refund of ours."""
+    never_given: int = 0
+    """The customer would owe it, but it is a credit that was written off here, so nobody ever got it."""
+
+    @property
+    def write_off(self) -> int:
+        """What has to be written off for that, before the rest is charged or given back; below zero: taken back."""
+        return self.never_given - self.never_charged - self.given_back
+
+    def __bool__(self) -> bool:
+        return bool(self.never_charged or self.given_back or self.never_given)
+
+
+def settled_before(outstanding: int, *, written_off: int, gone_outside: int) -> Settled:
+    """Tell what of an open amount is none; `gone_outside`: what Paddle gave back or did not collect, not for us.
+
+    A credit that was written off stands for what went back outside, as far as that reaches: it was given, then.
+    """
+    if outstanding < 0:
+        never_charged = min(max(written_off, 0), -outstanding)
+        not_counted_yet = max(gone_outside + min(written_off, 0), 0)
+        return Settled(never_charged, min(not_counted_yet, -outstanding - never_charged))
+    return Settled(never_given=min(max(-written_off - gone_outside, 0), outstanding))
+
+
+@dataclass(frozen=True)
 class Payable:
     """A bill's total as Paddle can charge it. `remainder` is recorded and never carried."""
 

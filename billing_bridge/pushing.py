@@ -29,6 +29,7 @@ from billing_bridge import (
     refusals,
     renewals,
     safeguards,
+    settlement,
     withdrawing,
 )
 from billing_bridge.charges import Verdict
@@ -233,6 +234,8 @@ def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
         if push_id in pending:
             words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
             raise NotNow(charges.held(Reason.COLLECTED, f"{words} It is not charged again."))
+    for mark in sorted(pending - set(Push.objects.filter(push_id__in=pending).values_list("push_id", flat=True))):
+        settlement.report_mark(mark, f"The next renewal of {bill.serial_key}")
 
 
 # --- Charge -----------------------------------------------------------------------------------------------------------

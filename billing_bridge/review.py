@@ -6,7 +6,20 @@ from datetime import date
 
 from django.db import transaction
 
-from billing_bridge import carrying, deciding, importing, intending, journal, ledger, looking, modes, money, outcomes
+from billing_bridge import (
+    carrying,
+    charges,
+    deciding,
+    importing,
+    intending,
+    journal,
+    ledger,
+    looking,
+    modes,
+    money,
+    outcomes,
+    owed,
+)
 from billing_bridge.charges import Verdict, held
 from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
 from billing_bridge.modes import Mode
@@ -14,6 +27,7 @@ from billing_bridge.queues import FINISH, PUSH
 from integration_project import finding, installation, work
 from integration_project.errors import NotPossible
 from integration_project.models import Installation
+from integration_project.vendors.m3ter.entities import PENDING
 
 State = PushedBill.State
 Reason = PushedBill.Reason
@@ -75,6 +89,27 @@ def _refuse_too_much(bill: PushedBill) -> None:
         )
 
 
+def _refuse_uncountable(bill: PushedBill) -> None:
+    """What is open must be in one currency before anything is entered in the ledger for it."""
+    if bill.revision is not None and bill.revision.currency != bill.currency:
+        raise NotPossible(f"It cannot be settled here: {deciding.judge(bill).detail}")
+
+
+def _refuse_pending(bill: PushedBill) -> None:
+    if bill.m3ter_status == PENDING:
+        raise NotPossible("m3ter calculates it again, so what is open is not certain. Wait until it is approved there.")
+
+
+def _count_what_was_settled(bill: PushedBill, *, by: str) -> None:
+    """Leave open only what is: neither what was written off and never charged, nor what went back outside already."""
+    outside = deciding.gone_outside(bill)
+    settled = owed.settled_before(bill.outstanding, written_off=bill.written_off, gone_outside=outside)
+    if settled:
+        _refuse_pending(bill)
+        note = charges.settled_words(bill, outside)
+        ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, settled.write_off, by=by, note=note)
+
+
 def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None, mode: str = "") -> None:
     """Let a held bill be charged as it stands now; everything else that speaks against it is checked again.
 
@@ -91,7 +126,10 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None,
         _refuse_misfit(bill, mode)
         bill.reviewed_revision, bill.chosen_mode = bill.revision, mode
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
-        if bill.is_settled_in_part and not bill.outstanding:
+        _refuse_uncountable(bill)
+        was_settled = bill.is_settled_in_part
+        _count_what_was_settled(bill, by=by)
+        if was_settled and not bill.outstanding:
             _become(bill, _nothing_open(bill))
             return
         _refuse_too_much(bill)
@@ -110,6 +148,7 @@ def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
 
 def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
     """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried."""
+    _count_what_was_settled(bill, by=by)
     if bill.outstanding > 0:
         words = money.words(bill.outstanding, bill.currency)
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
@@ -125,10 +164,14 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
         _refuse_unseen(bill, seen)
         if not bill.outstanding or bill.m3ter_status == ledger.GONE:
             raise NotPossible("Nothing of it is open that could be carried.")
+        _refuse_pending(bill)
+        _refuse_uncountable(bill)
+        _count_what_was_settled(bill, by=by)
         _refuse_too_much(bill)
         if words := deciding.collected(bill):
             raise NotPossible(words)
-        carrying.carry_out(bill, bill.outstanding, note=reason, by=by)
+        if bill.outstanding:
+            carrying.carry_out(bill, bill.outstanding, note=reason, by=by)
         _loss_is_dealt_with(bill, f"{by} had it carried: {reason}")
         _become(bill, _nothing_open(bill, f"Carried to the next bills by {by}: {reason}"))
 
@@ -139,6 +182,8 @@ def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) ->
         _refuse_unseen(bill, seen)
         if not bill.outstanding:
             raise NotPossible("Nothing of it is open.")
+        _refuse_pending(bill)
+        _refuse_uncountable(bill)
         ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=reason)
         _loss_is_dealt_with(bill, f"{by} wrote it off: {reason}")
         _become(bill, _nothing_open(bill, f"Written off by {by}: {reason}"))
@@ -160,6 +205,11 @@ def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
             raise NotPossible("The customer is owed nothing for it.")
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
+        _refuse_uncountable(bill)
+        _count_what_was_settled(bill, by=by)
+        if not bill.outstanding:
+            _become(bill, _nothing_open(bill))
+            return
         bill.reviewed_revision, bill.chosen_mode = bill.revision, _in_its_way(bill, modes.GIVEN_BACK, "refund")
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         verdict = deciding.judge(bill)
@@ -212,6 +262,7 @@ def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None
             _become(bill, Verdict(State.SKIPPED, Reason.OPERATOR, f"Skipped by {by}: {reason}"))
             return
         if bill.outstanding:
+            _refuse_pending(bill)
             note = f"Difference left as it is: {reason}"
             ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=note)
         _become(bill, _nothing_open(bill, f"The difference was written off by {by}: {reason}"))

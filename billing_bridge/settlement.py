@@ -124,23 +124,29 @@ def _may_come_to_nothing(push: Push, happened: Transaction) -> bool:
 
 
 def report_unknown(mark: str, happened: Transaction) -> str:
+    """A transaction carries a mark of ours that this database has no push for."""
+    return report_mark(mark, f"Transaction {happened.id} on {happened.subscription_id}")
+
+
+def report_mark(mark: str, where: str) -> str:
     """Marks of ours that this database has no push for: another copy of it charges too, or has charged."""
     push_id = safe(mark)[:LONGEST_MARK]
     finding.report(
         "unknown push",
         push_id,
-        detail=f"Transaction {happened.id} on {happened.subscription_id} carries push {push_id}, which this database "
-        "never made. Another copy of it may be charging.",
+        detail=f"{where} carries push {push_id}, which this database never made. Another copy of it may be charging.",
         next_step="Find out which other installation uses the same Paddle account, and stop one of them.",
         severity=Finding.Severity.ALARM,
     )
-    return f"Transaction {happened.id} carries push {push_id}, which is unknown here."
+    return f"{where} carries push {push_id}, which is unknown here."
 
 
 def _misfit(push: Push, happened: Transaction) -> str:
     """Say why a transaction cannot be what became of this push; empty when it can."""
     if happened.currency_code != push.currency:
         return f"it is in {happened.currency_code}, and the push in {push.currency}"
+    if modes.of(push.mode).gives_back:
+        return "it charges, and the push gives back"
     if happened.invoiced_push_id == push.push_id or not modes.of(push.mode).on_subscription:
         return ""  # of no subscription, and a draft until somebody issues it
     if happened.subscription_id != push.paddle_subscription_id:

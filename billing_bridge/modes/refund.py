@@ -1,5 +1,6 @@
 """What a customer is owed goes back to them: a refund adjustment on a transaction that was paid."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -9,6 +10,8 @@ from billing_bridge.modes.base import Mode, Order, Request, Seen
 from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.entities import (
     CANCELED,
+    CREDIT,
+    MANUAL,
     PENDING_APPROVAL,
     REFUND,
     Adjustment,
@@ -20,13 +23,31 @@ from integration_project.vendors.paddle.entities import (
 
 NAME = "refund"
 COMPLETED = "completed"
+DRAFTS = frozenset({"draft", "ready"})
+"""How an invoice stands that nobody has issued yet."""
+UNPAID = frozenset({"billed", "past_due"})
+"""How an issued invoice stands that Paddle takes a credit on."""
 LOOK_AGAIN = timedelta(hours=6)
 MOST_TRANSACTIONS = 10
 """So many of an account's paid transactions are looked through for one that can be refunded, newest first."""
 
 
+EXPLANATION = "bill {} corrected"
+OURS = re.compile(rf"(?P<push>(?P<bill>\S+)-[0-9]+) {EXPLANATION.format('(?P=bill)')}")
+"""The reason of an adjustment that some copy of this application asked for: push id, then the explanation."""
+
+
+def marked(reason: str) -> str:
+    """The push id in an adjustment's reason, whoever's it is; empty where the reason is none of ours."""
+    found = OURS.fullmatch(reason)
+    return found["push"] if found else ""
+
+
 class Refund(Mode):
-    """`POST /adjustments` with action refund, for what one transaction has left; found by the push id in its reason."""
+    """`POST /adjustments` for what one transaction has left; found by the push id in its reason.
+
+    What was paid is refunded; what an invoice still asks for is lowered by a credit.
+    """
 
     name = NAME
     label = "As a refund"
@@ -44,16 +65,20 @@ class Refund(Mode):
         return Request(None, [], order.amount)
 
     def preview(self, order: Order, request: Request, vendors: Vendors, now: datetime) -> Seen:
-        """Find a paid transaction with something left to refund: of this bill first, then of the account's others."""
-        for push in _paid_pushes(order.bill):
+        """Find a transaction with something left to give back: of this bill first, then of the account's others."""
+        for push in (*_unpaid_invoices(order.bill), *_paid_pushes(order.bill)):
             transaction = vendors.paddle.get_transaction(push.paddle_transaction_id)
             adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(transaction.id,)))
             if any(order.marks.push_id in adjustment.words and adjustment.stands for adjustment in adjustments):
                 return Seen(there_already=True, request=Request(None, [], order.amount, transaction.id))
-            asked = _request(order, push, transaction, adjustments)
+            action = _action(transaction)
+            asked = _request(order, push, transaction, adjustments, action or REFUND)
             if asked is None:
                 continue
-            if transaction.status != COMPLETED or _is_pending(adjustments):  # Paddle takes no refund on it as yet
+            if transaction.status in DRAFTS:
+                words = f"Invoice {transaction.id} is a draft: correct or cancel it in Paddle."
+                return Seen(verdict=charges.held(charges.Reason.REFUND, words))
+            if not action or _is_pending(adjustments):  # Paddle takes none on it as yet
                 words = f"Transaction {transaction.id} takes no refund yet; it goes on when Paddle is done with it."
                 return Seen(verdict=charges.waiting(charges.Reason.REFUND, words, now + LOOK_AGAIN))
             return Seen(request=asked)
@@ -82,6 +107,14 @@ class Refund(Mode):
         return FoundCharge(push.push_id, found.transaction_id, status, "adjustments", amount, found.times)
 
 
+def _action(transaction: Transaction) -> str:
+    """What gives money back on a transaction as it stands now: credit lowers what an unpaid invoice asks for."""
+    if transaction.status == COMPLETED:
+        return REFUND
+    is_invoice = transaction.collection_mode == MANUAL
+    return CREDIT if is_invoice and transaction.status in UNPAID else ""
+
+
 def _is_pending(adjustments: Sequence[Adjustment]) -> bool:
     return any(adjustment.status == PENDING_APPROVAL for adjustment in adjustments)
 
@@ -91,6 +124,12 @@ def _transactions_of(push: Push) -> list[str]:
     collected = Push.objects.filter(bill__m3ter_account_id=push.bill.m3ter_account_id, collected__gt=0)
     ids = collected.exclude(paddle_transaction_id="").values_list("paddle_transaction_id", flat=True)
     return sorted(set(ids))
+
+
+def _unpaid_invoices(bill: PushedBill) -> Sequence[Push]:
+    """Invoices of the bill that nobody has paid yet, as far as is known."""
+    invoices = bill.pushes.filter(mode=PushPolicy.Mode.INVOICE, state=Push.State.PUSHED)
+    return list(invoices.exclude(payment__in=payments.GIVEN_OR_TAKEN).exclude(paddle_transaction_id="").order_by("-id"))
 
 
 def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
@@ -108,8 +147,10 @@ def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
     return list(paid.exclude(bill=bill).order_by("-id")[:MOST_TRANSACTIONS])
 
 
-def _request(order: Order, push: Push, transaction: Transaction, adjustments: Sequence[Adjustment]) -> Request | None:
-    """Write the refund of as much as the push's lines have left; None when nothing is left of them."""
+def _request(
+    order: Order, push: Push, transaction: Transaction, adjustments: Sequence[Adjustment], action: str
+) -> Request | None:
+    """Write the adjustment of as much as the push's lines have left; None when nothing is left of them."""
     taken: dict[str, int] = {}
     for adjustment in adjustments:
         sign = adjusting.claimed(adjustment.action, adjustment.status)
@@ -125,10 +166,10 @@ def _request(order: Order, push: Push, transaction: Transaction, adjustments: Se
     if not items:
         return None
     refund = NewAdjustment(
-        action=REFUND,
+        action=action,
         transaction_id=transaction.id,
         push_id=order.marks.push_id,
-        explanation=f"bill {order.marks.bill_id} corrected",
+        explanation=EXPLANATION.format(order.marks.bill_id),
         items=tuple(items),
         tax_mode="internal" if payments.includes_tax(push) else "external",
     )

@@ -322,9 +322,19 @@ class History:
         for decision in decisions:
             bill.refresh_from_db()
             with suppress(NotPossible):
+                given_up = bill.written_off
                 decision(bill)
+                self._note_write_off(bill, given_up, asked=decision == self._write_off)
                 self.happened.append(f"{decision.__name__} {bill.m3ter_bill_id[:8]}")
                 return
+
+    def _note_write_off(self, bill: PushedBill, before: int, *, asked: bool) -> None:
+        """Only who asks for it writes off more; any other decision can but take back what a change has made moot."""
+        bill.refresh_from_db()
+        now = bill.written_off
+        assert asked or now == before or (abs(now) < abs(before) and now * before >= 0)
+        self.seen["write-off taken back"] += now != before and not asked
+        self.written_off += now - before
 
     def _approve(self, bill: PushedBill) -> None:
         review.approve(bill.pk, by="finance", reason="generated")
@@ -349,9 +359,7 @@ class History:
     def _write_off(self, bill: PushedBill) -> None:
         if self.rng.random() < 0.5 and not self.cancelled:
             raise NotPossible("They would not do that so often.")
-        amount = bill.outstanding
         review.write_off(bill.pk, by="finance", reason="generated")
-        self.written_off += amount
         self.seen["written off"] += 1
 
     def _answer(self, bill: PushedBill) -> None:

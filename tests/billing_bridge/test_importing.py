@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_bridge import importing, jobs, review
-from billing_bridge.importing import Content
+from billing_bridge.contents import Content, exact_text
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.models import Finding, Installation
@@ -334,7 +334,7 @@ lines = st.lists(
             "product_id": texts,
             "accounting_product_id": texts,
             "description": texts,
-            "amount": st.decimals(allow_nan=False, allow_infinity=False, places=3).map(importing.exact_text),
+            "amount": st.decimals(allow_nan=False, allow_infinity=False, places=3).map(exact_text),
             "from": texts,
             "to": texts,
             "units": texts,
