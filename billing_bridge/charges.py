@@ -103,9 +103,10 @@ def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumst
         _collected,
         _locked_elsewhere,
         _left_out,
-        _no_subscription,
         _currency,
         _amounts,
+        _no_subscription,
+        _currency_of_subscription,
         _period_open,
         _changed,
         _negative,
@@ -176,8 +177,12 @@ def _currency(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
         return held(
             Reason.CURRENCY, f"Paddle counts {currency} with {given.paddle_decimals} decimals, which is not so here."
         )
-    if given.link is not None and given.link.currency != currency:
-        return other_currency(currency, given.link.currency)
+    return None
+
+
+def _currency_of_subscription(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    if given.link is not None and given.link.currency != revision.currency:
+        return other_currency(revision.currency, given.link.currency)
     return None
 
 

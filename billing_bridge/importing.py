@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import charges, contents, deciding, ledger, money, owed, renewals
+from billing_bridge import charges, contents, deciding, ledger, looking, money, owed, renewals
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.contents import Content
 from billing_bridge.models import BillRevision, PushedBill
@@ -240,7 +240,7 @@ def _by_a_person(known: PushedBill) -> bool:
 def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
     """Say what becomes of an approved bill that has been read; None: it stays what it is."""
     if known.state == State.LOST:
-        return None
+        return _nothing_is_lost(known) if changed and not known.outstanding else None
     if known.is_settled_in_part and (verdict := _after_settling(known, changed=changed)) is not JUDGE:
         return verdict
     if known.state == State.FAILED and not changed:
@@ -253,6 +253,12 @@ def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
     if _was_found_out(known) and not changed:
         return None
     return deciding.judge(known)
+
+
+def _nothing_is_lost(known: PushedBill) -> Verdict:
+    """m3ter has lowered a bill to what stands of it, so nothing of what Paddle will not collect is owed any more."""
+    looking.loss_is_dealt_with(known, "m3ter has changed the bill, and nothing of it is open.")
+    return Verdict(State.PUSHED if known.in_paddle else State.CARRIED, due_at=clock.now())
 
 
 def _was_found_out(known: PushedBill) -> bool:

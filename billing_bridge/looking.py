@@ -212,6 +212,12 @@ def lose(push: Push, words: str) -> None:
     logger.warning("push %s is lost: %s", push.push_id, words)
 
 
+def loss_is_dealt_with(bill: PushedBill, reason: str) -> None:
+    """Nobody has to choose any more what becomes of what Paddle will not collect of a bill."""
+    for push_id in bill.pushes.filter(state=Push.State.LOST).values_list("push_id", flat=True):
+        finding.settle(LOST, push_id, reason=reason)
+
+
 def _report_no_refund(push: Push, words: str) -> None:
     finding.report(
         NOT_REFUNDED,

@@ -136,7 +136,7 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None,
         verdict = deciding.judge(bill)
         if verdict.state == State.HELD:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")
-        _loss_is_dealt_with(bill, f"{by} approved it: {reason}")
+        looking.loss_is_dealt_with(bill, f"{by} approved it: {reason}")
         _become(bill, verdict)
 
 
@@ -154,7 +154,7 @@ def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
     if bill.outstanding:
         carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by)
-    _loss_is_dealt_with(bill, f"{by} closed it: {reason}")
+    looking.loss_is_dealt_with(bill, f"{by} closed it: {reason}")
     _become(bill, _nothing_open(bill, bill.reason_detail))
 
 
@@ -172,7 +172,7 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
             raise NotPossible(words)
         if bill.outstanding:
             carrying.carry_out(bill, bill.outstanding, note=reason, by=by)
-        _loss_is_dealt_with(bill, f"{by} had it carried: {reason}")
+        looking.loss_is_dealt_with(bill, f"{by} had it carried: {reason}")
         _become(bill, _nothing_open(bill, f"Carried to the next bills by {by}: {reason}"))
 
 
@@ -185,7 +185,7 @@ def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) ->
         _refuse_pending(bill)
         _refuse_uncountable(bill)
         ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=reason)
-        _loss_is_dealt_with(bill, f"{by} wrote it off: {reason}")
+        looking.loss_is_dealt_with(bill, f"{by} wrote it off: {reason}")
         _become(bill, _nothing_open(bill, f"Written off by {by}: {reason}"))
 
 
@@ -257,7 +257,7 @@ def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None
     with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE) as bill:
         _refuse_unseen(bill, seen)
         PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None, chosen_mode="")
-        _loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
+        looking.loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
         if not bill.is_settled_in_part:
             _become(bill, Verdict(State.SKIPPED, Reason.OPERATOR, f"Skipped by {by}: {reason}"))
             return
@@ -266,11 +266,6 @@ def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None
             note = f"Difference left as it is: {reason}"
             ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=note)
         _become(bill, _nothing_open(bill, f"The difference was written off by {by}: {reason}"))
-
-
-def _loss_is_dealt_with(bill: PushedBill, reason: str) -> None:
-    for push_id in bill.pushes.filter(state=Push.State.LOST).values_list("push_id", flat=True):
-        finding.settle(looking.LOST, push_id, reason=reason)
 
 
 GOES_ON = frozenset({State.READY, State.WAITING})
@@ -299,7 +294,7 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
         if verdict.state not in GOES_ON and verdict.reason not in APPROVAL_DECIDES:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")
         if verdict.state in GOES_ON:
-            _loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
+            looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
 
 

@@ -47,6 +47,9 @@ TYPES = {
 """Every type of line there is, and the sign that its amounts mostly have; 0: either."""
 DECIMALS = {"USD": 2, "EUR": 2, "JPY": 0}
 MINIMUMS = {"USD": 70, "EUR": 65, "JPY": 105}
+CHARGES = ("next_billing_period", "immediately")
+MODES = {"USD": (*CHARGES, "invoice"), "EUR": (*CHARGES, "invoice"), "JPY": CHARGES}
+"""The ways of charging in a currency: Paddle makes no invoices in yen."""
 PRICE_JPY = "pri_01hv000000000000000cl0vdjp"
 WIDE = Context(prec=50)
 
@@ -126,7 +129,7 @@ class History:
             link=None,
             defaults={
                 "review": rng.choice(("never", "always")),
-                "mode": rng.choice(("next_billing_period", "immediately")),
+                "mode": MODES[currency][seed % len(MODES[currency])],
                 "changed": rng.choice(("hold", "settle")),
                 "small": rng.choice(("carry", "carry", "hold")),
                 "negative": rng.choice(("carry", "hold")),
@@ -135,6 +138,7 @@ class History:
                 "max_wait_days": 400,
             },
         )
+        world.paddle.clock_set(clock.now())
         history = cls(world, rng, currency)
         history._can_be_invoiced()
         return history
@@ -148,6 +152,11 @@ class History:
     def bills(self) -> list[PushedBill]:
         """The account's bills that are known here, oldest first."""
         return list(PushedBill.objects.filter(m3ter_account_id=self.world.account_id).order_by("id"))
+
+    @property
+    def by_invoice(self) -> bool:
+        """Whether its bills become invoices of their own."""
+        return PushPolicy.objects.get(link=None).mode == "invoice"
 
     # What happens.
 
@@ -163,6 +172,7 @@ class History:
             self.delete: 2,
             self.decline: 1,
             self.give_refunds: 1,
+            self.pay_invoices: 2 if self.by_invoice else 0,
             self.cancel: 2 if len(self.owed) > 1 else 0,
         }
         step = self.rng.choices(tuple(steps), tuple(steps.values()))[0]
@@ -249,7 +259,8 @@ class History:
 
     def lose_an_answer(self) -> None:
         """The next charge, refund or look-up goes wrong on the way, and then the workers run."""
-        operation = self.rng.choice(("charge subscription",) * 4 + ("create adjustment", "list transactions"))
+        charging = "create transaction" if self.by_invoice else "charge subscription"
+        operation = self.rng.choice((charging,) * 4 + ("create adjustment", "list transactions"))
         kind = self.rng.choice(("lose_answer", "lose_answer", "error_after", "error_before", "too_many"))
         self.world.paddle.fault(operation, kind)
         self.happened[-1] = f"{kind} of {operation}"
@@ -275,7 +286,6 @@ class History:
         self.world.paddle.clock_move(days=31)
         self.world.paddle.run_renewals()
         self._hear()
-        self.world.paddle.clock_set(clock.now())
 
     def decline(self) -> None:
         """The customer's card is refused once."""
@@ -290,6 +300,16 @@ class History:
     def give_refunds(self) -> None:
         """Paddle decides about the refunds that wait for it."""
         self.world.paddle.settle_adjustments(reject=self.rng.random() < 0.3)
+        self._hear()
+
+    def pay_invoices(self) -> None:
+        """The customer pays some of the invoices there are, by bank transfer."""
+        customer_id = self.world.paddle.subscriptions[self.world.subscription_id]["customer_id"]
+        for transaction in list(self.world.paddle.transactions.values()):
+            is_invoice = transaction["origin"] == "api" and transaction["customer_id"] == customer_id
+            if is_invoice and transaction["status"] == "billed" and self.rng.random() < 0.7:
+                self.world.paddle.pay_transaction(transaction["id"])
+                self.seen["invoice paid"] += 1
         self._hear()
 
     def cancel(self) -> None:

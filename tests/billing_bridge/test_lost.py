@@ -135,3 +135,20 @@ def test_a_bill_approved_because_paddle_has_all_of_it_is_locked_in_m3ter(world: 
     jobs.finish_bills()
 
     assert (fresh(bill).state, world.in_m3ter(bill.m3ter_bill_id)["locked"]) == (State.PUSHED, True)
+
+
+@pytest.mark.parametrize("amount", ["0.00", "0.10"])
+def test_a_lost_bill_that_m3ter_lowers_to_what_stands_of_it_needs_nobody_any_more(
+    world: World, bill: PushedBill, amount: str
+) -> None:
+    world.m3ter.recalculate(bill.m3ter_bill_id)
+    world.change_bill(bill.m3ter_bill_id, (("API calls", amount),))
+    world.m3ter.approve_bill(bill.m3ter_bill_id)
+
+    world.import_all()
+
+    if amount == "0.00":
+        assert (fresh(bill).state, fresh(bill).outstanding) == (State.CARRIED, 0)
+        assert not Finding.objects.filter(kind="charge lost", state="open").exists()
+    else:
+        assert (fresh(bill).state, fresh(bill).outstanding) == (State.LOST, 10)

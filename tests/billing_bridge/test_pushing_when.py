@@ -166,3 +166,12 @@ def _renew_at(world: World, moment: dt.datetime) -> None:
     subscription = world.paddle.subscriptions[world.subscription_id]
     subscription["next_billed_at"] = text
     subscription["current_billing_period"]["ends_at"] = text
+
+
+@pytest.mark.parametrize("link", ["cancelled", "ended"])
+def test_a_bill_of_nothing_needs_nobody_whatever_became_of_the_subscription(world: World, link: str) -> None:
+    AccountLink.objects.update(**{"cancelled": {"paddle_status": "canceled"}, "ended": {"state": "ended"}}[link])
+
+    bill = world.imported((("API calls", "0.00"),))
+
+    assert (fresh(bill).state, fresh(bill).reason) == (State.SKIPPED, Reason.ZERO)
