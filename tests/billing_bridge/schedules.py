@@ -124,9 +124,7 @@ class Run:
         """It was charged and paid, and then m3ter says less; Finance wants the difference given back."""
         jobs.drain_bills()
         self._hear()
-        self.world.m3ter.recalculate(bill.m3ter_bill_id)
-        self.world.change_bill(bill.m3ter_bill_id, (("API calls", f"{LESS // 100}.00"),))
-        self.world.m3ter.approve_bill(bill.m3ter_bill_id)
+        self.world.correct(bill.m3ter_bill_id, LESS)
         importing.import_bill(bill.m3ter_bill_id, self.world.vendors)
         review.refund(bill.pk, by="finance", reason="corrected")
         return fresh(bill)

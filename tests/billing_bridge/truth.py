@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from integration_project.vendors.paddle.simulator import PaddleSimulator
+from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
 
 UNDONE = frozenset({"rejected", "reversed"})
 
@@ -13,6 +14,22 @@ def kept(paddle: PaddleSimulator, bill_id: str) -> dict[str, list[int]]:
     What waits for a renewal counts; what was forgiven, declined, cancelled or rejected does not.
     """
     return by_bill(paddle).get(bill_id, {})
+
+
+def kept_in_classic(classic: ClassicSimulator, bill_id: str) -> dict[str, list[int]]:
+    """What Paddle Classic has of a bill: modifiers, collected or waiting, and one-off charges."""
+    memory = classic.memory
+    made = [
+        (modifier.description.rpartition("[")[2].rstrip("]"), modifier.amount) for modifier in memory.modifiers.values()
+    ]
+    made += [
+        (payment.name.rpartition(" ")[2], payment.amount) for payment in memory.payments.values() if payment.is_one_off
+    ]
+    found: dict[str, list[int]] = {}
+    for push_id, amount in made:
+        if push_id.rpartition("-")[0] == bill_id:
+            found.setdefault(push_id, []).append(int(amount * 100))
+    return found
 
 
 def by_bill(paddle: PaddleSimulator) -> dict[str, dict[str, list[int]]]:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
-from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from tests.kill.programs import program
 
 MOMENTS = ("before", "unread", "read")
@@ -32,17 +30,18 @@ class Life:
 
 
 class Mortals:
-    """Processes that do jobs one after the other, each a new one."""
+    """Processes that do jobs one after the other, each a new one with these settings."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self._process = process
         self._log = log
+        self.settings: dict[str, object] = {}
 
     def do(self, *jobs: str, dies_at: int | None = None) -> Life:
         """Let a new process do these jobs, and die at that point of them if one is given."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = json.dumps({"jobs": jobs, "dies_at": dies_at})
+        order = json.dumps({"jobs": jobs, "dies_at": dies_at, "knows": self.settings})
         self._process.stdin.write(f"{order}\n".encode())
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -53,20 +52,14 @@ class Mortals:
         return life
 
 
+def at_every_moment(life: Life) -> bool:
+    """Whether a life that nothing ended passed each of its calls before, with its answer unread, and read."""
+    return [point.split(" ", 1)[0] for point in life.points] == list(MOMENTS) * (len(life.points) // len(MOMENTS))
+
+
 @contextmanager
-def mortals(folder: Path, *, paddle_url: str, m3ter_url: str) -> Iterator[Mortals]:
-    """Processes on the test's database that call the vendors at these addresses."""
-    environment = {
-        "TEST_PADDLE_API_URL": paddle_url,
-        "TEST_PADDLE_API_KEY": paddle_sample.API_KEY,
-        "TEST_M3TER_API_URL": m3ter_url,
-        "TEST_M3TER_INGEST_URL": m3ter_url,
-        "TEST_M3TER_ORG_ID": m3ter_sample.ORG_ID,
-        "TEST_M3TER_ACCESS_KEY_ID": m3ter_sample.ACCESS_KEY_ID,
-        "TEST_M3TER_API_SECRET": m3ter_sample.API_SECRET,
-        "TEST_PADDLE_CALLS_PER_MINUTE": "100000",
-        "TEST_M3TER_CALLS_PER_SECOND": "100000",
-    }
+def mortals(folder: Path) -> Iterator[Mortals]:
+    """Processes on the test's database; whom they call stands in their settings."""
     log = folder / "mortal.log"
-    with program("-m", "tests.kill.mortal_worker", log=log, environment=environment, talks=True) as process:
+    with program("-m", "tests.kill.mortal_worker", log=log, talks=True) as process:
         yield Mortals(process, log)

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from django.db import connections
 from django.utils.module_loading import import_string
 from requests import PreparedRequest, Response
 
+from integration_project.vendors import CLASSIC, M3TER, PADDLE
 from integration_project.vendors.transport import DeadlineAdapter
 
 logger = logging.getLogger(__name__)
@@ -78,14 +79,14 @@ def main() -> None:
         print(json.dumps(carry_out(**json.loads(line))), flush=True)
 
 
-def carry_out(jobs: Sequence[str], dies_at: int | None) -> dict[str, Any]:
-    """Do the jobs in a child, and say how it ended and what it passed."""
+def carry_out(jobs: Sequence[str], dies_at: int | None, knows: Mapping[str, Any]) -> dict[str, Any]:
+    """Do the jobs in a child that has these settings, and say how it ended and what it passed."""
     functions = [import_string(job) for job in jobs]  # imported here once, for every child
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        live(functions, Fate(writer, dies_at))
+        live(functions, Fate(writer, dies_at), knows)
     os.close(writer)
     with os.fdopen(reader) as report:
         points = report.read().splitlines()
@@ -93,12 +94,14 @@ def carry_out(jobs: Sequence[str], dies_at: int | None) -> dict[str, Any]:
     return {"ended": os.waitstatus_to_exitcode(status), "points": points}
 
 
-def live(jobs: Sequence[Callable[[], object]], fate: Fate) -> None:
+def live(jobs: Sequence[Callable[[], object]], fate: Fate, knows: Mapping[str, Any]) -> None:
     """Do the jobs and end, one way or the other."""
     status = 1
     try:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the answer is the parent's to give
-        settings.VENDOR_TRANSPORTS = {vendor: MortalAdapter(fate) for vendor in ("paddle", "m3ter")}
+        for name, value in knows.items():
+            setattr(settings, name, value)
+        settings.VENDOR_TRANSPORTS = {vendor: MortalAdapter(fate) for vendor in (PADDLE, CLASSIC, M3TER)}
         logging.getLogger("integration_project.vendors").addFilter(MortalLog(fate))
         for job in jobs:
             job()

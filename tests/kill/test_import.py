@@ -2,22 +2,17 @@
 
 import datetime as dt
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
-from integration_project import clock, installation
+from integration_project import clock
 from integration_project.vendors.m3ter.simulator import M3terSimulator
-from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
-from integration_project.vendors.simulation import serve
 from paddle_sync import bulk, existing
 from paddle_sync.models import AccountLink, AccountPlanLink, BulkRun, WebhookEvent
 from tests.builders import make_mapping
-from tests.kill.mortal import Mortals, mortals
+from tests.kill.mortal import Mortals
 from tests.kill.programs import needs_proc
 from tests.paddle_sync.test_existing import subscribed
 
@@ -33,31 +28,6 @@ EVENTS = "paddle_sync.jobs.drain_events"
 COUNT = 24
 WHY: dict[str, Any] = {"by": "ann", "reason": "go-live"}
 DEATHS = 4
-
-
-@pytest.fixture
-def paddle() -> PaddleSimulator:
-    """A Paddle that sends nothing by itself."""
-    return PaddleSimulator()
-
-
-@pytest.fixture
-def m3ter() -> M3terSimulator:
-    """An m3ter that sends nothing by itself."""
-    simulator = M3terSimulator()
-    simulator.limit_requests(None)
-    return simulator
-
-
-@pytest.fixture
-def workers(paddle: PaddleSimulator, m3ter: M3terSimulator, settings: Settings, tmp_path: Path) -> Iterator[Mortals]:
-    """Processes that call both vendors over the network."""
-    with serve(paddle) as paddle_served, serve(m3ter) as m3ter_served:
-        settings.PADDLE_API_URL, settings.M3TER_API_URL = paddle_served.url, m3ter_served.url
-        settings.M3TER_ORG_ID = m3ter_sample.ORG_ID
-        installation.current()
-        with mortals(tmp_path, paddle_url=paddle_served.url, m3ter_url=m3ter_served.url) as processes:
-            yield processes
 
 
 def a_minute_passes() -> None:

@@ -5,29 +5,27 @@ Real processes, real HTTP, a real database. Only time is not waited for: it is m
 
 import datetime as dt
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.db.models import Model
 from django.test import Client
-from pytest_django import Settings
 
-from billing_bridge import review
-from billing_bridge.models import BillEntry, Push, PushAttempt, PushedBill, PushPolicy
-from integration_project import clock, installation
+from billing_bridge import modes, review
+from billing_bridge.models import BillEntry, Push, PushAttempt, PushedBill
+from integration_project import clock
 from integration_project.models import Circuit, Finding, Installation
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
-from integration_project.vendors.simulation import serve
+from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
 from paddle_sync.models import AccountLink, AccountPlanLink, EventAttempt, WebhookEvent
-from tests.billing_bridge.world import LIVE_SINCE, World
+from tests.billing_bridge.world import push_of
 from tests.builders import make_mapping, post_notification
-from tests.kill.mortal import MOMENTS, Life, Mortals, mortals
+from tests.kill.mortal import Mortals, at_every_moment
 from tests.kill.programs import needs_proc
+from tests.kill.ways import CONFIRM, PUSH, WAYS, Stage, Way
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -39,49 +37,26 @@ pytestmark = [
 State = PushedBill.State
 
 EVENTS = "paddle_sync.jobs.drain_events"
-IMPORT = "billing_bridge.jobs.import_new_bills"
-PUSH = "billing_bridge.jobs.drain_bills"
-CONFIRM = "billing_bridge.jobs.confirm_bills"
-FINISH = "billing_bridge.jobs.finish_bills"
-BILLS = (IMPORT, PUSH, CONFIRM, FINISH)
-AMOUNT = 14345
+OF_CLASSIC = pytest.mark.xdist_group("classic")
+"""Those of Paddle Classic run beside the others: nothing in them is measured by time."""
+in_every_way = pytest.mark.parametrize(
+    "way", [pytest.param(way, id=way.name, marks=(OF_CLASSIC,) if way.is_of_classic else ()) for way in WAYS]
+)
 WHOLE_SCHEDULE = 12
 """More runs than any bill needs, all its look-ups included."""
 
 
 @pytest.fixture
-def paddle() -> PaddleSimulator:
-    """A Paddle that sends nothing by itself."""
-    simulator = PaddleSimulator()
-    simulator.rate_limit.limit = None
-    return simulator
-
-
-@pytest.fixture
-def m3ter() -> M3terSimulator:
-    """An m3ter that sends nothing by itself."""
-    simulator = M3terSimulator()
-    simulator.limit_requests(None)
-    return simulator
-
-
-@pytest.fixture
-def workers(paddle: PaddleSimulator, m3ter: M3terSimulator, settings: Settings, tmp_path: Path) -> Iterator[Mortals]:
-    """Processes that call both vendors over the network, on a database that is live."""
-    with serve(paddle) as paddle_served, serve(m3ter) as m3ter_served:
-        settings.PADDLE_API_URL, settings.M3TER_API_URL = paddle_served.url, m3ter_served.url
-        settings.M3TER_ORG_ID = m3ter_sample.ORG_ID
-        installation.current()
-        Installation.objects.update(charge_from=LIVE_SINCE, native_integration_checked_at=clock.now())
-        with mortals(tmp_path, paddle_url=paddle_served.url, m3ter_url=m3ter_served.url) as processes:
-            yield processes
-
-
-@pytest.fixture
-def world(workers: Mortals, paddle: PaddleSimulator, m3ter: M3terSimulator, vendors: Vendors) -> World:
-    """Both vendors, and bills that are charged without review."""
-    PushPolicy.objects.update_or_create(link=None, defaults={"review": "never"})
-    return World(paddle, m3ter, vendors)
+def stage(
+    workers: Mortals,
+    paddle: PaddleSimulator,
+    m3ter: M3terSimulator,
+    classic: ClassicSimulator,
+    vendors: Vendors,
+    client: Client,
+) -> Stage:
+    """All vendors."""
+    return Stage(paddle, m3ter, vendors, classic=classic, client=client)
 
 
 def let_time_pass() -> None:
@@ -99,11 +74,6 @@ def nothing_was_ever_looked_up() -> None:
     """So that each run makes the calls of a first one."""
     Circuit.objects.all().delete()
     Installation.objects.update(organization_read_at=None)
-
-
-def at_every_moment(life: Life) -> bool:
-    """Whether a life that nothing ended passed each of its calls before, with its answer unread, and read."""
-    return [point.split(" ", 1)[0] for point in life.points] == list(MOMENTS) * (len(life.points) // len(MOMENTS))
 
 
 # --- From checkout to account ---------------------------------------------------------------------------------------
@@ -179,127 +149,175 @@ def unnumbered(point: str) -> str:
     return re.sub(r"/[^/]*\d[^/]*", "/id", point)
 
 
-# --- From bill to charge and lock -----------------------------------------------------------------------------------
+# --- From bill to charge and lock, in every way there is --------------------------------------------------------------
 
 
-def test_killed_at_any_call_between_bill_and_lock_there_is_one_charge(workers: Mortals, world: World) -> None:
-    approved_bill(world)
-    undisturbed = workers.do(*BILLS)
+def test_processes_are_killed_in_every_way_of_charging_there_is() -> None:
+    assert {way.mode for way in WAYS} == set(modes.MODES)
+
+
+@in_every_way
+def test_killed_at_any_call_between_bill_and_lock_it_is_settled_once(workers: Mortals, stage: Stage, way: Way) -> None:
+    way.chosen()
+    bill_ids = [begun(stage, way)]
+    undisturbed = workers.do(*way.jobs)
     assert at_every_moment(undisturbed)
-    assert operations(world) == {
-        "paddle": ["list subscription history", "preview charge", "charge subscription"],
-        "m3ter": ["get token", "list bills", "get bill", "lock bill", "create external mapping"],
-    }
-    charge = charging(undisturbed, "before")
+    assert operations(stage) == way.operations()
+    opened, charge = way.opened(undisturbed), way.requested(undisturbed, "before")
     waited_for_a_person = []
 
     for place, where in enumerate(undisturbed.points):
-        bill_id = approved_bill(world)
-        life = workers.do(*BILLS, dies_at=place)
-        if recovered(workers, world, bill_id, where):
+        bill_id = begun(stage, way)
+        life = workers.do(*way.jobs, dies_at=place)
+        if recovered(workers, stage, way, bill_id, where):
             waited_for_a_person.append(where)
 
+        bill_ids.append(bill_id)
         assert unnumbered(life.points[-1]) == unnumbered(where)
-        assert_charged_once(world, bill_id, where)
-        push = Push.objects.get(bill__m3ter_bill_id=bill_id)
-        looked = PushAttempt.objects.filter(push=push, step="look", phase="after").count()
+        assert_settled_once(stage, way, bill_id, where)
+        push = push_of(stage.bill(bill_id))
         sent, unanswered = place >= charge, place in {charge + 1, charge + 2}
         assert push.detail.startswith("Found by looking.") == unanswered, where
-        assert (looked > 0) == (place in {charge, charge + 1, charge + 2}), where
+        assert (looks_for(push) > 0) == (place in {charge, charge + 1, charge + 2}), where
         died = PushAttempt.objects.filter(push=push, outcome="worker died").values_list("detail", flat=True)
-        assert [("under way" in words) for words in died] == ([sent] if preview_or_charge(where) else []), where
+        assert [("under way" in words) for words in died] == ([sent] if opened <= place <= charge + 2 else []), where
 
     assert waited_for_a_person == [undisturbed.points[charge]]
+    assert_paid_once(stage, way, bill_ids)
 
 
-@pytest.mark.parametrize("moment", ["before", "unread"])
-def test_killed_while_looking_for_a_charge_it_is_looked_for_again(workers: Mortals, world: World, moment: str) -> None:
-    approved_bill(world)
-    whole = workers.do(*BILLS)
-    charge = charging(whole, moment)
-    bill_id = in_flight(workers, world, charge)
-    looking = workers.do(CONFIRM)
-    assert at_every_moment(looking)
-    assert recovered(workers, world, bill_id, "nowhere") == (moment == "before")
+@in_every_way
+def test_killed_while_looking_for_a_charge_it_is_looked_for_again(workers: Mortals, stage: Stage, way: Way) -> None:
+    way.chosen()
+    bill_ids = [begun(stage, way)]
+    whole = workers.do(*way.jobs)
 
-    bill_id = in_flight(workers, world, charge)
-    for place, where in enumerate(looking.points):
-        workers.do(CONFIRM, dies_at=place)
-        died = PushedBill.objects.get(m3ter_bill_id=bill_id)
+    for moment in ("before", "unread"):
+        charge = way.requested(whole, moment)
+        bill_ids.append(in_flight(workers, stage, way, charge))
+        looking = workers.do(CONFIRM)
+        assert at_every_moment(looking)
+        assert looking.points
+        assert recovered(workers, stage, way, bill_ids[-1], "nowhere") == (moment == "before")
+
+        bill_ids.append(in_flight(workers, stage, way, charge))
+        for place, where in enumerate(looking.points):
+            workers.do(CONFIRM, dies_at=place)
+            died = stage.bill(bill_ids[-1])
+            let_time_pass()
+
+            assert (died.state, died.looks, died.lease is None) == (State.UNCONFIRMED, 0, False), where
+
+        assert recovered(workers, stage, way, bill_ids[-1], "while looking") == (moment == "before")
+        assert_settled_once(stage, way, bill_ids[-1], "while looking")
+
+    assert_paid_once(stage, way, bill_ids)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.is_of_classic], ids=lambda way: way.name)
+def test_what_a_killed_process_has_charged_is_settled_by_the_news_of_it(
+    workers: Mortals, stage: Stage, way: Way
+) -> None:
+    way.chosen()
+    begun(stage, way)
+    charge = way.requested(workers.do(*way.jobs), "unread")
+    bill_id = begun(stage, way)
+    workers.do(*way.jobs, dies_at=charge)
+
+    way.fulfil(stage, [bill_id])
+    stage.hear()
+
+    bill = stage.bill(bill_id)
+    assert (bill.state, bill.outstanding, bill.lease) == (State.PUSHED, 0, None)
+    assert not recovered(workers, stage, way, bill_id, "before the news")
+    assert_settled_once(stage, way, bill_id, "before the news")
+    assert looks_for(push_of(bill)) == 0
+    assert (bill.payment, bill.paid, bill.refunded) == way.payment
+
+
+def begun(stage: Stage, way: Way) -> str:
+    """Make what is to be settled, and forget what that took."""
+    bill_id = way.begin(stage)
+    if not way.imports:
+        stage.read(bill_id)
         let_time_pass()
-
-        assert (died.state, died.looks, died.lease is None) == (State.UNCONFIRMED, 0, False), where
-
-    assert recovered(workers, world, bill_id, "while looking") == (moment == "before")
-    assert_charged_once(world, bill_id, "while looking")
-
-
-def approved_bill(world: World) -> str:
-    """Let m3ter approve a bill of a subscription of its own."""
     nothing_was_ever_looked_up()
-    _, account_id = world.subscribe(email=f"buyer{AccountLink.objects.count()}@example.com")
-    bill_id = world.make_bill(account_id=account_id)
-    for simulator in (world.paddle, world.m3ter):
+    for simulator in (stage.paddle, stage.classic, stage.m3ter):
         simulator.calls.clear()
     return bill_id
 
 
-def in_flight(workers: Mortals, world: World, charge: int) -> str:
+def in_flight(workers: Mortals, stage: Stage, way: Way, charge: int) -> str:
     """Let a bill's charge be under way when its process dies, and let that be noticed."""
-    bill_id = approved_bill(world)
-    workers.do(*BILLS, dies_at=charge)
+    bill_id = begun(stage, way)
+    workers.do(*way.jobs, dies_at=charge)
     let_time_pass()
     workers.do(PUSH)
-    assert PushedBill.objects.get(m3ter_bill_id=bill_id).state == State.UNCONFIRMED
+    assert stage.bill(bill_id).state == State.UNCONFIRMED
     let_time_pass()
     return bill_id
 
 
-def recovered(workers: Mortals, world: World, bill_id: str, where: str) -> bool:
+def recovered(workers: Mortals, stage: Stage, way: Way, bill_id: str, where: str) -> bool:
     """Let time go by and new processes go on. Says whether a person had to: only where nothing can be known."""
     asked = False
     for _ in range(WHOLE_SCHEDULE):
         let_time_pass()
-        workers.do(*BILLS)
+        workers.do(*way.jobs)
         bill = PushedBill.objects.filter(m3ter_bill_id=bill_id).first()
         if bill is None or bill.due_at is not None:
             continue
         if bill.state != State.UNCONFIRMED:
             return asked
+        push_id = push_of(bill).push_id
         assert not asked, where
-        assert world.charges_of(bill) == 0, where
+        assert push_id not in stage.kept(bill_id), where
+        assert open_findings() == [("charge unconfirmed", push_id)], where
         review.charge_was_not_made(bill.pk, by="finance", reason="looked in Paddle")
         asked = True
     raise AssertionError(f"killed {where}, it never came to an end: {bill and (bill.state, bill.last_error)}")
 
 
-def assert_charged_once(world: World, bill_id: str, where: str) -> None:
-    """One charge, one push, one line in the ledger, one lock, one mapping, and nothing left to do."""
-    bill = PushedBill.objects.get(m3ter_bill_id=bill_id)
-    push = Push.objects.get(bill=bill)
-    (entry,) = BillEntry.objects.filter(bill=bill)
-    (mapping,) = [row for row in world.m3ter.memory.external_mappings if row["m3terId"] == bill_id]
-    assert world.charges_of(bill) == 1, where
-    assert (bill.state, bill.payable, bill.pushed, bill.outstanding) == (State.PUSHED, AMOUNT, AMOUNT, 0), where
-    assert (push.push_id, push.state, push.amount) == (f"{bill_id}-1", "pushed", AMOUNT), where
-    assert (entry.kind, entry.amount, entry.push_id) == ("pushed", AMOUNT, push.pk), where
+def assert_settled_once(stage: Stage, way: Way, bill_id: str, where: str) -> None:
+    """What was asked is there once, in the ledger too, and comes to what it was asked for; nothing is left to do."""
+    bill = stage.bill(bill_id)
+    (mapping,) = [row for row in stage.m3ter.memory.external_mappings if row["m3terId"] == bill_id]
+    assert stage.kept(bill_id) == way.in_the_end(bill_id), where
+    assert (bill.state, bill.reason, bill.outstanding) == (State.PUSHED, "", 0), where
+    assert tuple(BillEntry.objects.filter(bill=bill).order_by("id").values_list("kind", "amount")) == way.entries, where
+    stands = dict(bill.pushes.filter(state="pushed").values_list("push_id", "amount"))
+    assert stands == {push_id: abs(amount) for push_id, (amount,) in way.in_the_end(bill_id).items()}, where
+    assert not bill.pushes.exclude(state__in=("pushed", "lost")).exists(), where
+    assert push_of(bill).mode == way.mode, where
     assert (bill.due_at, bill.lease, bill.m3ter_locked) == (None, None, True), where
-    assert world.in_m3ter(bill_id)["locked"] is True, where
-    assert (bill.external_mapping_id, mapping["externalId"]) == (mapping["id"], push.push_id), where
+    assert stage.in_m3ter(bill_id)["locked"] is True, where
+    assert (bill.external_mapping_id, mapping["externalId"]) == (mapping["id"], push_of(bill).push_id), where
+    assert open_findings() == [], where
 
 
-def charging(life: Life, moment: str) -> int:
-    """Where in a life that moment of the charge was."""
-    (place,) = (place for place, name in enumerate(life.points) if name.startswith(moment) and name.endswith("/charge"))
-    return place
+def assert_paid_once(stage: Stage, way: Way, bill_ids: list[str]) -> None:
+    """What it was asked for happens, and is told: each customer paid that much, or has that much back."""
+    way.fulfil(stage, bill_ids)
+    stage.hear()
+
+    for bill in map(stage.bill, bill_ids):
+        assert (bill.state, bill.outstanding) == (State.PUSHED, 0)
+        assert (bill.payment, bill.paid, bill.refunded) == way.payment
+        assert stage.kept(bill.m3ter_bill_id) == way.in_the_end(bill.m3ter_bill_id)
+    assert open_findings() == []
 
 
-def operations(world: World) -> dict[str, list[str]]:
-    """What both vendors were asked, in order."""
-    simulators = {"paddle": world.paddle, "m3ter": world.m3ter}
+def looks_for(push: Push) -> int:
+    """How often a push was looked for to the end."""
+    return PushAttempt.objects.filter(push=push, step="look", phase="after").count()
+
+
+def open_findings() -> list[tuple[str, str]]:
+    """What people are told to look at: kind and subject."""
+    return list(Finding.objects.filter(state="open").values_list("kind", "subject"))
+
+
+def operations(stage: Stage) -> dict[str, list[str]]:
+    """What the vendors were asked, in order."""
+    simulators = {"paddle": stage.paddle, "classic": stage.classic, "m3ter": stage.m3ter}
     return {name: [str(call.operation) for call in simulator.calls] for name, simulator in simulators.items()}
-
-
-def preview_or_charge(where: str) -> bool:
-    """Whether a push was open at this point, from the look at the history that proves it can be read on."""
-    return any(part in where for part in ("/charge", "/history"))
