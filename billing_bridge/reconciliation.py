@@ -22,15 +22,17 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from billing_bridge import money, reconciling, settlement
+from billing_bridge import looking, money, reconciling, settlement
 from billing_bridge.explaining import Why
+from billing_bridge.in_billing import Mark
 from billing_bridge.ledger import GONE
 from billing_bridge.models import PushedBill, ReconciliationRow, ReconciliationRun
+from billing_bridge.reconciling import Compared
 from integration_project import clock, finding, installation, wakeups
 from integration_project.errors import BudgetSpent, IntegrationError, NotPossible, Permanent
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
-from paddle_sync.models import AccountLink
+from paddle_sync.models import AccountLink, WebhookEvent
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ DAY = timedelta(days=1)
 PAGE = 100
 TOGETHER = 20
 """Accounts whose transactions are read together."""
+CLASSIC_TOGETHER = 4
+"""Of these, on Paddle Classic, which is asked about each subscription by itself, and allows fewer calls."""
 LEASE = timedelta(minutes=2)
 TRY_AGAIN = timedelta(seconds=10)
 UNFINISHED = (State.LISTING, State.COMPARING)
@@ -275,11 +279,11 @@ def _not_listed(bill: PushedBill, vendors: Vendors) -> ReconciliationRow:
 def _compare(run: ReconciliationRun, vendors: Vendors) -> Iterator[None]:
     """Compare some accounts after the other; each step is written whole, with its findings."""
     while rows := _next(run):
-        marks = reconciling.compare(rows, vendors)
+        compared = reconciling.compare(rows, vendors)
         with transaction.atomic():
             ReconciliationRow.objects.bulk_update(rows, FOUND, batch_size=PAGE)
-            _add(run, _of_marks(marks))
-            _tell(rows, marks)
+            _add(run, _of_marks(compared.marks))
+            _tell(rows, compared)
             _hold(run)
         yield
     with transaction.atomic():
@@ -289,19 +293,36 @@ def _compare(run: ReconciliationRun, vendors: Vendors) -> Iterator[None]:
 def _next(run: ReconciliationRun) -> list[ReconciliationRow]:
     waiting = run.rows.filter(compared_at=None)
     accounts = waiting.order_by("m3ter_account_id").values_list("m3ter_account_id", flat=True).distinct()[:TOGETHER]
-    return list(waiting.filter(m3ter_account_id__in=list(accounts)).order_by("pk"))
+    return list(waiting.filter(m3ter_account_id__in=_few_of_classic(list(accounts))).order_by("pk"))
 
 
-def _of_marks(marks: Sequence[reconciling.Mark]) -> list[ReconciliationRow]:
-    ids = [mark.transaction.subscription_id for mark in marks]
-    links = {link.paddle_subscription_id: link for link in AccountLink.objects.filter(paddle_subscription_id__in=ids)}
-    return [reconciling.of_mark(mark, links.get(mark.transaction.subscription_id or "")) for mark in marks]
+def _few_of_classic(accounts: list[str]) -> list[str]:
+    """Of accounts on Paddle Classic, keep no more than one step has the calls and the time for."""
+    links = AccountLink.objects.filter(m3ter_account_id__in=accounts, source=WebhookEvent.Source.PADDLE_CLASSIC)
+    too_many = sorted(set(links.values_list("m3ter_account_id", flat=True)))[CLASSIC_TOGETHER:]
+    return [account for account in accounts if account not in too_many]
 
 
-def _tell(rows: Sequence[ReconciliationRow], marks: Sequence[reconciling.Mark]) -> None:
+def _of_marks(marks: Sequence[Mark]) -> list[ReconciliationRow]:
+    """Make the rows of marks, named by the subscription that they are on, or by their customer's."""
+    subscriptions = {mark.paddle_subscription_id for mark in marks} - {""}
+    customers = {mark.paddle_customer_id for mark in marks if not mark.paddle_subscription_id} - {""}
+    links = AccountLink.objects.filter(
+        Q(paddle_subscription_id__in=subscriptions) | Q(paddle_customer_id__in=customers)
+    ).order_by("pk")
+    known = {key: link for link in links for key in (link.paddle_customer_id, link.paddle_subscription_id)}
+    return [
+        reconciling.of_mark(mark, known.get(mark.paddle_subscription_id or mark.paddle_customer_id)) for mark in marks
+    ]
+
+
+def _tell(rows: Sequence[ReconciliationRow], compared: Compared) -> None:
     """Open and close the findings about what was compared."""
-    for mark in marks:
-        settlement.report_unknown(mark.push_id, mark.transaction)
+    for mark in compared.marks:
+        where = mark.paddle_subscription_id or mark.paddle_customer_id
+        settlement.report_mark(mark.push_id, f"{mark.places} on {where}")
+    for push, places in compared.doubles:
+        looking.report_double(push, f"more than once: {' and '.join(places)}")
     differ = {row.subject for row in rows if row.is_unknown}
     was_open = Finding.objects.filter(
         kind=WITHOUT_REASON, state=Finding.State.OPEN, subject__in=[row.subject for row in rows]
@@ -393,9 +414,9 @@ def look(vendors: Vendors, span: Span, *, wait: Callable[[BudgetSpent], object])
     for row in _patiently(partial(_all_rows, vendors, span), wait):
         by_account[row.m3ter_account_id].append(row)
     for rows in by_account.values():
-        marks = _patiently(partial(reconciling.compare, rows, vendors), wait)
+        compared = _patiently(partial(reconciling.compare, rows, vendors), wait)
         yield from rows
-        yield from _of_marks(marks)
+        yield from _of_marks(compared.marks)
 
 
 def _all_rows(vendors: Vendors, span: Span) -> list[ReconciliationRow]:

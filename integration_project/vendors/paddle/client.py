@@ -88,7 +88,7 @@ class PaddleClient:
         self,
         *,
         subscription_id: str | Sequence[str] | None = None,
-        customer_id: str = "",
+        customer_id: str | Sequence[str] = "",
         origin: Sequence[str] = (),
         ids: Sequence[str] = (),
         status: Sequence[str] = (),
