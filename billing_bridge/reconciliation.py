@@ -357,37 +357,61 @@ def unknown_words(row: ReconciliationRow) -> str:
 
 
 def _end(run: ReconciliationRun) -> None:
-    """Add up, compare to the run before, and be done."""
-    before = _before(run)
+    """Add up, compare each bill to the newest run that had it, and be done."""
     unknown = set(run.rows.filter(is_unknown=True).values_list("subject", flat=True))
-    unknown_before = set(before.rows.filter(is_unknown=True).values_list("subject", flat=True)) if before else set()
-    fresh = unknown - unknown_before
+    before = unknown_before(run)
+    fresh = unknown - before
     run.rows.filter(is_unknown=True, subject__in=fresh).update(is_new=True)
-    gone = unknown_before - unknown
     _hold(
         run,
         state=State.DONE,
-        previous=before,
+        previous=_overlapping(run),
         bills=run.rows.count(),
         unknown=len(unknown),
         new_unknown=len(fresh),
-        solved=run.rows.filter(subject__in=gone).count(),
+        solved=run.rows.filter(subject__in=before - unknown).count(),
         totals=totals(run.rows.iterator(chunk_size=1_000)),
         finished_at=clock.now(),
     )
     logger.info("Reconciliation %s: %s bills, %s with a difference that has no reason.", run.pk, run.bills, run.unknown)
 
 
-def _before(run: ReconciliationRun) -> ReconciliationRun | None:
-    """The last run that was about the same accounts and was done."""
-    done = ReconciliationRun.objects.filter(state=State.DONE, m3ter_account_id=run.m3ter_account_id, pk__lt=run.pk)
-    return done.order_by("-pk").first()
+def _overlapping(run: ReconciliationRun) -> ReconciliationRun | None:
+    """The newest earlier run of some of the same days, and of the same account or of every account."""
+    earlier = ReconciliationRun.objects.filter(
+        state=State.DONE,
+        m3ter_account_id__in=("", run.m3ter_account_id),
+        first_day__lte=run.last_day,
+        last_day__gte=run.first_day,
+        pk__lt=run.pk,
+    )
+    return earlier.order_by("-pk").first()
+
+
+def unknown_before(run: ReconciliationRun) -> set[str]:
+    """Which subjects of a run had no reason in the newest earlier run that compared them, whatever else that was of."""
+    earlier = _earlier(run)
+    ever = dict(
+        earlier.filter(is_unknown=True, subject__in=run.rows.values("subject")).values_list("subject", "m3ter_bill_id")
+    )
+    compared = earlier.filter(m3ter_bill_id__in=set(ever.values()), subject__in=list(ever))  # bills have an index
+    newest = dict(compared.order_by("run_id").values_list("subject", "is_unknown"))
+    return {subject for subject, is_unknown in newest.items() if is_unknown}
+
+
+def row_before(row: ReconciliationRow) -> ReconciliationRow | None:
+    """The same subject in the newest earlier run that compared it."""
+    same = _earlier(row.run).filter(m3ter_bill_id=row.m3ter_bill_id, subject=row.subject)
+    return same.order_by("-run_id").first()
+
+
+def _earlier(run: ReconciliationRun) -> QuerySet[ReconciliationRow]:
+    return ReconciliationRow.objects.filter(run__state=State.DONE, run__lt=run.pk)
 
 
 def solved_since(run: ReconciliationRun) -> QuerySet[ReconciliationRow]:
-    """Rows that were unknown in the run before, and have a reason for everything now."""
-    before = ReconciliationRow.objects.filter(run=run.previous_id, is_unknown=True).values("subject")
-    return run.rows.filter(is_unknown=False, subject__in=before)
+    """Rows that had no reason when they were compared last before, and have one for everything now."""
+    return run.rows.filter(is_unknown=False, subject__in=unknown_before(run))
 
 
 def totals(rows: Iterator[ReconciliationRow]) -> dict[str, dict[str, Any]]:
