@@ -106,7 +106,9 @@ def test_two_acceptances_of_one_push_are_an_alarm(world: World, meanwhile: Inter
     assert world.charges_of(bill) == 2
     assert (fresh(bill).state, fresh(bill).pushed, push_of(bill).amount) == (State.PUSHED, 14345, 14345)
     assert alarms() == ["charged twice"]
-    assert Finding.objects.get(kind="charged twice").detail.count("history entry subhis_") == 2
+    said = Finding.objects.get(kind="charged twice").detail
+    assert "2 times: of attempt 2, answered at " in said
+    assert " and of attempt 1, answered at " in said
 
 
 def test_a_charge_accepted_while_the_subscription_is_cancelled_is_lost(world: World, meanwhile: Interrupted) -> None:
