@@ -370,6 +370,8 @@ def _payment(billed: Billed) -> Iterator[Part]:
     why, said = NOT_COLLECTED.get(billed.status, (Why.UNKNOWN, f"{billed.status}, which is unknown here"))
     if billed.kind == INVOICE and billed.status in NOT_BILLED:
         why, said = UNISSUED
+    if billed.kind == ADJUSTMENT:
+        said = f"of a transaction that is {said}"
     yield Part(
         why, net - (_back(billed) - _tax_back(billed)), f"{billed.kind.capitalize()} {billed.transaction_id} is {said}."
     )

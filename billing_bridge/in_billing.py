@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from billing_bridge import payments
@@ -21,6 +22,7 @@ from integration_project.vendors.paddle.entities import API_ORIGIN, CANCELED, Ad
 from paddle_sync.models import AccountLink, WebhookEvent
 
 IDS_TOGETHER = 25
+COMPLETED = "completed"
 GRACE = timedelta(days=1)
 """How long after its moment a renewal may take to show, or a charge made at once to be listed."""
 UNNAMED_RENEWAL = timedelta(days=35)
@@ -64,11 +66,12 @@ class InBilling:
 
     def billed(self, push: Push) -> tuple[Billed, ...]:
         """Everything that Paddle has of a push."""
-        if push.kind == Push.Kind.REFUND:
-            ours = (each for each in self.adjustments if push.push_id in each.words and each.stands)
-            return tuple(_refunded(push, each) for each in ours)
         found = self.carrying.get(push.push_id, ())
-        return tuple(_billed(push.push_id, each, tuple(self._given_back(push, each))) for each in found)
+        charged = tuple(_billed(push.push_id, each, tuple(self._given_back(push, each))) for each in found)
+        if push.kind != Push.Kind.REFUND:
+            return charged
+        ours = (each for each in self.adjustments if push.push_id in each.words and each.stands)
+        return (*(_refunded(push, each, self._status(each)) for each in ours), *charged)
 
     def absent(self, push: Push) -> Absent:
         """Why Paddle need not have billed a push yet; nothing explains it where it should have by now."""
@@ -96,6 +99,11 @@ class InBilling:
                 first.subscription_id or "",
                 first.customer_id or "",
             )
+
+    def _status(self, of: Adjustment) -> str:
+        """How the transaction stands that was adjusted; of one too old to be listed, that it was collected."""
+        listed = chain.from_iterable(self.carrying.values())
+        return next((each.status for each in listed if each.id == of.transaction_id), COMPLETED)
 
     def _given_back(self, push: Push, found: Transaction) -> Iterator[GivenBack]:
         """What others than we gave back of a push's lines, counted as settlement counts it."""
@@ -161,16 +169,12 @@ def _together(ids: set[str], prefix: str) -> Iterator[Sequence[str]]:
         yield usual[start : start + IDS_TOGETHER]
 
 
-def _refunded(push: Push, found: Adjustment) -> Billed:
+def _refunded(push: Push, found: Adjustment, status: str) -> Billed:
     """What an adjustment says of the refund that it is."""
     totals = found.totals
     amount = payments.asked_or(push, subtotal=totals.subtotal, total=totals.total)
     given = GivenBack(found.id, found.action, found.status, amount, amount - totals.subtotal)
-    return Billed(found.id, COMPLETED, (), (given,), ADJUSTMENT)
-
-
-COMPLETED = "completed"
-"""A refund is only made of a transaction that is."""
+    return Billed(found.id, status, (), (given,), ADJUSTMENT)
 
 
 def _billed(push_id: str, found: Transaction, given_back: tuple[GivenBack, ...]) -> Billed:

@@ -119,10 +119,7 @@ def test_a_refund_of_ours_leaves_no_difference_but_the_tax_that_is_named(
     world: World, deliver: Deliver, mode: str, tax_mode: str, named: set[str]
 ) -> None:
     bill = charged_and_paid(world, deliver, mode=mode, tax_mode=tax_mode)
-    world.m3ter.recalculate(bill.m3ter_bill_id)
-    world.change_bill(bill.m3ter_bill_id, (("API calls", "100.00"),))
-    world.m3ter.approve_bill(bill.m3ter_bill_id)
-    world.import_all()
+    correct(world, bill)
     review.refund(bill.pk, by="fiona", reason="corrected")
     world.work()
     world.paddle.settle_adjustments()
@@ -136,6 +133,53 @@ def test_a_refund_of_ours_leaves_no_difference_but_the_tax_that_is_named(
     assert {why for why, _ in reasons(row)} == named
     assert row.kept == 10000 - sum(amount for _, amount in reasons(row))
     assert any("given back" in part["words"] for part in row.parts) == bool(named)
+
+
+def test_a_credit_on_an_invoice_that_is_not_paid_lowers_what_is_not_paid(
+    world: World, invoiced: PushedBill, deliver: Deliver
+) -> None:
+    told(deliver)
+    correct(world, invoiced)
+    review.refund(invoiced.pk, by="fiona", reason="corrected")
+    world.work()
+    told(deliver)
+    unpaid = the_row(reconcile(world))
+    world.paddle.pay_transaction(world.invoices()[0])
+    told(deliver)
+
+    row = the_row(reconcile(world))
+
+    assert (unpaid.collected, unpaid.refunded) == (0, 0)
+    assert sorted(reasons(unpaid)) == [("not paid yet", -4345), ("not paid yet", 14345)]
+    assert (row.kept, reasons(row)) == (10000, [])
+
+
+def correct(world: World, bill: PushedBill) -> None:
+    """m3ter lowers a bill."""
+    world.m3ter.recalculate(bill.m3ter_bill_id)
+    world.change_bill(bill.m3ter_bill_id, (("API calls", "100.00"),))
+    world.m3ter.approve_bill(bill.m3ter_bill_id)
+    world.import_all()
+
+
+def test_a_charge_under_the_id_of_a_refund_has_no_reason(world: World, deliver: Deliver) -> None:
+    bill = charged_and_paid(world, deliver, mode="immediately")
+    correct(world, bill)
+    review.refund(bill.pk, by="fiona", reason="corrected")
+    world.work()
+    world.paddle.settle_adjustments()
+    told(deliver)
+    (charge,) = [each for each in world.paddle.transactions.values() if each["origin"] == "subscription_charge"]
+    copied = copy.deepcopy(charge)
+    copied["id"] = world.paddle.world.new_id("txn")
+    for item in copied["items"]:
+        item["price"]["custom_data"]["push_id"] = push_of(bill).push_id
+    world.paddle.world.memory.transactions[copied["id"]] = copied
+
+    row = the_row(reconcile(world))
+
+    assert (row.unknown, row.is_unknown) == (14345, True)
+    assert copied["id"] in row.parts[0]["words"]
 
 
 def charged_and_paid(world: World, deliver: Deliver, **policy: str) -> PushedBill:
