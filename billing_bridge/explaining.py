@@ -27,6 +27,9 @@ class Why(StrEnum):
     CARRIED = "carried"
     WRITTEN_OFF = "written off"
     PENDING = "pending renewal"
+    PENDING_PAYMENT = "pending payment"
+    UNLISTED = "not listed yet"
+    UNISSUED = "not issued yet"
     UNPAID = "not paid yet"
     DISCOUNT = "discount"
     TAX = "tax"
@@ -87,22 +90,45 @@ class Line:
 
 @dataclass(frozen=True)
 class GivenBack:
-    """An adjustment in Paddle, as far as it concerns lines of ours; `amount` is before tax."""
+    """An adjustment in Paddle, as far as it concerns a push; `amount` is counted as the push's own is."""
 
     adjustment_id: str
     action: str
     status: str
     amount: int
+    tax: int = 0
+    """How much of the amount is tax; nothing where tax came on top of it."""
+
+
+TRANSACTION, INVOICE, PAYMENT, MODIFIER, ADJUSTMENT = "transaction", "invoice", "payment", "modifier", "adjustment"
+"""The kinds of what carries a push; the last is how a refund is there."""
 
 
 @dataclass(frozen=True)
 class Billed:
-    """A transaction in Paddle, as far as it carries a push."""
+    """A transaction in Paddle, as far as it carries a push; of Classic, a payment, or a modifier that waits for one."""
 
     transaction_id: str
     status: str
     lines: Sequence[Line]
     given_back: Sequence[GivenBack] = ()
+    kind: str = TRANSACTION
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.kind} {self.transaction_id}"
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Why a push is in no transaction: a reason for which that is right as yet, or unknown; in words."""
+
+    why: Why
+    words: str
+
+
+NOWHERE = Absent(Why.UNKNOWN, "It should be in a transaction by now, and is in none.")
 
 
 @dataclass(frozen=True)
@@ -114,8 +140,8 @@ class Sent:
     given_up: int = 0
     is_open: bool = False
     """It is being charged or looked for, so that Paddle may have what is not yet recorded here."""
-    awaits: str = ""
-    """Why it is right that no transaction carries it yet, in words; empty where one should by now."""
+    absent: Absent = NOWHERE
+    """What that comes from if no transaction carries it."""
     billed: Sequence[Billed] = ()
 
 
@@ -151,14 +177,19 @@ class Explanation:
 
 
 CANCELED = "canceled"
+WAITING = "waiting"
+"""Our word for a modifier that no payment has collected yet."""
 COLLECTED = frozenset({"paid", "completed"})
 NOT_COLLECTED: Mapping[str, tuple[Why, str]] = {
     "draft": (Why.PENDING, "a draft"),
     "ready": (Why.PENDING, "about to be billed"),
     "billed": (Why.UNPAID, "billed"),
     "past_due": (Why.UNPAID, "past due"),
+    WAITING: (Why.PENDING_PAYMENT, "to be collected with the next payment"),
 }
 """Paddle's word for a transaction of which nothing has been collected -> what that explains."""
+UNISSUED = (Why.UNISSUED, "a draft, which somebody must issue in Paddle")
+NOT_BILLED = frozenset({"draft", "ready"})
 MOST_DIGITS = 15
 
 
@@ -178,11 +209,17 @@ def explain(m3ter: InM3ter, ledger: InLedger | None, sent: Sequence[Sent] = ()) 
     return Explanation(
         m3ter=owes,
         ledger=ledger_says,
-        billed=sum(line.subtotal for billed in standing for line in billed.lines),
+        billed=sum(line.subtotal for billed in standing if billed.status != WAITING for line in billed.lines),
         collected=sum(_net_of_tax(billed) for billed in collected),
-        refunded=sum(_back(billed) for billed in collected),
+        refunded=sum(_back(billed) - _tax_back(billed) for billed in collected),
         parts=tuple(part for part in parts if part.amount or part.why in {Why.ROUNDING, Why.UNKNOWN}),
     )
+
+
+def doubled(sent: Sent) -> tuple[str, ...]:
+    """Name all that Paddle has of a push which it should have once; empty where it has it once, or not at all."""
+    charged = [billed.name for billed in _standing(sent) if billed.kind == INVOICE or billed.status not in NOT_BILLED]
+    return tuple(charged) if len(charged) > 1 else ()
 
 
 # --- m3ter and the ledger ---------------------------------------------------------------------------------------------
@@ -285,11 +322,9 @@ def _entries_to_collected(sent: Sent) -> Iterator[Part]:
 
 def _not_as_accepted(sent: Sent, standing: Sequence[Billed], gap: int) -> Part:
     """Paddle bills another amount for a push than the ledger says it accepted."""
-    ids = ", ".join(billed.transaction_id for billed in standing)
+    ids = ", ".join(billed.name for billed in standing)
     if not standing:
-        if sent.awaits:
-            return Part(Why.PENDING, gap, f"Push {sent.push_id}: {sent.awaits}")
-        return Part(Why.UNKNOWN, gap, f"Push {sent.push_id} should be in a transaction by now, and is in none.")
+        return Part(sent.absent.why, gap, f"Push {sent.push_id}: {sent.absent.words}")
     if sent.is_open:
         return Part(Why.OPEN, gap, f"Push {sent.push_id} is in {ids}, and is about to be recorded here.")
     if sent.given_up:
@@ -297,13 +332,13 @@ def _not_as_accepted(sent: Sent, standing: Sequence[Billed], gap: int) -> Part:
     if not sent.accepted:
         return Part(Why.UNKNOWN, gap, f"The ledger has no entry of push {sent.push_id}, which is in {ids}.")
     if len(standing) > 1:
-        return Part(Why.UNKNOWN, gap, f"Push {sent.push_id} is in more than one transaction: {ids}.")
-    return Part(Why.UNKNOWN, gap, f"Transaction {ids} bills another amount for push {sent.push_id} than was accepted.")
+        return Part(Why.UNKNOWN, gap, f"Push {sent.push_id} is there more than once: {ids}.")
+    return Part(Why.UNKNOWN, gap, f"Another amount than was accepted is billed for push {sent.push_id}: {ids}.")
 
 
 def _line(billed: Billed, line: Line) -> Iterator[Part]:
     """From what was asked for to what is billed, less discounts and without tax."""
-    where = f"in transaction {billed.transaction_id}"
+    where = f"in {billed.name}"
     left = line.asked - (line.subtotal - line.discount)
     tax = line.tax if line.is_tax_inside else 0
     discount = _discount(line)
@@ -330,11 +365,16 @@ def _payment(billed: Billed) -> Iterator[Part]:
     """From what is billed to what was collected."""
     net = sum(line.subtotal - line.discount for line in billed.lines)
     if billed.status in COLLECTED:
-        words = f"The totals of transaction {billed.transaction_id} do not add up."
-        yield from _missing(net - _net_of_tax(billed), words)
+        yield from _missing(net - _net_of_tax(billed), f"The totals of {billed.name} do not add up.")
         return
     why, said = NOT_COLLECTED.get(billed.status, (Why.UNKNOWN, f"{billed.status}, which is unknown here"))
-    yield Part(why, net - _back(billed), f"Transaction {billed.transaction_id} is {said}.")
+    if billed.kind == INVOICE and billed.status in NOT_BILLED:
+        why, said = UNISSUED
+    if billed.kind == ADJUSTMENT:
+        said = f"of a transaction that is {said}"
+    yield Part(
+        why, net - (_back(billed) - _tax_back(billed)), f"{billed.kind.capitalize()} {billed.transaction_id} is {said}."
+    )
 
 
 def _given_back(ledger: InLedger | None, standing: Sequence[Billed]) -> Iterator[Part]:
@@ -347,8 +387,10 @@ def _given_back(ledger: InLedger | None, standing: Sequence[Billed]) -> Iterator
         yield Part(Why.REFUNDED, beyond, f"Given back in Paddle, and not by this application: {ids}.")
     elif beyond < 0:
         waits = min(-beyond, max(asked_for, 0))
-        yield Part(Why.REFUNDED, -waits, f"Waits for Paddle's approval: {ids}.")
+        yield Part(Why.REFUNDED, -waits, f"Asked for, and not given back by Paddle yet: {ids}.")
         yield from _missing(beyond + waits, "The ledger says that it was credited, and Paddle has not given it back.")
+    tax = sum(_tax_back(billed) for billed in standing)
+    yield Part(Why.TAX, -tax, f"Tax that was given back with it: {ids}.")
     for billed in standing:
         for each in billed.given_back:
             if each.action not in adjusting.MOVES:
@@ -372,6 +414,10 @@ def _net_of_tax(billed: Billed) -> int:
 
 def _back(billed: Billed) -> int:
     return sum(adjusting.moved(each.action, each.status) * each.amount for each in billed.given_back)
+
+
+def _tax_back(billed: Billed) -> int:
+    return sum(adjusting.moved(each.action, each.status) * each.tax for each in billed.given_back)
 
 
 def _asked_for(billed: Billed) -> int:

@@ -148,7 +148,7 @@ def record_found(push: Push, found: FoundCharge, *, owner: PushedBill | None) ->
         if recorded:
             Push.objects.filter(pk=push.pk).update(paddle_subscription_id=push.paddle_subscription_id, mode=push.mode)
         if found.times > 1:
-            report_double(push, f"{found.times} times")
+            report_double(push, f"{found.times} times: in {' and '.join(found.places)}")
     return recorded
 
 

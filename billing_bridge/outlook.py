@@ -6,15 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, Func, IntegerField, Value
+from django.db.models import F, Func, IntegerField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 
-from billing_bridge import charge_limits, ledger, looking, planning, safeguards
+from billing_bridge import charge_limits, ledger, looking, modes, planning, safeguards
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from billing_bridge.planning import Bill, Given, Plan, Terms
 from integration_project import budgets, circuits, clock
 from integration_project.vendors import PADDLE
+from paddle_sync.models import AccountLink
 
 State = PushedBill.State
 
@@ -84,55 +85,59 @@ class _Length(Func):
         return self.as_sql(compiler, connection, function="json_array_length", **extra)
 
 
-COLUMNS = (
-    "pk",
-    "serial_key",
-    "renews_at",
-    "due_at",
-    "state",
-    "reason",
-    "reason_detail",
-    "chosen_mode",
-    "lines",
-    "link_id",
-    "link__paddle_status",
-    "link__scheduled_action",
-)
+LINK = ("m3ter_account_id", "paddle_subscription_id", "source", "paddle_status", "scheduled_action", "next_billed_at")
+BILL = ("m3ter_account_id", "serial_key", "renews_at", "due_at", "state", "reason", "reason_detail", "chosen_mode")
+READ = (*BILL, "outstanding", "link", *(f"link__{name}" for name in LINK))
 
 
 def _bills() -> Iterator[Bill]:
     policies = {policy.link_id: policy for policy in PushPolicy.objects.all()}
     everybodys = policies.get(None, PushPolicy())
-    rows = PushedBill.objects.filter(state__in=PLANNED).annotate(lines=Coalesce(_Length("revision__lines"), Value(1)))
+    rows = PushedBill.objects.filter(state__in=PLANNED)
+    live = _live_links(rows)
     in_need = rows.order_by(
         Coalesce("renews_at", "due_at").asc(nulls_last=True), F("due_at").asc(nulls_last=True), "pk"
     )
-    for row in in_need.values(*COLUMNS)[: MOST + 1]:
-        yield _bill(row, policies.get(row["link_id"], everybodys))
+    counted = in_need.select_related("link").only(*READ).annotate(lines=Coalesce(_Length("revision__lines"), Value(1)))
+    for row in counted[: MOST + 1]:
+        link = live.get(row.m3ter_account_id)
+        policy = policies.get(link.pk, everybodys) if link is not None else everybodys
+        yield _bill(row, link, policy, lines=row.lines)
 
 
-def _bill(row: dict[str, Any], policy: PushPolicy) -> Bill:
-    status, scheduled = row["link__paddle_status"] or "active", row["link__scheduled_action"] or ""
+def _live_links(rows: QuerySet[PushedBill]) -> dict[str, AccountLink]:
+    """The subscription that pays for each account now, which is the one that a push would charge."""
+    paying = Q(state=AccountLink.State.LIVE, m3ter_account_id__in=rows.order_by().values("m3ter_account_id"))
+    return {link.m3ter_account_id: link for link in AccountLink.objects.filter(paying).only(*LINK)}
+
+
+def _bill(row: PushedBill, live: AccountLink | None, policy: PushPolicy, *, lines: int) -> Bill:
+    """Say what the plan needs of a bill; the link that was seen last stands in for a live one that there is not."""
+    link = live or row.link
+    mode = modes.for_bill(row, link, policy)
+    moved = live is not None and live.pk != row.link_id
+    scheduled = link.scheduled_action if link is not None else ""
     return Bill(
-        id=row["pk"],
-        subscription_id=row["serial_key"],
-        renews_at=row["renews_at"],
-        due_at=row["due_at"],
-        state=row["state"],
-        reason=row["reason"],
-        detail=row["reason_detail"],
-        mode=row["chosen_mode"] or policy.mode,
-        items=1 if policy.grouping == PushPolicy.Grouping.BILL else max(row["lines"], 1),
-        status=status,
+        id=row.pk,
+        subscription_id=live.paddle_subscription_id if live is not None else row.serial_key,
+        renews_at=live.next_billed_at if live is not None and moved else row.renews_at,
+        due_at=row.due_at,
+        state=row.state,
+        reason=row.reason,
+        detail=row.reason_detail,
+        mode=mode.name,
+        items=1 if policy.grouping == PushPolicy.Grouping.BILL or not mode.has_items else max(lines, 1),
+        status=(link.paddle_status if link is not None else "") or "active",
         scheduled=scheduled if scheduled in {"cancel", "pause"} else "",
-        terms=_terms(policy),
+        terms=_terms(policy, mode),
     )
 
 
-def _terms(policy: PushPolicy) -> Terms:
+def _terms(policy: PushPolicy, mode: modes.Mode) -> Terms:
     return Terms(
-        late_at_once=policy.late == PushPolicy.Late.IMMEDIATELY,
-        far_at_once=policy.far == PushPolicy.Far.IMMEDIATELY,
-        ending_at_once=policy.ending == PushPolicy.Far.IMMEDIATELY,
+        late_at_once=policy.late == PushPolicy.Late.IMMEDIATELY and not mode.gives_back,
+        far_at_once=policy.far == PushPolicy.Far.IMMEDIATELY and not mode.gives_back,
+        ending_at_once=policy.ending == PushPolicy.Far.IMMEDIATELY and not mode.gives_back,
         longest_wait=timedelta(days=policy.max_wait_days),
+        limits_charges=mode.vendor == PADDLE,
     )

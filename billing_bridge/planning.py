@@ -31,6 +31,8 @@ CALLS = 2
 MORE_CALLS = 3
 """An invoice reads the subscription first, a refund the transaction; a charge that does not fit is previewed twice."""
 NEVER = datetime.max.replace(tzinfo=UTC)
+AT_ONCE = frozenset({Mode.IMMEDIATELY.value, PushPolicy.ClassicMode.CHARGE.value})
+"""The ways of charging that need no renewal to carry them."""
 
 
 class Collected(enum.StrEnum):
@@ -72,6 +74,8 @@ class Terms:
     far_at_once: bool = False
     ending_at_once: bool = False
     longest_wait: timedelta = timedelta(days=35)
+    limits_charges: bool = True
+    """Whether Paddle takes only so many immediate charges on a subscription; Classic has no such limit."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ def _subscription_refuses(bill: Bill, given: Given) -> tuple[Hindrance, str] | N
         return BY_STATUS[bill.status]
     if bill.status == "canceled":
         return Hindrance.ENDING, "The subscription is cancelled; it will be held."
-    if bill.mode == Mode.IMMEDIATELY:
+    if bill.mode in AT_ONCE:
         return None
     if bill.scheduled and not bill.terms.ending_at_once:
         return Hindrance.ENDING, f"Paddle will {bill.scheduled} the subscription, so no renewal follows; it is held."
@@ -289,7 +293,7 @@ def _goes_at_once(bill: Bill, given: Given) -> bool:
     """Whether policy has it charged at once, as it is or because of what no renewal would carry."""
     if not bill.on_subscription:
         return False
-    if bill.mode == Mode.IMMEDIATELY:
+    if bill.mode in AT_ONCE:
         return True
     return bill.terms.ending_at_once if bill.scheduled else bill.terms.far_at_once and _is_far(bill, given)
 
@@ -367,7 +371,8 @@ class _Queue:
                 turn.may_go_at = bill.renews_at + AFTER_RENEWAL
                 heapq.heappush(self.later, (turn.may_go_at, bill.id, turn))
                 return True
-        limit = charge_limits.reached(self.made[bill.subscription_id], at) if turn.at_once else None
+        is_limited = turn.at_once and bill.terms.limits_charges
+        limit = charge_limits.reached(self.made[bill.subscription_id], at) if is_limited else None
         if limit is not None:
             words = f"Paddle takes {limit.most} immediate charges {limit.per} on one subscription."
             turn.wait(limit.until, Hindrance.LIMIT, words)

@@ -309,9 +309,10 @@ def _accepted(bill: PushedBill, push: Push, journal: Journal, made: str) -> None
         ledger.locked(bill.pk)
         journal.after("charge", "accepted")
         looking.record_made(push, amount=push.amount, detail="Paddle accepted it.", owner=None, transaction_id=made)
-        accepted = push.history.filter(step="charge", outcome="accepted")
-        if accepted.exclude(attempt=push.attempt).exists():
-            looking.report_double(push, f"at {accepted.count()} attempts")
+        accepted = list(push.history.filter(step="charge", outcome="accepted").order_by("id"))
+        if len({step.attempt for step in accepted}) > 1:
+            answers = [f"of attempt {step.attempt}, answered at {step.at:%Y-%m-%d %H:%M:%S} UTC" for step in accepted]
+            looking.report_double(push, f"{len(accepted)} times: {' and '.join(answers)}")
     logger.info("%s: push %s accepted by Paddle", bill, push.push_id)
 
 

@@ -22,15 +22,17 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from billing_bridge import money, reconciling, settlement
+from billing_bridge import looking, money, reconciling, settlement
 from billing_bridge.explaining import Why
+from billing_bridge.in_billing import Mark
 from billing_bridge.ledger import GONE
 from billing_bridge.models import PushedBill, ReconciliationRow, ReconciliationRun
+from billing_bridge.reconciling import Compared
 from integration_project import clock, finding, installation, wakeups
 from integration_project.errors import BudgetSpent, IntegrationError, NotPossible, Permanent
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
-from paddle_sync.models import AccountLink
+from paddle_sync.models import AccountLink, WebhookEvent
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ DAY = timedelta(days=1)
 PAGE = 100
 TOGETHER = 20
 """Accounts whose transactions are read together."""
+CLASSIC_TOGETHER = 4
+"""Of these, on Paddle Classic, which is asked about each subscription by itself, and allows fewer calls."""
 LEASE = timedelta(minutes=2)
 TRY_AGAIN = timedelta(seconds=10)
 UNFINISHED = (State.LISTING, State.COMPARING)
@@ -275,11 +279,11 @@ def _not_listed(bill: PushedBill, vendors: Vendors) -> ReconciliationRow:
 def _compare(run: ReconciliationRun, vendors: Vendors) -> Iterator[None]:
     """Compare some accounts after the other; each step is written whole, with its findings."""
     while rows := _next(run):
-        marks = reconciling.compare(rows, vendors)
+        compared = reconciling.compare(rows, vendors)
         with transaction.atomic():
             ReconciliationRow.objects.bulk_update(rows, FOUND, batch_size=PAGE)
-            _add(run, _of_marks(marks))
-            _tell(rows, marks)
+            _add(run, _of_marks(compared.marks))
+            _tell(rows, compared)
             _hold(run)
         yield
     with transaction.atomic():
@@ -289,19 +293,36 @@ def _compare(run: ReconciliationRun, vendors: Vendors) -> Iterator[None]:
 def _next(run: ReconciliationRun) -> list[ReconciliationRow]:
     waiting = run.rows.filter(compared_at=None)
     accounts = waiting.order_by("m3ter_account_id").values_list("m3ter_account_id", flat=True).distinct()[:TOGETHER]
-    return list(waiting.filter(m3ter_account_id__in=list(accounts)).order_by("pk"))
+    return list(waiting.filter(m3ter_account_id__in=_few_of_classic(list(accounts))).order_by("pk"))
 
 
-def _of_marks(marks: Sequence[reconciling.Mark]) -> list[ReconciliationRow]:
-    ids = [mark.transaction.subscription_id for mark in marks]
-    links = {link.paddle_subscription_id: link for link in AccountLink.objects.filter(paddle_subscription_id__in=ids)}
-    return [reconciling.of_mark(mark, links.get(mark.transaction.subscription_id or "")) for mark in marks]
+def _few_of_classic(accounts: list[str]) -> list[str]:
+    """Of accounts on Paddle Classic, keep no more than one step has the calls and the time for."""
+    links = AccountLink.objects.filter(m3ter_account_id__in=accounts, source=WebhookEvent.Source.PADDLE_CLASSIC)
+    too_many = sorted(set(links.values_list("m3ter_account_id", flat=True)))[CLASSIC_TOGETHER:]
+    return [account for account in accounts if account not in too_many]
 
 
-def _tell(rows: Sequence[ReconciliationRow], marks: Sequence[reconciling.Mark]) -> None:
+def _of_marks(marks: Sequence[Mark]) -> list[ReconciliationRow]:
+    """Make the rows of marks, named by the subscription that they are on, or by their customer's."""
+    subscriptions = {mark.paddle_subscription_id for mark in marks} - {""}
+    customers = {mark.paddle_customer_id for mark in marks if not mark.paddle_subscription_id} - {""}
+    links = AccountLink.objects.filter(
+        Q(paddle_subscription_id__in=subscriptions) | Q(paddle_customer_id__in=customers)
+    ).order_by("pk")
+    known = {key: link for link in links for key in (link.paddle_customer_id, link.paddle_subscription_id)}
+    return [
+        reconciling.of_mark(mark, known.get(mark.paddle_subscription_id or mark.paddle_customer_id)) for mark in marks
+    ]
+
+
+def _tell(rows: Sequence[ReconciliationRow], compared: Compared) -> None:
     """Open and close the findings about what was compared."""
-    for mark in marks:
-        settlement.report_unknown(mark.push_id, mark.transaction)
+    for mark in compared.marks:
+        where = mark.paddle_subscription_id or mark.paddle_customer_id
+        settlement.report_mark(mark.push_id, f"{mark.places} on {where}")
+    for push, places in compared.doubles:
+        looking.report_double(push, f"more than once: {' and '.join(places)}")
     differ = {row.subject for row in rows if row.is_unknown}
     was_open = Finding.objects.filter(
         kind=WITHOUT_REASON, state=Finding.State.OPEN, subject__in=[row.subject for row in rows]
@@ -336,37 +357,61 @@ def unknown_words(row: ReconciliationRow) -> str:
 
 
 def _end(run: ReconciliationRun) -> None:
-    """Add up, compare to the run before, and be done."""
-    before = _before(run)
+    """Add up, compare each bill to the newest run that had it, and be done."""
     unknown = set(run.rows.filter(is_unknown=True).values_list("subject", flat=True))
-    unknown_before = set(before.rows.filter(is_unknown=True).values_list("subject", flat=True)) if before else set()
-    fresh = unknown - unknown_before
+    before = unknown_before(run)
+    fresh = unknown - before
     run.rows.filter(is_unknown=True, subject__in=fresh).update(is_new=True)
-    gone = unknown_before - unknown
     _hold(
         run,
         state=State.DONE,
-        previous=before,
+        previous=_overlapping(run),
         bills=run.rows.count(),
         unknown=len(unknown),
         new_unknown=len(fresh),
-        solved=run.rows.filter(subject__in=gone).count(),
+        solved=run.rows.filter(subject__in=before - unknown).count(),
         totals=totals(run.rows.iterator(chunk_size=1_000)),
         finished_at=clock.now(),
     )
     logger.info("Reconciliation %s: %s bills, %s with a difference that has no reason.", run.pk, run.bills, run.unknown)
 
 
-def _before(run: ReconciliationRun) -> ReconciliationRun | None:
-    """The last run that was about the same accounts and was done."""
-    done = ReconciliationRun.objects.filter(state=State.DONE, m3ter_account_id=run.m3ter_account_id, pk__lt=run.pk)
-    return done.order_by("-pk").first()
+def _overlapping(run: ReconciliationRun) -> ReconciliationRun | None:
+    """The newest earlier run of some of the same days, and of the same account or of every account."""
+    earlier = ReconciliationRun.objects.filter(
+        state=State.DONE,
+        m3ter_account_id__in=("", run.m3ter_account_id),
+        first_day__lte=run.last_day,
+        last_day__gte=run.first_day,
+        pk__lt=run.pk,
+    )
+    return earlier.order_by("-pk").first()
+
+
+def unknown_before(run: ReconciliationRun) -> set[str]:
+    """Which subjects of a run had no reason in the newest earlier run that compared them, whatever else that was of."""
+    earlier = _earlier(run)
+    ever = dict(
+        earlier.filter(is_unknown=True, subject__in=run.rows.values("subject")).values_list("subject", "m3ter_bill_id")
+    )
+    compared = earlier.filter(m3ter_bill_id__in=set(ever.values()), subject__in=list(ever))  # bills have an index
+    newest = dict(compared.order_by("run_id").values_list("subject", "is_unknown"))
+    return {subject for subject, is_unknown in newest.items() if is_unknown}
+
+
+def row_before(row: ReconciliationRow) -> ReconciliationRow | None:
+    """The same subject in the newest earlier run that compared it."""
+    same = _earlier(row.run).filter(m3ter_bill_id=row.m3ter_bill_id, subject=row.subject)
+    return same.order_by("-run_id").first()
+
+
+def _earlier(run: ReconciliationRun) -> QuerySet[ReconciliationRow]:
+    return ReconciliationRow.objects.filter(run__state=State.DONE, run__lt=run.pk)
 
 
 def solved_since(run: ReconciliationRun) -> QuerySet[ReconciliationRow]:
-    """Rows that were unknown in the run before, and have a reason for everything now."""
-    before = ReconciliationRow.objects.filter(run=run.previous_id, is_unknown=True).values("subject")
-    return run.rows.filter(is_unknown=False, subject__in=before)
+    """Rows that had no reason when they were compared last before, and have one for everything now."""
+    return run.rows.filter(is_unknown=False, subject__in=unknown_before(run))
 
 
 def totals(rows: Iterator[ReconciliationRow]) -> dict[str, dict[str, Any]]:
@@ -393,9 +438,9 @@ def look(vendors: Vendors, span: Span, *, wait: Callable[[BudgetSpent], object])
     for row in _patiently(partial(_all_rows, vendors, span), wait):
         by_account[row.m3ter_account_id].append(row)
     for rows in by_account.values():
-        marks = _patiently(partial(reconciling.compare, rows, vendors), wait)
+        compared = _patiently(partial(reconciling.compare, rows, vendors), wait)
         yield from rows
-        yield from _of_marks(marks)
+        yield from _of_marks(compared.marks)
 
 
 def _all_rows(vendors: Vendors, span: Span) -> list[ReconciliationRow]:

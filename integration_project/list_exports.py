@@ -33,7 +33,7 @@ CHUNK = 2_000
 """Rows that are read, and held in memory, at a time."""
 LABELS = {"csv": "CSV", "xlsx": "spreadsheet"}
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-PAGING = ("p", "e", "all")
+PAGING = ("p", "e", "all", "totals")
 """What a list's address says about the page that is looked at, not about the rows."""
 
 

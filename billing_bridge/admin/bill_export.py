@@ -37,6 +37,7 @@ READ = (
     "written_off",
     "outstanding",
     "paid",
+    "refunded",
     "first_seen_at",
 )
 
@@ -116,6 +117,7 @@ COLUMNS = (
     Column("Written off", _amount("written_off")),
     Column("Difference", _amount("outstanding")),
     Column("Paid, before tax", _amount("paid")),
+    Column("Refunded, before tax", _amount("refunded")),
     Column("State", _text("state")),
     Column("Reason", _text("reason")),
     Column("Payment", _text("payment")),

@@ -45,6 +45,26 @@ class RenewalFilter(admin.SimpleListFilter):
         return queryset.filter(renews_at__lte=now) if self.value() == "past" else queryset
 
 
+class TotalsFilter(admin.SimpleListFilter):
+    """Lets the list's address ask for the totals of all its bills, however many; it narrows nothing."""
+
+    title = "totals"
+    parameter_name = "totals"
+    EVERYTHING = "all"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Give what may be asked for."""
+        return [(self.EVERYTHING, "of all bills listed")]
+
+    def has_output(self) -> bool:
+        """Stand nowhere beside the list: the totals themselves lead here."""
+        return False
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PushedBill]) -> QuerySet[PushedBill]:
+        """Keep all of them."""
+        return queryset
+
+
 class CurrencyFilter(admin.SimpleListFilter):
     """Bills by their currency."""
 

@@ -1,9 +1,11 @@
 """The console's pages of bills: what m3ter left, what Paddle gets, and what Finance decides."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest
@@ -13,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing_bridge.admin import amounts, bill_decisions, bill_export, bill_story, plan
-from billing_bridge.admin.bill_filters import CurrencyFilter, RenewalFilter
+from billing_bridge.admin.bill_filters import CurrencyFilter, RenewalFilter, TotalsFilter
 from billing_bridge.deciding import policy_for
 from billing_bridge.models import Push, PushedBill
 from integration_project import showing
@@ -24,6 +26,14 @@ from paddle_sync.models import AccountLink
 
 State = PushedBill.State
 MOST_ADDED_UP = 2000
+ADDED_UP = {
+    "payable": "Bill total",
+    "pushed": "Pushed",
+    "carried": "Carried",
+    "paid": "Paid",
+    "outstanding": "Difference",
+}
+"""Columns that are added up under the list, and what they are called there."""
 MOST_OF_A_TRANSACTION = 500
 """Bills looked up for one transaction; a renewal collects the charges of one subscription, each of a bill."""
 
@@ -45,7 +55,7 @@ class PushedBillAdmin(ExportingAdmin):
         "age",
     )
     list_display_links = ("customer", "period")
-    list_filter = ("state", "reason", "payment", RenewalFilter, CurrencyFilter)
+    list_filter = ("state", "reason", "payment", RenewalFilter, CurrencyFilter, TotalsFilter)
     list_select_related = ("link",)
     search_fields = ("m3ter_bill_id",)
     search_help_text = "A bill, account, account code, subscription or transaction id."
@@ -202,36 +212,27 @@ class PushedBillAdmin(ExportingAdmin):
         )
 
     def list_panels(self, request: HttpRequest, rows: "QuerySet[PushedBill]") -> Sequence[Panel | Text]:
-        """Add up the filtered bills by currency, as long as that is cheap."""
-        chosen = rows.order_by().values("pk")[: MOST_ADDED_UP + 1]
-        sums = list(
-            PushedBill.objects.filter(pk__in=chosen)
-            .order_by("currency")
+        """Add up the filtered bills by currency: a few at once, any number when asked to."""
+        everything = request.GET.get(TotalsFilter.parameter_name) == TotalsFilter.EVERYTHING
+        chosen = rows.order_by().values("pk")
+        grouped = PushedBill.objects.filter(pk__in=chosen if everything else chosen[: MOST_ADDED_UP + 1])
+        added_up = (
+            grouped.order_by("currency")
             .values("currency")
-            .annotate(
-                bills=Count("pk"),
-                payable=Sum("payable"),
-                pushed=Sum("pushed"),
-                open=Sum("outstanding"),
-                paid=Sum("paid"),
-            )
+            .annotate(bills=Count("pk"), **{column: Sum(column) for column in ADDED_UP})
         )
+        sums = cast("list[dict[str, Any]]", list(added_up))
         count = sum(row["bills"] for row in sums)
         if not count:
             return ()
-        if count > MOST_ADDED_UP:
-            note = f"More than {MOST_ADDED_UP} bills: narrow the list with its filters to see what they add up to."
-            return (Text("Totals", note),)
+        if count > MOST_ADDED_UP and not everything:
+            return (_too_many_to_add_up(request),)
         table = [
-            (
-                row["currency"],
-                row["bills"],
-                *(amounts.amount(row[column], row["currency"]) for column in ("payable", "pushed", "paid", "open")),
-            )
+            (row["currency"], row["bills"], *(amounts.amount(row[column], row["currency"]) for column in ADDED_UP))
             for row in sums
         ]
-        columns = ("Currency", "Bills", *map(Right, ("Bill total", "Pushed", "Paid", "Difference")))
-        return (Panel("Totals of the bills listed", columns, table, empty=""),)
+        columns = ("Currency", "Bills", *map(Right, ADDED_UP.values()))
+        return (Panel("Totals of all bills listed", columns, table, empty=""),)
 
     # --- One bill -----------------------------------------------------------------------------------------------------
 
@@ -259,6 +260,15 @@ class PushedBillAdmin(ExportingAdmin):
             _revisions(row),
             *_findings(row),
         )
+
+
+def _too_many_to_add_up(request: HttpRequest) -> Panel:
+    """Offer the sum of more bills than are added up unasked; of half a million, it takes a good part of a second."""
+    address = request.GET.copy()
+    address.pop(PAGE_VAR, None)
+    address[TotalsFilter.parameter_name] = TotalsFilter.EVERYTHING
+    note = f"More than {MOST_ADDED_UP} bills are listed, which are added up only when asked for."
+    return Panel("Totals", ("Currency",), (), empty=note, more=Link("Add all of them up", f"?{address.urlencode()}"))
 
 
 def _filtered(**filters: str) -> str:

@@ -196,11 +196,11 @@ class ReconciliationRowAdmin(LedgerAdmin):
         return Story("good", "m3ter, our ledger and Paddle say the same.")
 
     def links(self, request: HttpRequest, row: ReconciliationRow) -> Sequence[Link]:
-        """Link to the bill, the run, and the same bill in the run before."""
+        """Link to the bill, the run, and the same bill in the run that compared it before."""
         found = [Link("The run", showing.page_of(row.run))]
         if row.bill is not None:
             found.insert(0, Link("The bill", showing.page_of(row.bill), strong=True))
-        before = ReconciliationRow.objects.filter(run=row.run.previous_id, subject=row.subject).first()
+        before = reconciliation.row_before(row)
         if before is not None:
             found.append(Link("The same in the run before", showing.page_of(before)))
         return found

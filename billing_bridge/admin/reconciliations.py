@@ -129,7 +129,7 @@ class ReconciliationRunAdmin(LedgerAdmin):
 
     @admin.display(description="New", ordering="new_unknown")
     def fresh(self, run: ReconciliationRun) -> int:
-        """Show how many the run before did not have."""
+        """Show how many had a reason, or were not there, when they were compared before."""
         return run.new_unknown
 
     def saved_views(self, request: HttpRequest) -> Sequence[Link]:
@@ -225,7 +225,7 @@ class ReconciliationRunAdmin(LedgerAdmin):
             _totals(row),
             _reasons(row),
             _rows(
-                "Solved since the run before",
+                "Solved since they were compared last",
                 reconciliation.solved_since(row),
                 _rows_of(row),
                 empty="Nothing that was without a reason then has one now.",
@@ -235,8 +235,8 @@ class ReconciliationRunAdmin(LedgerAdmin):
 
 def _compared(run: ReconciliationRun) -> str:
     if run.previous_id is None:
-        return "There is no earlier run of the same accounts to compare it with."
-    return f"Since the run before, {run.new_unknown} are new and {run.solved} are solved."
+        return "There is no earlier run of these days and accounts to compare it with."
+    return f"Since these bills were compared last, {run.new_unknown} are new and {run.solved} are solved."
 
 
 def _unknown_first(rows: "QuerySet[ReconciliationRow]") -> "QuerySet[ReconciliationRow]":

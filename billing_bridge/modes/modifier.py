@@ -73,7 +73,8 @@ class OnNextPayment(Mode):
             if (each.amount < 0) is self.gives_back
         ]
         if found:
-            return FoundCharge(push.push_id, None, None, "modifiers", self._minor_units(found[0], push), len(found))
+            places = tuple(f"modifier {each.id}" for each in found)
+            return FoundCharge(push.push_id, None, None, "modifiers", self._minor_units(found[0], push), places)
         sent_at = classic.first_sent(push, since)
         payments = classic.paid_since(client, subscription_id, sent_at, one_off=False)
         if payments:

@@ -104,7 +104,7 @@ class Refund(Mode):
             return None
         status = found.status if found.stands else CANCELED
         amount = payments.asked_or(push, subtotal=found.amount, total=found.total)
-        return FoundCharge(push.push_id, found.transaction_id, status, "adjustments", amount, found.times)
+        return FoundCharge(push.push_id, found.transaction_id, status, "adjustments", amount, found.places)
 
 
 def _action(transaction: Transaction) -> str:

@@ -12,6 +12,7 @@ from billing_bridge import jobs, review, settlement
 from billing_bridge.models import Push, PushAttempt, PushedBill, PushPolicy
 from billing_bridge.queues import PUSH
 from integration_project import clock, work
+from integration_project.models import Finding
 from integration_project.vendors.wsgi import WsgiAdapter
 from tests.billing_bridge.test_settlement import alarms
 from tests.billing_bridge.world import World, end_lease, fresh, look_through_schedule, push_of
@@ -105,6 +106,9 @@ def test_two_acceptances_of_one_push_are_an_alarm(world: World, meanwhile: Inter
     assert world.charges_of(bill) == 2
     assert (fresh(bill).state, fresh(bill).pushed, push_of(bill).amount) == (State.PUSHED, 14345, 14345)
     assert alarms() == ["charged twice"]
+    said = Finding.objects.get(kind="charged twice").detail
+    assert "2 times: of attempt 2, answered at " in said
+    assert " and of attempt 1, answered at " in said
 
 
 def test_a_charge_accepted_while_the_subscription_is_cancelled_is_lost(world: World, meanwhile: Interrupted) -> None:

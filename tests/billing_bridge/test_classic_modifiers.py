@@ -407,6 +407,22 @@ def test_a_negative_modifier_whose_answer_was_lost_is_found(classic_world: Class
     assert (fresh(bill).credited, fresh(bill).outstanding, len(classic_world.modifiers())) == (2000, 0, 1)
 
 
+def test_two_modifiers_of_one_push_are_an_alarm_that_names_both(classic_world: ClassicWorld) -> None:
+    bill = classic_world.approved()
+    classic_world.classic.fault("create modifier", "lose_answer")
+    jobs.drain_bills()
+    (first,) = classic_world.modifiers()
+    second = classic_world.vendors.classic_on.create_modifier(
+        classic_world.subscription_id, amount=first.amount, description=first.description
+    )
+    make_due(bill)
+
+    jobs.confirm_bills()
+
+    assert alarms() == ["charged twice"]
+    assert f"2 times: in modifier {first.id} and modifier {second}." in Finding.objects.get(kind="charged twice").detail
+
+
 # --- What people choose -----------------------------------------------------------------------------------------------
 
 

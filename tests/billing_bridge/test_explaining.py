@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from billing_bridge import money, owed
 from billing_bridge.explaining import (
+    NOWHERE,
+    Absent,
     Billed,
     Explanation,
     GivenBack,
@@ -21,11 +23,13 @@ from billing_bridge.explaining import (
     Part,
     Sent,
     Why,
+    doubled,
     explain,
 )
 
 AMOUNTS = st.integers(-3_000, 3_000)
 POSITIVE = st.integers(1, 3_000)
+RENEWAL_COMES = Absent(Why.PENDING, "It is collected with the renewal.")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def pushes(draw: st.DrawFn, number: int) -> tuple[Sent, list[owed.Entry]]:
         return Sent(push_id, amount, amount), [*entries, owed.Entry("lost", amount)]
     if fate in {"awaited", "declined"}:
         left = (Billed("txn_0", "canceled", draw(lines(amount))),) if fate == "declined" else ()
-        return Sent(push_id, amount, awaits="It is collected with the renewal.", billed=left), entries
+        return Sent(push_id, amount, absent=RENEWAL_COMES, billed=left), entries
     status = {"paid": draw(st.sampled_from(("paid", "completed"))), "billed": "past_due", "draft": "draft"}[fate]
     billed = Billed(f"txn_{number}", status, draw(lines(amount)))
     if fate == "draft":
@@ -98,7 +102,7 @@ def adjustments(draw: st.DrawFn, most: int) -> tuple[tuple[GivenBack, ...], list
         return (), []
     amount = draw(st.integers(1, most))
     status = draw(st.sampled_from(("approved", "pending_approval")))
-    refund = GivenBack("adj_1", "refund", status, amount)
+    refund = GivenBack("adj_1", "refund", status, amount, tax=draw(st.integers(0, amount // 5)))
     return (refund,), [owed.Entry("credited", amount)] if draw(st.booleans()) else []
 
 
@@ -215,7 +219,7 @@ def test_one_cent_changed_anywhere_is_one_cent_unknown(story: Story, data: st.Da
 
 def hides(story: Story, name: str, cent: int) -> bool:
     """What no comparison can tell: the cent is a reason of its own, or what is changed is not looked at."""
-    awaited = any(sent.awaits and not sent.given_up for sent in story.sent)
+    awaited = any(sent.absent != NOWHERE and not sent.given_up for sent in story.sent)
     credited = owed.position(0, story.ledger.entries).credited
     is_draft = any(billed.status == "draft" for sent in story.sent for billed in sent.billed)
     if name.startswith(("accepted", "entry")) and awaited:
@@ -234,13 +238,15 @@ ANY_ADJUSTMENT = st.builds(
     st.sampled_from(("refund", "credit", "chargeback", "chargeback_reverse", "chargeback_warning", "something")),
     st.sampled_from(("approved", "pending_approval", "rejected", "reversed")),
     AMOUNTS,
+    AMOUNTS,
 )
 ANY_BILLED = st.builds(
     Billed,
     st.just("txn_1"),
-    st.sampled_from(("draft", "ready", "billed", "paid", "completed", "past_due", "canceled", "something")),
+    st.sampled_from(("draft", "ready", "billed", "paid", "completed", "past_due", "canceled", "waiting", "something")),
     st.lists(ANY_LINE, max_size=3),
     st.lists(ANY_ADJUSTMENT, max_size=2),
+    st.sampled_from(("transaction", "invoice", "payment", "modifier")),
 )
 ANY_SENT = st.builds(
     Sent,
@@ -248,7 +254,7 @@ ANY_SENT = st.builds(
     AMOUNTS,
     AMOUNTS,
     st.booleans(),
-    st.sampled_from(("", "soon")),
+    st.sampled_from((NOWHERE, RENEWAL_COMES)),
     st.lists(ANY_BILLED, max_size=2),
 )
 ANY_ENTRY = st.builds(owed.Entry, st.sampled_from(sorted(owed.COLUMNS)), AMOUNTS)
@@ -322,6 +328,48 @@ def test_a_credit_that_was_taken_back_leaves_no_difference() -> None:
     assert (explained.refunded, explained.difference, explained.parts) == (0, 0, ())
 
 
+def test_what_was_given_back_of_amounts_that_include_tax_names_the_tax() -> None:
+    entries = [owed.Entry("pushed", 1200), owed.Entry("credited", 120)]
+    refund = GivenBack("adj_1", "refund", "approved", 120, tax=20)
+    line = Line(1200, 1000, 0, 200, 1200, is_tax_inside=True)
+
+    explained = explain(
+        InM3ter("USD", dollars(1080)), in_step(entries, 1080), paid(1200, given_back=(refund,), line=line)
+    )
+
+    assert (explained.collected, explained.refunded, explained.difference) == (1000, 100, 180)
+    assert whys(explained) == [("tax", 200), ("tax", -20)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "expected"),
+    [
+        ("transaction", "draft", "pending renewal"),
+        ("invoice", "draft", "not issued yet"),
+        ("invoice", "ready", "not issued yet"),
+        ("invoice", "past_due", "not paid yet"),
+        ("modifier", "waiting", "pending payment"),
+    ],
+)
+def test_what_is_not_collected_says_what_it_waits_for(kind: str, status: str, expected: str) -> None:
+    (sent,) = paid(1000)
+    there = replace(sent, billed=(replace(sent.billed[0], kind=kind, status=status),))
+
+    explained = explain(InM3ter("USD", dollars(1000)), in_step([owed.Entry("pushed", 1000)], 1000), (there,))
+
+    assert (whys(explained), explained.billed) == ([(expected, 1000)], 0 if kind == "modifier" else 1000)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "times"),
+    [(("completed",), 0), (("completed", "canceled"), 0), (("completed", "ready"), 0), (("billed", "waiting"), 2)],
+)
+def test_a_push_is_there_twice_where_two_of_it_stand(statuses: tuple[str, ...], times: int) -> None:
+    billed = [Billed(f"txn_{number}", status, ()) for number, status in enumerate(statuses)]
+
+    assert len(doubled(Sent("bill-1", 1000, billed=billed))) == times
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [("pending_approval", [("refunded", -200)]), ("rejected", [("unknown", -200)])],
@@ -367,4 +415,4 @@ def test_a_push_in_two_transactions_is_too_much() -> None:
     explained = explain(InM3ter("USD", dollars(1000)), in_step([owed.Entry("pushed", 1000)], 1000), (twice,))
 
     assert (whys(explained), explained.unknown) == ([("unknown", -1000)], 1000)
-    assert "more than one transaction: txn_1, txn_2" in explained.parts[0].words
+    assert "more than once: transaction txn_1, transaction txn_2" in explained.parts[0].words

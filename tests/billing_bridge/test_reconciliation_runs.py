@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db.models import F
 from pytest_django import Settings
 from requests import PreparedRequest, Response
 
 from billing_bridge import jobs, reconciliation
-from billing_bridge.models import PushedBill, ReconciliationRow, ReconciliationRun
+from billing_bridge.models import BillEntry, PushedBill, ReconciliationRow, ReconciliationRun
 from integration_project import clock
 from integration_project.errors import BudgetSpent, NotPossible, VendorClosed
 from integration_project.models import Finding, ScheduledJob
@@ -160,6 +161,62 @@ def test_only_bills_of_the_days_and_the_account_asked_for_are_compared(many: Wor
         reconciliation.ask(by="fiona", account_code="nowhere")
     with pytest.raises(NotPossible, match="is after"):
         reconciliation.ask(by="fiona", first_day=clock.now().date(), last_day=yesterday)
+
+
+def differing(world: World) -> World:
+    """A bill whose ledger entry somebody changed."""
+    world.m3ter.limit_requests(None)  # budgets have tests of their own
+    world.pushed()
+    BillEntry.objects.update(amount=F("amount") + 1)
+    return world
+
+
+def done(world: World, **asked: Any) -> ReconciliationRun:
+    run = reconciliation.ask(by="fiona", **asked)
+    carry_on(run, world)
+    return run
+
+
+def test_a_run_of_other_days_or_accounts_in_between_makes_nothing_new(world: World) -> None:
+    first = done(differing(world))
+    _, account_id = world.subscribe(email="other@example.com")
+    other = world.imported(account_id=account_id)
+    long_ago = clock.now().date() - dt.timedelta(days=300)
+    done(world, first_day=long_ago - dt.timedelta(days=100), last_day=long_ago)
+    done(world, account_code=other.m3ter_account_code)
+
+    again = done(world)
+
+    assert [(run.unknown, run.new_unknown) for run in (first, again)] == [(1, 1), (1, 0)]
+    assert again.previous == first
+    assert list(again.rows.filter(is_new=True)) == []
+
+
+def test_a_bill_is_compared_with_the_newest_run_that_had_it_whichever_accounts_that_was_about(world: World) -> None:
+    first = done(differing(world))
+    BillEntry.objects.update(amount=F("amount") - 1)
+    of_one = done(world, account_code=world.subscription_id)
+    BillEntry.objects.update(amount=F("amount") + 1)
+
+    again = done(world)
+
+    assert [(run.new_unknown, run.solved) for run in (first, of_one, again)] == [(1, 0), (0, 1), (1, 0)]
+    assert list(reconciliation.solved_since(of_one)) == list(of_one.rows.all())
+    assert list(reconciliation.solved_since(again)) == []
+    assert reconciliation.row_before(again.rows.get()) == of_one.rows.get()
+
+
+def test_what_a_run_is_compared_with_is_read_in_as_many_queries_however_many_runs_there_are(
+    world: World, django_assert_num_queries: Any
+) -> None:
+    differing(world)
+    for _ in range(3):
+        run = done(world)
+
+    with django_assert_num_queries(2):
+        before = reconciliation.unknown_before(run)
+
+    assert before == {PushedBill.objects.get().m3ter_bill_id}
 
 
 def test_paddle_is_asked_once_for_accounts_that_are_compared_together(world: World) -> None:

@@ -148,7 +148,7 @@ def test_a_charge_made_at_once_need_not_be_listed_in_the_same_moment(world: Worl
 
     old = the_row(reconcile(world))
 
-    assert (reasons(fresh_one), reasons(old)) == ([("pending renewal", 14345)], [("unknown", 14345)])
+    assert (reasons(fresh_one), reasons(old)) == ([("not listed yet", 14345)], [("unknown", 14345)])
 
 
 def test_a_discount_on_our_lines_is_named(world: World, deliver: Deliver) -> None:

@@ -239,22 +239,6 @@ def test_a_near_renewal_is_said_first(browser: Browser) -> None:
     assert story.effect.startswith("The subscription renews in 3 hours")
 
 
-def test_totals_are_by_currency_and_of_the_filtered_bills_only(browser: Browser) -> None:
-    euro, yen = make_link(), make_link(currency="JPY")
-    make_bill(euro, total="10.00")
-    make_bill(euro, State.PUSHED, total="5.50")
-    make_bill(yen, total="700")
-
-    (all_of_them,) = browser("Finance").get(LIST).context["list_panels"]
-    (held,) = browser("Finance").get(f"{LIST}?state__exact=held").context["list_panels"]
-
-    assert [(row[0], row[1], str(row[2]), str(row[5])) for row in all_of_them.rows] == [
-        ("EUR", 2, '<span class="c-money">15.50 EUR</span>', '<span class="c-money">10.00 EUR</span>'),
-        ("JPY", 1, '<span class="c-money">700 JPY</span>', '<span class="c-money">700 JPY</span>'),
-    ]
-    assert [(row[0], row[1]) for row in held.rows] == [("EUR", 1), ("JPY", 1)]
-
-
 @pytest.mark.parametrize("word", ["bill", "account", "subscription", "transaction"])
 def test_a_bill_is_found_by_every_id_of_it(browser: Browser, word: str) -> None:
     bill = make_bill(make_link(), State.PUSHED)

@@ -92,7 +92,7 @@ def test_a_run_says_first_what_has_no_reason(browser: Browser, everything: Every
     page = browser("Auditor").get(page_of(run))
 
     assert page.context["story"].cause == "2 of 2 bills have a difference without a reason."
-    assert page.context["story"].effect == "Since the run before, 1 are new and 3 are solved."
+    assert page.context["story"].effect == "Since these bills were compared last, 1 are new and 3 are solved."
     assert page.context["panels"][0].title == "Without a reason"
     assert len(page.context["panels"][0].rows) == 2
     assert page.context["buttons"] == []

@@ -104,7 +104,9 @@ class Command(CommandWithExamples):
             told = ", ".join(f"{name} {money.words(amounts[name], currency)}" for name in reconciliation.SUMMED)
             self.stdout.write(f"{amounts['bills']} bills: {told}")
         if run.previous_id is not None:
-            self.stdout.write(f"Since the run before: {run.new_unknown} new without a reason, {run.solved} solved.")
+            self.stdout.write(
+                f"Since these bills were compared last: {run.new_unknown} new without a reason, {run.solved} solved."
+            )
 
     def _say_rows(self, rows: Iterable[ReconciliationRow]) -> int:
         unknown = [row for row in rows if row.is_unknown]

@@ -88,7 +88,7 @@ class PaddleClient:
         self,
         *,
         subscription_id: str | Sequence[str] | None = None,
-        customer_id: str = "",
+        customer_id: str | Sequence[str] = "",
         origin: Sequence[str] = (),
         ids: Sequence[str] = (),
         status: Sequence[str] = (),
@@ -343,14 +343,16 @@ def found_charge(
     statuses = {transaction.id: transaction for transaction in transactions}
     standing = [transaction for transaction in transactions if transaction.status != CANCELED]
     applied = [entry for entry in entries if not _is_canceled(statuses.get(entry.transaction_id or ""))]
-    times = max(len(standing), len(applied), 1)
+    places = tuple(f"transaction {each.id}" for each in sorted(standing, key=_id_of))
+    if len(applied) > len(standing):
+        places = tuple(_applied_in(each) for each in sorted(applied, key=_id_of))
     if standing:
         first = min(standing, key=lambda transaction: transaction.id)
         where = "history" if entries else "transactions"
-        return FoundCharge(push_id, first.id, first.status, where, first.amount_of(push_id), times)
+        return FoundCharge(push_id, first.id, first.status, where, first.amount_of(push_id), places)
     if applied:
         entry = min(applied, key=lambda candidate: candidate.id)
-        return FoundCharge(push_id, None, None, "history", entry.amount_of(push_id), times)
+        return FoundCharge(push_id, None, None, "history", entry.amount_of(push_id), places)
     if transactions:
         last = max(transactions, key=lambda transaction: transaction.id)
         return FoundCharge(push_id, last.id, last.status, "transactions", last.amount_of(push_id))
@@ -371,13 +373,18 @@ def found_adjustment(push_id: str, adjustments: Sequence[Adjustment]) -> FoundAd
         status=chosen.status,
         amount=chosen.totals.subtotal,
         total=chosen.totals.total,
-        times=max(len(standing), 1),
+        places=tuple(f"adjustment {each.id}" for each in sorted(standing, key=_id_of)),
     )
 
 
-def _id_of(adjustment: Adjustment) -> str:
+def _id_of(found: Adjustment | Transaction | HistoryEntry) -> str:
     """Paddle's ids begin with the moment they were made at."""
-    return adjustment.id
+    return found.id
+
+
+def _applied_in(entry: HistoryEntry) -> str:
+    """Say where a charge is that the history tells of: in its transaction, where it has one already."""
+    return f"transaction {entry.transaction_id}" if entry.transaction_id else f"history entry {entry.id}"
 
 
 def _is_canceled(transaction: Transaction | None) -> bool:

@@ -153,6 +153,7 @@ def test_a_refund_that_was_made_twice_is_told(stage: Stage) -> None:
     found = stage.find_refund()
 
     assert (found.times, found.adjustment_id, found.status) == (2, first.id, "approved")
+    assert first.id in found.places[0]
 
 
 def test_a_rejected_refund_is_found_and_does_not_stand(stage: Stage) -> None:

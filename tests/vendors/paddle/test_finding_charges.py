@@ -83,7 +83,14 @@ def test_a_charge_that_paddle_took_twice_is_told(stage: Stage, effective_from: s
     stage.charge(effective_from)
     stage.charge(effective_from)
 
-    assert stage.find().times == 2
+    found = stage.find()
+
+    charges = stage.simulator.charges
+    assert (found.times, len(set(found.places))) == (2, 2)
+    if effective_from == "immediately":
+        assert found.places == tuple(f"transaction {charge.transaction_id}" for charge in charges)
+    else:
+        assert all(place.startswith("history entry subhis_") for place in found.places)
 
 
 def test_a_push_is_not_taken_for_one_with_a_longer_number(stage: Stage) -> None:

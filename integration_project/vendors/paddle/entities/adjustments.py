@@ -170,7 +170,7 @@ class NewAdjustment:
 class FoundAdjustment:
     """An adjustment of ours that a look-up found. `amount` is before tax, `total` with it, both in minor units.
 
-    `times` above 1 means that Paddle has made the same adjustment more than once.
+    `places` names all that stand: more than one means that Paddle has made the same adjustment more than once.
     """
 
     push_id: str
@@ -180,7 +180,12 @@ class FoundAdjustment:
     status: str
     amount: int
     total: int
-    times: int = 1
+    places: tuple[str, ...] = ()
+
+    @property
+    def times(self) -> int:
+        """How often Paddle has made it."""
+        return max(len(self.places), 1)
 
     @property
     def stands(self) -> bool:

@@ -229,7 +229,7 @@ class FoundCharge:
     """A push of ours that a look-up found. `amount` is before tax, in minor units.
 
     `transaction_status` "canceled" is what a declined immediate charge leaves behind: found, but not billed.
-    `times` above 1 means that Paddle has accepted the same push more than once.
+    `places` names all that carries it: more than one means that Paddle has accepted the same push more than once.
     """
 
     push_id: str
@@ -237,7 +237,12 @@ class FoundCharge:
     transaction_status: str | None
     where: str
     amount: int
-    times: int = 1
+    places: tuple[str, ...] = ()
+
+    @property
+    def times(self) -> int:
+        """How often Paddle has accepted it."""
+        return max(len(self.places), 1)
 
     @property
     def billed(self) -> bool:
