@@ -20,13 +20,14 @@ LEFT_OVER = "carried balance left"
 Kind = BillEntry.Kind
 
 
-def available(bill: PushedBill, push: Push | None = None) -> list[CarriedEntry]:
-    """Lock what a bill may take: nobody's else, or reserved by this push of its own already; oldest first."""
+def available(bill: PushedBill, *pushes: Push, lock: bool) -> list[CarriedEntry]:
+    """What a bill may take: nobody's else, or reserved by these pushes of its own already; oldest first."""
     free = Q(reserved_by__isnull=True)
-    if push is not None and push.pk is not None:
-        free |= Q(reserved_by=push)
-    entries = _of_account(bill.m3ter_account_id, bill.currency).filter(free)
-    return list(entries.select_for_update(of=("self",)).order_by("id"))
+    for push in pushes:
+        if push.pk is not None:
+            free |= Q(reserved_by=push)
+    entries = _of_account(bill.m3ter_account_id, bill.currency).filter(free).order_by("id")
+    return list(entries.select_for_update(of=("self",)) if lock else entries)
 
 
 def free_entries(m3ter_account_id: str, currency: str) -> list[CarriedEntry]:
@@ -85,17 +86,27 @@ def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "",
 
 def settle(bill: PushedBill, netting: Netting, *, tax_category: str, by: str = "") -> str:
     """Settle a locked bill without a charge: it takes what it may, and carries the rest. In words, what was done."""
-    said = []
-    if netting.taken:
-        words = f"{money.words(-netting.carried_in, bill.currency)} of earlier credits paid for it."
-        take(bill, netting.taken, note=words, by=by)
-        said.append(words)
-    if netting.carry:
-        whose = "is carried to the next bill" if netting.carry > 0 else "of credit is carried to the next bills"
-        words = f"{money.words(abs(netting.carry), bill.currency)} {whose}."
-        carry_out(bill, netting.carry, note=words, by=by, tax_category=tax_category)
-        said.append(words)
-    return " ".join(said)
+    taken, left = taken_words(netting, bill.currency), left_words(netting, bill.currency)
+    if taken:
+        take(bill, netting.taken, note=taken, by=by)
+    if left:
+        carry_out(bill, netting.carry, note=left, by=by, tax_category=tax_category)
+    return " ".join(words for words in (taken, left) if words)
+
+
+def taken_words(netting: Netting, currency: str) -> str:
+    """Say what a bill that is settled without a charge takes of the balance; empty where it takes nothing."""
+    if not netting.taken:
+        return ""
+    return f"{money.words(-netting.carried_in, currency)} of earlier credits paid for it."
+
+
+def left_words(netting: Netting, currency: str) -> str:
+    """Say what a bill that is settled without a charge leaves to the next; empty where it leaves nothing."""
+    if not netting.carry:
+        return ""
+    whose = "is carried to the next bill" if netting.carry > 0 else "of credit is carried to the next bills"
+    return f"{money.words(abs(netting.carry), currency)} {whose}."
 
 
 def reserve(push: Push, parts: Sequence[Carried]) -> None:

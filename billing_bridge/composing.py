@@ -303,7 +303,14 @@ class Previewed:
 
     there_already: bool = False
     problem: str = ""
-    lines: int = 0
+    ours: tuple[PreviewLine, ...] = ()
+    others: tuple[PreviewLine, ...] = ()
+    """What else is on the same transaction."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines the transaction would have."""
+        return len(self.ours) + len(self.others)
 
 
 def read_preview(would_be: PreviewTransaction | None, items: Sequence[ChargeItem], *, push_id: str) -> Previewed:
@@ -314,26 +321,26 @@ def read_preview(would_be: PreviewTransaction | None, items: Sequence[ChargeItem
     """
     if would_be is None:
         return Previewed(problem="Paddle's preview shows no transaction that would carry the charge.")
-    count = len(would_be.details.lines)
-    marked = [line for line in would_be.details.lines if _is_of(line, push_id)]
-    if len(marked) > sum(1 for item in items if item.product_id is None):
-        return Previewed(there_already=True, lines=count)
     products = {item.product_id for item in items if item.product_id is not None}
-    unmarked = [line for line in would_be.details.lines if line.price_id is None and _product_id(line) in products]
-    asked = sorted(item.amount_minor for item in items)
-    shown = sorted(_amount(line, items) for line in (*marked, *unmarked))
-    if asked != shown:
-        return Previewed(problem=_unlike(asked, shown), lines=count)
-    return Previewed(lines=count)
+    marked, unmarked, others = [], [], []
+    for line in would_be.details.lines:
+        if _is_of(line, push_id):
+            marked.append(line)
+        elif line.price_id is None and _product_id(line) in products:
+            unmarked.append(line)
+        else:
+            others.append(line)
+    ours = (*marked, *unmarked)
+    there_already = len(marked) > sum(1 for item in items if item.product_id is None)
+    problem = "" if there_already else unlike(ours, items)
+    return Previewed(there_already, problem, ours, tuple(others))
 
 
 def unlike(lines: Sequence[PreviewLine], items: Sequence[ChargeItem]) -> str:
-    """Say how the preview of a transaction of ours alone differs from what we ask; empty when it does not."""
+    """Say how the lines of ours in a preview differ from what we ask; empty when they do not."""
     asked, shown = sorted(item.amount_minor for item in items), sorted(_amount(line, items) for line in lines)
-    return "" if asked == shown else _unlike(asked, shown)
-
-
-def _unlike(asked: Sequence[int], shown: Sequence[int]) -> str:
+    if asked == shown:
+        return ""
     return f"Paddle's preview shows {sum(shown)} in {len(shown)} items where we ask for {sum(asked)} in {len(asked)}."
 
 

@@ -12,66 +12,51 @@ that Paddle has accepted its charge: that is true whoever owns the bill by now.
 """
 
 import logging
-from dataclasses import replace
-from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from billing_bridge import (
     charges,
-    currencies,
     deciding,
+    drafting,
     importing,
     intending,
     ledger,
     looking,
     modes,
-    refusals,
+    previewing,
     renewals,
     safeguards,
+    setbacks,
     settlement,
     withdrawing,
 )
 from billing_bridge.charges import Verdict
-from billing_bridge.intending import Intent, NotNow
+from billing_bridge.drafting import Intent, NotNow
 from billing_bridge.journal import Journal
-from billing_bridge.models import Push, PushedBill, PushPolicy
-from billing_bridge.modes import CannotTell
+from billing_bridge.models import Push, PushedBill
+from billing_bridge.modes import CannotTell, Seen
 from billing_bridge.netting import Netting
+from billing_bridge.previewing import Unsettled
 from billing_bridge.queues import CONFIRM, FINISH, FIRST_LOOK, PUSH
 from integration_project import circuits, clock, finding, work
 from integration_project.errors import (
     BudgetSpent,
     IntegrationError,
-    NeedsConfiguration,
     NotFound,
     OutcomeUnknown,
-    Temporary,
     VendorClosed,
-    VendorRejected,
 )
 from integration_project.models import Finding
-from integration_project.vendors import M3TER, PADDLE, Vendors
+from integration_project.vendors import PADDLE, Vendors
 
 logger = logging.getLogger(__name__)
 
 State = PushedBill.State
 Reason = PushedBill.Reason
 
-FRESH = timedelta(seconds=60)
-"""A bill read so lately is not read again before it is charged."""
-SMALL_WITHOUT_A_MINIMUM = 1000
-"""Minor units below which an amount counts as small in a currency whose minimum nobody has said."""
-CLOSED_AGAIN = timedelta(seconds=60)
-BUDGET_AGAIN = timedelta(seconds=5)
-NEEDED = ((M3TER, "get bill"),)
-"""Calls, besides those of the way of charging, without which no attempt at a bill can succeed: none is begun then."""
 NOT_SENT = (BudgetSpent, VendorClosed)
 """Nothing was asked of the vendor on the bill's behalf, so the attempt does not count."""
-
-
-class Unsettled(Exception):
-    """Paddle seems to have this push already: it is looked for, and nothing is sent."""
 
 
 def push_bill(bill: PushedBill, vendors: Vendors) -> None:
@@ -96,7 +81,7 @@ def push_bill(bill: PushedBill, vendors: Vendors) -> None:
 def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     if safeguards.what_stands_in_the_way():
         raise VendorClosed(PADDLE, safeguards.why_no_push())
-    circuits.all_to_try((*intending.mode_of(bill).needs, *NEEDED))
+    circuits.all_to_try((*drafting.mode_of(bill).needs, *previewing.NEEDED))
     begun = bill.pushes.exists()
     _up_to_date(bill, vendors, judge=begun)
     if begun:
@@ -124,8 +109,7 @@ def _up_to_date(bill: PushedBill, vendors: Vendors, *, judge: bool) -> None:
     """
     if bill.m3ter_status == ledger.GONE and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
         return  # m3ter cannot say any more about it, and a person has looked at it
-    read_at = bill.m3ter_read_at
-    if read_at is not None and clock.now() - read_at < FRESH and bill.m3ter_status == "APPROVED":
+    if previewing.is_fresh(bill):
         verdict = deciding.judge(bill) if judge else charges.READY
     else:
         read_at = clock.now()
@@ -159,22 +143,22 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 
 def _is_where_it_was_sent(bill: PushedBill, vendors: Vendors, journal: Journal) -> bool:
     """Look for a push on the subscription it may have been sent to, where the account belongs to another one by now."""
-    last = intending.last_push(bill)
+    last = drafting.last_push(bill)
     link = deciding.live_link(bill.m3ter_account_id)
-    if last is None or link is None or not intending.was_left_behind(last, link.paddle_subscription_id):
+    if last is None or link is None or not drafting.was_left_behind(last, link.paddle_subscription_id):
         return False
     journal.push = last
     try:
         found = looking.look(last, vendors, journal)
     except CannotTell as unknown:
-        if not intending.was_released(last):
+        if not drafting.was_released(last):
             raise NotNow(charges.held(Reason.SENT_ELSEWHERE, str(unknown))) from None
         found = None
     if found is not None:
         looking.record_found(last, found, owner=bill)
         return True
-    if not intending.was_released(last):
-        raise NotNow(intending.sent_elsewhere(last, link.paddle_subscription_id))
+    if not drafting.was_released(last):
+        raise NotNow(drafting.sent_elsewhere(last, link.paddle_subscription_id))
     journal.push = None
     return False
 
@@ -190,7 +174,7 @@ def _is_there(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journ
     try:
         found = looking.look(push, vendors, journal, also_on=also_on, ways=ways)
     except CannotTell as unknown:
-        if not intending.was_answered(push):
+        if not drafting.was_answered(push):
             raise NotNow(charges.held(Reason.CANNOT_TELL, str(unknown))) from None
         return False
     if found is not None:
@@ -205,37 +189,24 @@ def _preview(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journa
     """Ask Paddle what the charge would do. Its answer is also the freshest word on the subscription."""
     journal.step = "preview"
     push = intent.push
-    try:
-        seen = intent.mode.preview(intent.order, intent.request, vendors, clock.now())
-    except VendorRejected as refused:
-        if refused.code in refusals.TOO_MANY_ITEMS and not intent.one_item:
-            return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
-        raise
-    push.expected_renewal_at = bill.renews_at = seen.renews_at
-    journal.renewal_seen = True
-    if seen.switch_to:
-        return _preview(bill, intending.in_another_way(bill, intent, seen.switch_to, journal), vendors, journal)
-    if seen.verdict is not None and not seen.there_already:
-        raise NotNow(seen.verdict)
-    _refuse_what_is_pending(bill, seen.pending)
-    if seen.there_already:
-        push.paddle_transaction_id = seen.request.paddle_transaction_id if seen.request else push.paddle_transaction_id
-        raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
-    if seen.too_many and not intent.one_item:
-        return _preview(bill, intending.as_one_item(bill, intent), vendors, journal)
-    return intent if seen.request is None else replace(intent, request=seen.request)
+
+    def note(seen: Seen) -> None:
+        push.expected_renewal_at = bill.renews_at = seen.renews_at
+        journal.renewal_seen = True
+        if seen.there_already and seen.request is not None:
+            push.paddle_transaction_id = seen.request.paddle_transaction_id
+        for mark in sorted(seen.pending - _known(seen.pending)):
+            settlement.report_mark(mark, f"The next renewal of {bill.serial_key}")
+
+    def switch(before: Intent, name: str) -> Intent:
+        return intending.in_another_way(bill, before, name, journal)
+
+    return previewing.ask(intent, vendors, note=note, switch=switch)
 
 
-def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
-    """What was taken for lost may be collected with the next renewal all the same: Paddle shows it there."""
-    if not pending:
-        return
-    for push_id in bill.pushes.filter(state=Push.State.LOST).order_by("ordinal").values_list("push_id", flat=True):
-        if push_id in pending:
-            words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
-            raise NotNow(charges.held(Reason.COLLECTED, f"{words} It is not charged again."))
-    for mark in sorted(pending - set(Push.objects.filter(push_id__in=pending).values_list("push_id", flat=True))):
-        settlement.report_mark(mark, f"The next renewal of {bill.serial_key}")
+def _known(marks: frozenset[str]) -> set[str]:
+    """Which of the pushes that Paddle shows as pending were made by this database."""
+    return set(Push.objects.filter(push_id__in=marks).values_list("push_id", flat=True)) if marks else set()
 
 
 # --- Charge -----------------------------------------------------------------------------------------------------------
@@ -321,70 +292,28 @@ def _accepted(bill: PushedBill, push: Push, journal: Journal, made: str) -> None
 
 def _not_charged(bill: PushedBill, journal: Journal, error: IntegrationError) -> None:
     """Record an error of our tree: nothing was charged by this attempt."""
-    now = clock.now()
     words = str(error)
-    match error:
-        case BudgetSpent():
-            verdict = Verdict(State.READY, "", words, now + _wait(error, BUDGET_AGAIN))
-        case VendorClosed():
-            verdict = Verdict(State.READY, "", words, now + CLOSED_AGAIN)
-        case Temporary():
-            verdict = _later(bill, error, now, _wait(error, work.backoff(bill.attempts)))
-        case NeedsConfiguration():
-            verdict = charges.held(Reason.CONFIGURATION, words)
-            if error.key in refusals.REFUSALS:
-                verdict = refusals.verdict(error.key, words, now)
-        case VendorRejected():
-            if error.code in refusals.BELOW_MINIMUM and _carry_instead(bill, journal, words):
-                return
-            verdict = Verdict(State.FAILED, "", words)
-            if error.vendor == PADDLE or error.code in refusals.REFUSALS:
-                verdict = refusals.verdict(error.code, words, now)
-        case _:
-            verdict = Verdict(State.FAILED, "", words)
+    if setbacks.is_below_minimum(error) and _carry_instead(bill, journal, words):
+        return
+    verdict = setbacks.verdict(bill, error, clock.now())
     _close(bill, journal, verdict, error=words, counted=not isinstance(error, NOT_SENT))
-
-
-def _later(bill: PushedBill, error: Temporary, now: datetime, wait: timedelta) -> Verdict:
-    """What Paddle refuses for some time is waited for; anything else is tried again."""
-    words = str(error)
-    if not error.code:
-        return Verdict(State.READY, "", words, now + wait)
-    link = deciding.live_link(bill.m3ter_account_id)
-    policy, renews_at = deciding.policy_for(link), renewals.of(link)
-    meaning = Verdict(State.READY, "", words, now + wait)
-    if error.code in refusals.REFUSALS:
-        meaning = refusals.verdict(error.code, words, now, wait=wait)
-    delayed = charges.delayed(error.code, meaning.detail, renews_at=renews_at, policy=policy, now=now, until=now + wait)
-    return delayed or meaning
 
 
 def _carry_instead(bill: PushedBill, journal: Journal, words: str) -> bool:
     """Paddle says that it is too little: it is carried to the next bill, where policy has it so."""
     policy = deciding.policy_for(deciding.live_link(bill.m3ter_account_id))
-    if policy.small == PushPolicy.Rest.HOLD or not _is_small(journal.push):
+    push = journal.push
+    if push is None or not setbacks.is_carried_instead(push.amount, push.currency, policy):
         return False
     try:
         with transaction.atomic():
             known = ledger.owned(bill)
             journal.after(journal.step, "carried", words)
-            _close_push(journal.push, Verdict(State.READY, "", words))
+            _close_push(push, Verdict(State.READY, "", words))
             intending.settle_without_charge(bill, known, Netting((), 0, known.outstanding), policy, journal)
     except work.LeaseLost:
         logger.warning("%s: outcome discarded, because another worker owns it by now: %s", bill, words)
     return True
-
-
-def _is_small(push: Push | None) -> bool:
-    """Whether an amount is of the order of what Paddle charges at least; a discount can make it refuse a large one."""
-    if push is None:
-        return False
-    least = currencies.minimum(push.currency)
-    return push.amount < (2 * least if least > 1 else SMALL_WITHOUT_A_MINIMUM)
-
-
-def _wait(error: Temporary, otherwise: timedelta) -> timedelta:
-    return timedelta(seconds=error.retry_after) if error.retry_after else otherwise
 
 
 def _close(bill: PushedBill, journal: Journal, verdict: Verdict, *, error: str = "", counted: bool = True) -> None:

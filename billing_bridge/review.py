@@ -10,8 +10,8 @@ from billing_bridge import (
     carrying,
     charges,
     deciding,
+    drafting,
     importing,
-    intending,
     journal,
     ledger,
     looking,
@@ -332,7 +332,7 @@ def _in_its_way(bill: PushedBill, ways: Sequence[Mode], action: str) -> str:
         return ways[0].name
     fitting = next((way.name for way in ways if way.serves(link)), None)
     if fitting is None:
-        kept_by = intending.NAMES[link.source]
+        kept_by = drafting.NAMES[link.source]
         raise NotPossible(
             f"{kept_by} keeps subscription {link.paddle_subscription_id}, and has no way to {action} what is open."
         )
@@ -342,7 +342,7 @@ def _in_its_way(bill: PushedBill, ways: Sequence[Mode], action: str) -> str:
 def _refuse_misfit(bill: PushedBill, mode: str) -> None:
     """What a person chose must be a way of the product that keeps the subscription."""
     link = deciding.live_link(bill.m3ter_account_id)
-    problem = intending.misfit(modes.of(mode), link) if mode and link is not None else ""
+    problem = drafting.misfit(modes.of(mode), link) if mode and link is not None else ""
     if problem:
         raise NotPossible(problem)
 

@@ -4,11 +4,13 @@ A modifier can be deleted until a payment collects it. So a bill corrected downw
 what it is now, instead of leaving the customer with too much first and a credit later.
 """
 
+from collections.abc import Sequence
+
 from django.db import transaction
 
 from billing_bridge import ledger, modes, outcomes
 from billing_bridge.charges import held
-from billing_bridge.intending import NotNow
+from billing_bridge.drafting import NotNow
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.modes import classic
@@ -23,16 +25,21 @@ WITHDRAWN = "Taken back before a payment collected it, because m3ter has changed
 
 def withdraw(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
     """Take back the modifiers that stand of a claimed bill of which more was charged than it is now."""
-    if bill.outstanding >= 0 or (bill.chosen_mode and modes.of(bill.chosen_mode).gives_back):
-        return
-    waiting = bill.pushes.filter(
-        mode__in=modes.on_classic_payments(), state=Push.State.PUSHED, paddle_transaction_id=""
-    ).exclude(kind=Push.Kind.REFUND)
-    for push in waiting.select_related("bill").order_by("-ordinal"):
+    for push in standing(bill):
         journal.push = push
         if _is_gone(push, vendors.classic_on, journal):
             _record(bill, push, journal)
     journal.push, journal.step = None, "read"
+
+
+def standing(bill: PushedBill) -> Sequence[Push]:
+    """The pushes of a bill that would be taken back before anything else: it has become less, and they still wait."""
+    if bill.outstanding >= 0 or (bill.chosen_mode and modes.of(bill.chosen_mode).gives_back):
+        return ()
+    waiting = bill.pushes.filter(
+        mode__in=modes.on_classic_payments(), state=Push.State.PUSHED, paddle_transaction_id=""
+    ).exclude(kind=Push.Kind.REFUND)
+    return list(waiting.select_related("bill").order_by("-ordinal"))
 
 
 def _is_gone(push: Push, client: ClassicClient, journal: Journal) -> bool:

@@ -173,6 +173,10 @@ class LedgerAdmin(Look):
         """Name the addresses that belong beside the story."""
         return ()
 
+    def questions(self, request: HttpRequest, row: Any) -> Sequence[Link]:
+        """Name what can be asked by a button and changes nothing; each is posted, so that no link alone asks it."""
+        return ()
+
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel | Text]:
         """Give the tables under the story."""
         return ()
@@ -213,6 +217,7 @@ class LedgerAdmin(Look):
         return {
             "story": self.story(request, row),
             "links": self.links(request, row),
+            "questions": self.questions(request, row),
             "buttons": [
                 {"label": each.label, "strong": each.strong, "url": self.decision_url(each, row)}
                 for each in self.offered(request, row)

@@ -16,6 +16,9 @@ from integration_project import showing
 from integration_project.showing import Panel, Right
 from integration_project.vendors.paddle_classic.entities import LONGEST_DESCRIPTION
 
+ITEM_COLUMNS = ("Item", "Text", "Product", "Tax", Right("Amount"))
+"""What is shown of everything that is sent."""
+
 
 def amount(minor: int | None, currency: str, *, dash_zero: bool = False) -> SafeString:
     """Show an amount of smallest units."""
@@ -39,10 +42,11 @@ def left_and_right(bill: PushedBill, policy: PushPolicy) -> list[Panel]:
     revision = bill.revision
     if revision is None:
         return []
-    return [_m3ter_lines(revision), _paddle_items(bill, revision, policy)]
+    return [m3ter_lines(revision), _paddle_items(bill, revision, policy)]
 
 
-def _m3ter_lines(revision: BillRevision) -> Panel:
+def m3ter_lines(revision: BillRevision) -> Panel:
+    """Show what m3ter left: every line exactly, and as it is rounded."""
     shares = _shares(revision)
     rows = [
         (
@@ -87,17 +91,18 @@ def _shares(revision: BillRevision) -> list[int]:
 
 
 def _paddle_items(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> Panel:
-    columns = ("Item", "Text", "Product", "Tax", Right("Amount"))
     push = bill.pushes.filter(revision=revision).order_by("-ordinal").first()
     if push is not None and push.items:
-        rows = [_item(item, push.currency) for item in push.items if isinstance(item, dict)]
+        rows = [item_row(item, push.currency) for item in push.items if isinstance(item, dict)]
         rows.append(("Total", "", "", "", amount(push.amount, push.currency)))
         title = "What Paddle was asked to charge" if push.sent_at else "What Paddle will be asked to charge"
-        return Panel(title, columns, rows, empty="", note=f"Push {push.push_id}, {push.get_state_display().lower()}.")
-    return _would_be(bill, revision, policy, columns)
+        note = f"Push {push.push_id}, {push.get_state_display().lower()}."
+        return Panel(title, ITEM_COLUMNS, rows, empty="", note=note)
+    return _would_be(bill, revision, policy)
 
 
-def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, columns: tuple[str, ...]) -> Panel:
+def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> Panel:
+    columns = ITEM_COLUMNS
     title = "What Paddle would be asked to charge"
     untouched = not bill.is_settled_in_part
     amount_open = bill.outstanding or (revision.payable if untouched else 0)
@@ -114,12 +119,12 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, colu
     owed = Owed(revision, amount_open, tuple(entry for entry in entries if entry.pk in taken))
     marks = composing.Marks(push_id=f"{bill.m3ter_bill_id}-1", bill_id=bill.m3ter_bill_id, attempt=1)
     if not mode.has_items:
-        return _one_amount(title, columns, owed, marks, policy, mode)
+        return _one_amount(title, owed, marks, policy, mode)
     try:
         composed = composing.compose(owed, marks=marks, policy=policy, rules=composing.rules_by_product())
     except ValueError as impossible:
         return Panel(title, columns, (), empty=f"Nothing: it cannot be charged as it is ({impossible}).")
-    rows = [_item(item.to_paddle(), revision.currency) for item in composed.items]
+    rows = [item_row(item.to_paddle(), revision.currency) for item in composed.items]
     rows.append(("Total", "", "", "", amount(composed.total, revision.currency)))
     how = mode.label.lower()
     note = f"Before tax, quantity 1 each, {how}; nothing has been sent. Paddle shows a preview before every charge."
@@ -130,14 +135,12 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy, colu
     return Panel(title, columns, rows, empty="Nothing: the bill comes to zero.", note=note)
 
 
-def _one_amount(
-    title: str, columns: tuple[str, ...], owed: Owed, marks: Marks, policy: PushPolicy, mode: Mode
-) -> Panel:
+def _one_amount(title: str, owed: Owed, marks: Marks, policy: PushPolicy, mode: Mode) -> Panel:
     """Show what is charged in one amount, without items."""
     currency = owed.revision.currency
     text = composing.one_text(owed, marks=marks, policy=policy, longest=LONGEST_DESCRIPTION)
     rows = [(text, "-", "-", "as the plan's own price", amount(owed.total, currency))]
-    return Panel(title, columns, rows, empty="", note=f"{mode.label}; nothing has been sent.")
+    return Panel(title, ITEM_COLUMNS, rows, empty="", note=f"{mode.label}; nothing has been sent.")
 
 
 def _instead(netting: Netting, currency: str) -> str:
@@ -151,7 +154,10 @@ def _instead(netting: Netting, currency: str) -> str:
     return "Nothing: the bill comes to zero."
 
 
-def _item(item: Mapping[str, Any], currency: str) -> tuple[Any, ...]:
+def item_row(item: Mapping[str, Any], currency: str) -> tuple[Any, ...]:
+    """Show something as it is sent: an item of Paddle Billing, a refund, or one amount of Paddle Classic."""
+    if "transaction_id" in item:
+        return _refund(item, currency)
     if "price" not in item:
         text = item.get("modifier_description") or item.get("charge_name") or "-"
         asked = item.get("modifier_amount") or item.get("amount") or "-"
@@ -166,6 +172,14 @@ def _item(item: Mapping[str, Any], currency: str) -> tuple[Any, ...]:
         "added to it" if price.get("tax_mode") == PushPolicy.TaxMode.EXTERNAL else str(price.get("tax_mode", "-")),
         amount(int(asked), currency) if str(asked).isdecimal() else str(asked),
     )
+
+
+def _refund(refund: Mapping[str, Any], currency: str) -> tuple[Any, ...]:
+    parts = [str(part.get("amount", "")) for part in refund.get("items") or ()]
+    given_back = sum(int(part) for part in parts) if all(part.isdecimal() for part in parts) else None
+    text = refund.get("reason") or "-"
+    what = str(refund.get("action", "")).capitalize()
+    return (f"{what} on {refund['transaction_id']}", text, "-", "given back as well", amount(given_back, currency))
 
 
 def pushes(bill: PushedBill) -> Panel:

@@ -4,21 +4,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet, Sum
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge.admin import amounts, bill_decisions, bill_export, bill_story, plan
+from billing_bridge import previewing
+from billing_bridge.admin import amounts, bill_decisions, bill_export, bill_preview, bill_story, plan
 from billing_bridge.admin.bill_filters import CurrencyFilter, RenewalFilter, TotalsFilter
 from billing_bridge.deciding import policy_for
 from billing_bridge.models import Push, PushedBill
 from integration_project import showing
+from integration_project.connections import open_vendors
+from integration_project.errors import NotPossible
 from integration_project.list_exports import ExportingAdmin
 from integration_project.models import Finding
 from integration_project.showing import Link, Panel, Right, Story, Text
@@ -167,9 +171,14 @@ class PushedBillAdmin(ExportingAdmin):
     # --- The day's plan -----------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page of the plan."""
-        view = self.admin_site.admin_view(self.plan_view)
-        return [path("plan/", view, name=self._url_name("plan")), *super().get_urls()]
+        """Add the page of the plan, and that of what would become of a bill."""
+        plan_view = self.admin_site.admin_view(self.plan_view)
+        preview_view = self.admin_site.admin_view(self.preview_view)
+        return [
+            path("plan/", plan_view, name=self._url_name("plan")),
+            path("<path:object_id>/preview/", preview_view, name=self._url_name("preview")),
+            *super().get_urls(),
+        ]
 
     def plan_view(self, request: HttpRequest) -> TemplateResponse:
         """Show what goes out when, and what will miss its renewal."""
@@ -248,6 +257,33 @@ class PushedBillAdmin(ExportingAdmin):
             if address := showing.vendor_url(row.link.paddle_subscription_id):
                 found.append(Link("The subscription in Paddle", address))
         return found
+
+    def questions(self, request: HttpRequest, row: PushedBill) -> Sequence[Link]:
+        """Offer to ask what would become of it if it were charged now."""
+        if not request.user.has_perm(bill_preview.PERMISSION) or previewing.why_not(row):
+            return ()
+        return (Link("Preview", reverse(f"admin:{self._url_name('preview')}", args=(row.pk,))),)
+
+    def preview_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask what would become of a bill if it were charged now. It spends calls, so a link alone never does it."""
+        if not request.user.has_perm(bill_preview.PERMISSION) or not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        back = HttpResponseRedirect(self.page_after(row))
+        if request.method != "POST":
+            return back
+        try:
+            with open_vendors("look") as vendors:
+                found = previewing.preview(row, vendors)
+        except NotPossible as impossible:
+            self.message_user(request, f"There is nothing to preview: {impossible}", messages.WARNING)
+            return back
+        shown = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        request.current_app = self.admin_site.name
+        page = bill_preview.context(request, self, found)
+        return TemplateResponse(request, "admin/bill_preview.html", {**shown, **page})
 
     def panels(self, request: HttpRequest, row: PushedBill) -> Sequence[Panel | Text]:
         """Give the lines on both sides, the sums, the ledger, pushes, steps and revisions."""

@@ -1,7 +1,7 @@
 """The ways of charging, one strategy each behind one interface: what is asked, previewed, sent, and found again."""
 
 from billing_bridge.models import PushedBill, PushPolicy
-from billing_bridge.modes.base import CannotTell, Mode, Order, Request, Seen
+from billing_bridge.modes.base import CannotTell, Mode, Order, Request, Seen, WouldBe
 from billing_bridge.modes.charge import ON_RENEWAL, ONCE
 from billing_bridge.modes.invoice import Invoice
 from billing_bridge.modes.modifier import NEXT_PAYMENT, OFF_NEXT_PAYMENT
@@ -64,6 +64,7 @@ __all__ = [
     "Order",
     "Request",
     "Seen",
+    "WouldBe",
     "for_bill",
     "label_of",
     "of",

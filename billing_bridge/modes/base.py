@@ -11,7 +11,7 @@ from billing_bridge.charges import Verdict
 from billing_bridge.composing import Composed, Marks, Owed
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.vendors import PADDLE, Vendors
-from integration_project.vendors.paddle.entities import FoundCharge
+from integration_project.vendors.paddle.entities import FoundCharge, PreviewLine, Totals
 from paddle_sync.models import AccountLink
 
 
@@ -47,12 +47,25 @@ class Request:
 
 
 @dataclass(frozen=True)
+class WouldBe:
+    """The transaction that would collect a push, as the vendor shows it before: which lines are ours, what it comes to.
+
+    `totals` are Paddle's, of all its lines, tax included.
+    """
+
+    totals: Totals
+    ours: tuple[PreviewLine, ...]
+    others: tuple[PreviewLine, ...] = ()
+
+
+@dataclass(frozen=True)
 class Seen:
     """What the vendor shows before anything is sent.
 
     `verdict`: why it cannot be charged now. `there_already`: this push is there. `too_many`: its items do not fit.
     `pending`: pushes of ours that are waiting there to be collected. `switch_to`: policy wants another way for it.
     `request`: what is to be sent, where only this look could say; its `amount` may be less than was ordered.
+    `would_be`: the transaction that would collect it, where the vendor shows one.
     """
 
     renews_at: datetime | None = None
@@ -62,6 +75,12 @@ class Seen:
     pending: frozenset[str] = frozenset()
     switch_to: str = ""
     request: Request | None = None
+    would_be: WouldBe | None = None
+
+
+def on(moment: datetime | None) -> str:
+    """Say when, after the name of something; empty where that is not known."""
+    return f" on {moment:%Y-%m-%d %H:%M} UTC" if moment is not None else ""
 
 
 class CannotTell(Exception):
@@ -84,6 +103,8 @@ class Mode(ABC):
     """Whether it is collected by the subscription, and lost with it."""
     gives_back: bool = False
     """Whether it settles what a customer is owed, not what a customer owes."""
+    untold: str = ""
+    """What no preview tells of it, in a sentence; empty where the vendor shows all that it would come to."""
     needs: tuple[tuple[str, str], ...]
     """Vendor and operation of each call without which no attempt can succeed."""
 
@@ -102,6 +123,10 @@ class Mode(ABC):
     @abstractmethod
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Look everywhere where a push of this kind would be; raises where a page could not be read, or CannotTell."""
+
+    @abstractmethod
+    def in_words(self, order: Order, renews_at: datetime | None) -> str:
+        """Say how an amount would be collected, and when, to follow on "would be"; `renews_at` is as it is known."""
 
     def serves(self, link: AccountLink) -> bool:
         """Say whether the subscription of a link can be charged in this way."""

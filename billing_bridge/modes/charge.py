@@ -4,7 +4,7 @@ from datetime import datetime
 
 from billing_bridge import charges, composing
 from billing_bridge.models import Push, PushPolicy
-from billing_bridge.modes.base import Mode, Order, Request, Seen
+from billing_bridge.modes.base import Mode, Order, Request, Seen, WouldBe, on
 from integration_project.errors import Temporary
 from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.entities import Charge, FoundCharge
@@ -53,7 +53,14 @@ class SubscriptionCharge(Mode):
             there_already=shown.there_already or (self.at_once and order.marks.push_id in pending),
             too_many=shown.lines > composing.MOST_ITEMS,
             pending=pending - {order.marks.push_id},
+            would_be=None if would_be is None else WouldBe(would_be.details.totals, shown.ours, shown.others),
         )
+
+    def in_words(self, order: Order, renews_at: datetime | None) -> str:
+        """Say which renewal collects it, or that nothing is waited for."""
+        if self.at_once:
+            return "charged at once, with the stored payment method"
+        return f"charged with the renewal{on(renews_at)}"
 
     def send(self, order: Order, request: Request, vendors: Vendors) -> str:
         """Charge. Paddle answers with the subscription, so the transaction's id is learnt later."""

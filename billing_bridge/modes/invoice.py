@@ -4,7 +4,7 @@ from datetime import datetime
 
 from billing_bridge import charges, composing
 from billing_bridge.models import Push, PushPolicy
-from billing_bridge.modes.base import Mode, Order, Request, Seen
+from billing_bridge.modes.base import Mode, Order, Request, Seen, WouldBe
 from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.entities import (
     INVOICE_CURRENCIES,
@@ -51,7 +51,15 @@ class Invoice(Mode):
             subscription.next_billed_at,
             charges.held(charges.Reason.MISMATCH, problem) if problem else None,
             request=Request(invoice, request.items, request.amount, paddle_customer_id=invoice.customer_id),
+            would_be=WouldBe(preview.details.totals, preview.details.lines),
         )
+
+    def in_words(self, order: Order, renews_at: datetime | None) -> str:
+        """Say by when the customer has to pay it."""
+        days = f"{order.policy.payment_days} days after it is issued"
+        if order.policy.issue_invoices:
+            return f"invoiced by itself, to be paid {days}"
+        return f"drafted as an invoice that a person issues in Paddle, to be paid {days}"
 
     def send(self, order: Order, request: Request, vendors: Vendors) -> str:
         """Make the invoice; Paddle answers with the transaction."""

@@ -23,6 +23,9 @@ class OnNextPayment(Mode):
 
     vendor = CLASSIC
     has_items = False
+    untold = (
+        "Paddle Classic has no preview: what tax the payment will bear, and what else is on it, shows when it is made."
+    )
     needs = ((CLASSIC, "list users"), (CLASSIC, "list modifiers"), (CLASSIC, "create modifier"))
 
     def __init__(self, name: str, label: str, *, gives_back: bool = False) -> None:
@@ -63,6 +66,13 @@ class OnNextPayment(Mode):
         amount, text = request.body
         vendors.classic_on.create_modifier(order.subscription_id, amount=amount, description=text)
         return ""
+
+    def in_words(self, order: Order, renews_at: datetime | None) -> str:
+        """Say which payment is raised or lowered; Classic names its day."""
+        day = f" on {renews_at:%Y-%m-%d}" if renews_at is not None else ""
+        if self.gives_back:
+            return f"taken off the next payment{day}, as a negative modifier in Paddle Classic"
+        return f"added to the next payment{day}, as a modifier in Paddle Classic"
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Read every modifier that waits. None of ours proves nothing once a payment could have collected it."""

@@ -22,6 +22,7 @@ class ChargeAtOnce(Mode):
     vendor = CLASSIC
     has_items = False
     on_subscription = False
+    untold = "Paddle Classic has no preview: what tax comes with the charge is known when it is made."
     needs = ((CLASSIC, "list users"), (CLASSIC, "charge subscription"))
 
     def request(self, order: Order) -> Request:
@@ -45,6 +46,10 @@ class ChargeAtOnce(Mode):
         amount, name = request.body
         made = vendors.classic_on.charge(order.subscription_id, amount=amount, name=name)
         return made.order_id or made.invoice_id
+
+    def in_words(self, order: Order, renews_at: datetime | None) -> str:
+        """Say that nothing is waited for."""
+        return "charged at once, as a one-off charge in Paddle Classic"
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Read every one-off charge since then that no push of ours is known to be.

@@ -54,6 +54,7 @@ class Refund(Mode):
     on_subscription = False
     gives_back = True
     has_items = False
+    untold = "Paddle has no preview of that: it gives back the tax on the amount as well."
     needs = (
         (PADDLE, "get transaction"),
         (PADDLE, "list adjustments"),
@@ -91,6 +92,10 @@ class Refund(Mode):
     def send(self, order: Order, request: Request, vendors: Vendors) -> str:
         """Ask for the refund; it may wait for Paddle's approval."""
         return vendors.paddle.create_adjustment(request.body).transaction_id
+
+    def in_words(self, order: Order, renews_at: datetime | None) -> str:
+        """Say that Paddle may take its time."""
+        return "given back in Paddle, which may take days to approve a refund"
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
         """Read every adjustment that it may be: of its transaction, or of all of the account's where none is known."""

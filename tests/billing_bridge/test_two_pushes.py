@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing_bridge import importing, intending, jobs, looking, pushing, review
+from billing_bridge import drafting, importing, jobs, looking, pushing, review
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from billing_bridge.queues import CONFIRM
@@ -148,7 +148,7 @@ def test_what_shows_just_before_the_request_keeps_it_from_being_sent(
     asked = world.calls("charge subscription")
     preview = pushing._preview
 
-    def overtaken(owned: PushedBill, intent: intending.Intent, vendors: Vendors, journal: Journal) -> intending.Intent:
+    def overtaken(owned: PushedBill, intent: drafting.Intent, vendors: Vendors, journal: Journal) -> drafting.Intent:
         show_first(bill)
         return preview(owned, intent, vendors, journal)
 
