@@ -15,6 +15,7 @@ from billing_bridge import (
     journal,
     ledger,
     looking,
+    meanwhile,
     modes,
     money,
     outcomes,
@@ -28,6 +29,7 @@ from integration_project import finding, installation, work
 from integration_project.errors import NotPossible
 from integration_project.models import Installation
 from integration_project.vendors.m3ter.entities import PENDING
+from integration_project.vendors.paddle.entities import FoundCharge
 
 State = PushedBill.State
 Reason = PushedBill.Reason
@@ -36,13 +38,17 @@ OPEN_WORDS = "A charge of it is under way or unconfirmed; wait until that is set
 
 
 @contextmanager
-def _deciding(bill_id: int, action: str, *, by: str, reason: str, only_from: frozenset[str]) -> Iterator[PushedBill]:
-    """Lock a bill whose state allows the action, and write down who decided it and why."""
+def _deciding(
+    bill_id: int, action: str, *, by: str, reason: str, only_from: frozenset[str], seen: str | None
+) -> Iterator[PushedBill]:
+    """Lock a bill that is still what the person saw and may be decided so, and write down who decided it and why."""
     with transaction.atomic():
         bill = ledger.locked(bill_id)
+        _refuse_unseen(bill, seen, by=by)
         if bill.state not in only_from:
-            words = OPEN_WORDS if bill.state in importing.OPEN else f"It is {State(bill.state).label.lower()}."
-            raise NotPossible(f"Bill {bill.m3ter_bill_id} cannot be changed by {action}: {words}")
+            words = OPEN_WORDS if bill.state in importing.OPEN else meanwhile.what_it_is(bill)
+            last = meanwhile.last_decision_in_words(bill, reader=by)
+            raise NotPossible(f"Bill {bill.m3ter_bill_id} cannot be changed by {action}: {words} {last}".rstrip())
         journal.decision(bill, action, by=by, reason=reason, push=_last_push(bill))
         yield bill
 
@@ -65,16 +71,16 @@ def _become(bill: PushedBill, verdict: Verdict) -> None:
         work.wake_up(FINISH if verdict.state in importing.SETTLED else PUSH)
 
 
-def _refuse_unseen(bill: PushedBill, seen: str | None) -> None:
+def what_is_seen(bill: PushedBill) -> str:
+    """Name what a person sees who is asked about a bill, so that it is known again when they answer."""
+    return str(meanwhile.Shown.of(bill))
+
+
+def _refuse_unseen(bill: PushedBill, seen: str | None, *, by: str) -> None:
     """What is decided must be about what the person saw; `seen` is None where nobody looked at a page."""
     if seen is not None and seen != what_is_seen(bill):
-        raise NotPossible("It has changed since this was asked, or the page did not say what it showed. Look again.")
-
-
-def what_is_seen(bill: PushedBill) -> str:
-    """Name what a person sees who is asked about a bill: its revision, what is open, and what it would take besides."""
-    free = carrying.balance(bill.m3ter_account_id, bill.currency)
-    return f"{bill.revision_id or '-'}:{bill.outstanding}:{free}"
+        why = meanwhile.in_words(bill, seen, reader=by)
+        raise NotPossible(f"It has changed since this was asked. {why} Nothing was done: look again, then decide.")
 
 
 def _refuse_too_much(bill: PushedBill) -> None:
@@ -116,8 +122,7 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None,
     `mode` is the way of charging that the person chose for it; empty: the policy's. What the customer is owed is
     carried, and so is what is too little to charge.
     """
-    with _deciding(bill_id, "approve", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
-        _refuse_unseen(bill, seen)
+    with _deciding(bill_id, "approve", by=by, reason=reason, only_from=frozenset({State.HELD}), seen=seen) as bill:
         if bill.reason == Reason.DELETED:
             _close_deleted(bill, by=by, reason=reason)
             return
@@ -160,8 +165,7 @@ def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
 
 def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Let a bill's open amount be taken by the next bills of its account, whatever the policy says."""
-    with _deciding(bill_id, "carry", by=by, reason=reason, only_from=HOLDABLE) as bill:
-        _refuse_unseen(bill, seen)
+    with _deciding(bill_id, "carry", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
         if not bill.outstanding or bill.m3ter_status == ledger.GONE:
             raise NotPossible("Nothing of it is open that could be carried.")
         _refuse_pending(bill)
@@ -178,8 +182,7 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
 
 def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Ask for nothing more of what is open of a bill: it was settled outside, or is given up."""
-    with _deciding(bill_id, "write off", by=by, reason=reason, only_from=HOLDABLE) as bill:
-        _refuse_unseen(bill, seen)
+    with _deciding(bill_id, "write off", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
         if not bill.outstanding:
             raise NotPossible("Nothing of it is open.")
         _refuse_pending(bill)
@@ -199,8 +202,7 @@ def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
 
     In Paddle Classic, whose refunds are in no list to find one again, it is taken off the next payment.
     """
-    with _deciding(bill_id, "refund", by=by, reason=reason, only_from=frozenset({State.HELD})) as bill:
-        _refuse_unseen(bill, seen)
+    with _deciding(bill_id, "refund", by=by, reason=reason, only_from=frozenset({State.HELD}), seen=seen) as bill:
         if bill.outstanding >= 0:
             raise NotPossible("The customer is owed nothing for it.")
         if bill.revision is None:
@@ -218,13 +220,13 @@ def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
         _become(bill, verdict)
 
 
-def take_back(entry_id: int, *, by: str, reason: str) -> None:
+def take_back(entry_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Let the bill that left something in the carried balance have it again: it is held, to be settled otherwise."""
     with transaction.atomic():
         found = CarriedEntry.objects.filter(pk=entry_id).values_list("source_bill_id", flat=True).first()
         if found is None:
             raise NotPossible("It is not there any more.")
-        with _deciding(found, "take back", by=by, reason=reason, only_from=TAKES_BACK) as bill:
+        with _deciding(found, "take back", by=by, reason=reason, only_from=TAKES_BACK, seen=seen) as bill:
             entry = CarriedEntry.objects.select_for_update(of=("self",)).get(pk=entry_id)
             if not entry.remaining:
                 raise NotPossible("Nothing is left of it.")
@@ -243,9 +245,9 @@ TAKES_BACK = frozenset({State.CARRIED, State.PUSHED, State.HELD, State.SUPERSEDE
 HOLDABLE = frozenset({State.HELD, State.WAITING, State.READY, State.FAILED, State.LOST})
 
 
-def hold(bill_id: int, *, by: str, reason: str) -> None:
+def hold(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Keep a bill from being charged until somebody approves it."""
-    with _deciding(bill_id, "hold", by=by, reason=reason, only_from=HOLDABLE) as bill:
+    with _deciding(bill_id, "hold", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
         if bill.reason in {Reason.CHANGED, Reason.DELETED} and bill.state == State.HELD:
             raise NotPossible(f"It is held already: {bill.reason_detail}")
         PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None, chosen_mode="")
@@ -254,8 +256,7 @@ def hold(bill_id: int, *, by: str, reason: str) -> None:
 
 def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Charge nothing more for a bill. What Paddle has already stays; a difference is written off."""
-    with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE) as bill:
-        _refuse_unseen(bill, seen)
+    with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
         PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None, chosen_mode="")
         looking.loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
         if not bill.is_settled_in_part:
@@ -276,8 +277,7 @@ APPROVAL_DECIDES = frozenset({Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PER
 def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode: str = "") -> None:
     """Try again what failed, was lost or was skipped; Paddle is searched first where it may have been charged."""
     states = frozenset({State.FAILED, State.LOST, State.SKIPPED, State.READY, State.WAITING})
-    with _deciding(bill_id, "resend", by=by, reason=reason, only_from=states) as bill:
-        _refuse_unseen(bill, seen)
+    with _deciding(bill_id, "resend", by=by, reason=reason, only_from=states, seen=seen) as bill:
         if bill.state == State.WAITING and bill.reason == Reason.NOT_LIVE:
             raise NotPossible("Nothing is charged until the go-live date is set.")
         if bill.revision is None:
@@ -347,9 +347,10 @@ def _refuse_misfit(bill: PushedBill, mode: str) -> None:
         raise NotPossible(problem)
 
 
-def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:
+def charge_was_not_made(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """A person has looked in Paddle and found nothing: the charge may be sent again, under the same id."""
-    with _deciding(bill_id, "was not made", by=by, reason=reason, only_from=frozenset({State.UNCONFIRMED})) as bill:
+    only_from = frozenset({State.UNCONFIRMED})
+    with _deciding(bill_id, "was not made", by=by, reason=reason, only_from=only_from, seen=seen) as bill:
         push = _unconfirmed_push(bill)
         _refuse_while_looking(bill, push)
         push.state = Push.State.INTENDED
@@ -362,16 +363,30 @@ def charge_was_not_made(bill_id: int, *, by: str, reason: str) -> None:
             finding.settle(kind, push.push_id, reason=f"{by}: it was not made.")
 
 
-def charge_was_made(bill_id: int, *, by: str, reason: str, paddle_transaction_id: str = "") -> None:
-    """A person has found the charge in Paddle: it is recorded as pushed."""
-    with _deciding(bill_id, "was made", by=by, reason=reason, only_from=frozenset({State.UNCONFIRMED})) as bill:
+def charge_was_made(
+    bill_id: int,
+    *,
+    by: str,
+    reason: str,
+    seen: str | None = None,
+    paddle_transaction_id: str = "",
+    found: FoundCharge | None = None,
+) -> None:
+    """A person has found the charge in Paddle: it is recorded as pushed.
+
+    Where they name a transaction, `found` is what Paddle says of it, which was asked before.
+    """
+    only_from = frozenset({State.UNCONFIRMED})
+    with _deciding(bill_id, "was made", by=by, reason=reason, only_from=only_from, seen=seen) as bill:
         push = _unconfirmed_push(bill)
+        if paddle_transaction_id and (found is None or found.push_id != push.push_id):
+            raise NotPossible(f"Paddle was not asked whether {paddle_transaction_id} has push {push.push_id}.")
         looking.record_made(
             push,
-            amount=push.amount,
+            amount=found.amount if found is not None else push.amount,
             detail=f"Made, says {by}: {reason}",
             owner=None,
-            transaction_id=paddle_transaction_id,
+            transaction_id=(found.transaction_id or "") if found is not None else "",
         )
 
 

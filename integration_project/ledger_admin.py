@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import unquote
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
@@ -22,7 +24,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 
 from integration_project.errors import NotPossible
-from integration_project.showing import Link, Panel, Story, Text, page_of
+from integration_project.showing import Link, Panel, Story, Text, page_of, sentence, since
 
 if TYPE_CHECKING:
     Look = admin.ModelAdmin[Any]
@@ -105,6 +107,11 @@ class Decision:
     initial: Callable[[Any], dict[str, Any]] = nothing_filled_in
     seen: Callable[[Any], str] | None = None
     """Names what the confirmation shows of a row; it comes back as decide's `seen`, empty where the page had none."""
+    asks: Callable[..., dict[str, Any]] | None = None
+    """Asks a vendor what the answers rest on, before anything is locked: asks(row's key, the answers but the reason).
+
+    What it gives goes to decide as well; NotPossible says why the answers cannot be so.
+    """
     as_run: "Callable[[QuerySet[Any], str], Model] | None" = None
     """Makes a run of more rows than a confirmation should hold, for the person named; the run's own page asks then."""
 
@@ -280,7 +287,7 @@ class LedgerAdmin(Look):
         form = decision.form(request.POST or None, initial=decision.initial(row))
         back = self.page_after(row)
         if not decision.offered(row):
-            self.message_user(request, f"{decision.label}: not possible in the state this is in now.", messages.WARNING)
+            self.message_user(request, self.unfit(request, decision, row), messages.WARNING)
             return HttpResponseRedirect(back)
         if form.is_valid():
             outcome = run_action(self, request, [row], decision, form.cleaned_data)
@@ -288,6 +295,20 @@ class LedgerAdmin(Look):
                 return self.after_decision(request, row, decision) or HttpResponseRedirect(back)
             return HttpResponseRedirect(back)
         return self.confirmation(request, decision, [row], form, back=back, many=False)
+
+    def unfit(self, request: HttpRequest, decision: Decision, row: Any) -> str:
+        """Say that a decision is not possible about a row any more, and what somebody did to it before."""
+        words = f"{decision.label}: not possible in the state this is in now. {self.last_decision(request, row)}"
+        return f"{words.rstrip()} Nothing was done."
+
+    def last_decision(self, request: HttpRequest, row: Any) -> str:
+        """Say who did what to a row last, when and why, by its History; empty where nobody has."""
+        kind = ContentType.objects.get_for_model(row)
+        entry = LogEntry.objects.filter(content_type=kind, object_id=str(row.pk)).select_related("user").first()
+        if entry is None:
+            return ""
+        who = "You" if entry.user_id == request.user.pk else entry.user.get_username()
+        return sentence(f"{who} did this {since(entry.action_time)}: {entry.get_change_message()}")
 
     def page_after(self, row: Any) -> str:
         """Find the page to come back to."""
@@ -309,9 +330,12 @@ class LedgerAdmin(Look):
         if form.is_valid():
             fitting = [row for row in rows if decision.offered(row)]
             run_action(self, request, fitting, decision, form.cleaned_data)
-            if unfit := len(rows) - len(fitting):
-                text = f"{unfit} left as before: {decision.label} is not possible in their state."
+            if unfit := [row for row in rows if row not in fitting]:
+                text = f"{len(unfit)} left as before: {decision.label} is not possible in their state."
                 self.message_user(request, text, messages.WARNING)
+                for row in unfit[:SAMPLE]:
+                    if words := self.last_decision(request, row):
+                        self.message_user(request, f"{row}: {words}", messages.WARNING)
             return HttpResponseRedirect(back)
         return self.confirmation(request, decision, rows, form, back=back, many=True)
 
@@ -333,7 +357,7 @@ class LedgerAdmin(Look):
             "sample": [decision.preview(row) for row in fitting[:SAMPLE]],
             "beyond_sample": max(0, len(fitting) - SAMPLE),
             "keys": [row.pk for row in rows] if many else [],
-            "seen": [(row.pk, decision.seen(row)) for row in fitting] if decision.seen else [],
+            "seen": [(row.pk, self._seen(request, decision, form, row)) for row in fitting] if decision.seen else [],
             "form": form,
             "form_url": reverse(f"admin:{self._url_name('decide_many')}", args=(decision.name,)) if many else "",
             "back": back,
@@ -342,6 +366,11 @@ class LedgerAdmin(Look):
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)
+
+    def _seen(self, request: HttpRequest, decision: Decision, form: ReasonForm, row: Any) -> str:
+        """Name what is shown of a row; a page that comes back for a better answer is about what it showed first."""
+        shown = decision.seen(row) if decision.seen else ""
+        return request.POST.get(f"seen-{row.pk}", "") if form.is_bound else shown
 
     def beside(self, request: HttpRequest, decision: Decision, rows: Sequence[Any], form: ReasonForm) -> dict[str, Any]:
         """Gather what else a confirmation page shows of the rows that a decision is about; most show nothing."""
@@ -391,14 +420,21 @@ def run_action(
     for row in rows:
         seen = {"seen": request.POST.get(f"seen-{row.pk}", "")} if decision.seen else {}
         try:
+            learnt = _ask_vendor(decision, row, answers)
             with transaction.atomic():
-                decision.decide(row.pk, by=request.user.get_username(), **answers, **seen)
+                decision.decide(row.pk, by=request.user.get_username(), **answers, **seen, **learnt)
                 model_admin.log_change(request, row, in_history(decision.label, answers))
         except NotPossible as impossible:
             refused.append(f"{row}: {impossible}")
     outcome = Outcome(len(rows) - len(refused), tuple(refused))
     _report(model_admin, request, decision, outcome)
     return outcome
+
+
+def _ask_vendor(decision: Decision, row: Any, answers: dict[str, Any]) -> dict[str, Any]:
+    if decision.asks is None:
+        return {}
+    return decision.asks(row.pk, **{name: answer for name, answer in answers.items() if name != "reason"})
 
 
 def in_history(what: str, answers: dict[str, Any]) -> str:

@@ -105,6 +105,23 @@ def relative(moment: dt.datetime) -> str:
     return f"{in_words(seconds)} ago" if seconds > 0 else f"in {in_words(-seconds)}"
 
 
+def since(moment: dt.datetime) -> str:
+    """Say how long ago something happened."""
+    said = relative(moment)
+    return "just now" if said == "now" else said
+
+
+def in_a_sentence(label: str) -> str:
+    """Write a label as it stands inside a sentence: names in it keep their capitals."""
+    return label[:1].lower() + label[1:]
+
+
+def sentence(text: str) -> str:
+    """End a text that somebody has written as a sentence ends."""
+    said = text.strip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
 def exactly(moment: dt.datetime) -> str:
     """Write a moment to the second, with its zone."""
     return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"

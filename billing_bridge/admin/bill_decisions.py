@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from django import forms
 
-from billing_bridge import modes, review
+from billing_bridge import modes, review, vouching
 from billing_bridge.admin import bill_story
 from billing_bridge.deciding import policy_for
 from billing_bridge.ledger import GONE
 from billing_bridge.models import PushedBill
 from billing_bridge.modes import Mode
+from integration_project.connections import open_vendors
 from integration_project.ledger_admin import Decision, OptionalReasonForm, ReasonForm
-from integration_project.vendors.paddle.entities import INVOICE_CURRENCIES
+from integration_project.vendors.paddle.entities import INVOICE_CURRENCIES, FoundCharge
 
 State = PushedBill.State
 RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
@@ -41,8 +42,17 @@ class FoundForm(ReasonForm):
         label="Paddle transaction, if you see one (txn_...; in Paddle Classic the order of the payment)",
         required=False,
         widget=forms.TextInput(attrs={"class": "c-input"}),
-        help_text="Leave it empty when the charge stands on the next renewal and has no transaction yet.",
+        help_text="It is looked up in Paddle, and must carry this push. Leave it empty when the charge stands on the "
+        "next renewal and has no transaction yet.",
     )
+
+
+def found_in(bill_id: int, *, paddle_transaction_id: str) -> dict[str, FoundCharge | None]:
+    """Ask Paddle whether the transaction that somebody names has the bill's push."""
+    if not paddle_transaction_id:
+        return {}
+    with open_vendors("look") as vendors:
+        return {"found": vouching.vouch(bill_id, paddle_transaction_id, vendors)}
 
 
 DECISIONS = (
@@ -69,6 +79,8 @@ DECISIONS = (
         "seen it in Paddle, on the subscription's next transaction or in a transaction.",
         done="recorded as charged",
         decide=review.charge_was_made,
+        asks=found_in,
+        seen=review.what_is_seen,
         offered=lambda bill: bill.state == State.UNCONFIRMED,
         form=FoundForm,
         strong=True,
@@ -82,6 +94,7 @@ DECISIONS = (
         "customer pays twice: look at the subscription's next transaction and its history first.",
         done="recorded as not charged and ready to be sent again",
         decide=review.charge_was_not_made,
+        seen=review.what_is_seen,
         offered=lambda bill: bill.state == State.UNCONFIRMED and bill.due_at is None and bill.lease is None,
         preview=bill_story.one_line,
     ),
@@ -190,6 +203,7 @@ DECISIONS = (
         effect="The bill is not charged until somebody approves it.",
         done="held",
         decide=review.hold,
+        seen=review.what_is_seen,
         offered=lambda bill: bill.state in review.HOLDABLE and bill.reason not in HELD_BY_NATURE,
         bulk=True,
         preview=bill_story.one_line,

@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge import previewing
+from billing_bridge import meanwhile, previewing
 from billing_bridge.admin import amounts, bill_decisions, bill_export, bill_preview, bill_story, plan
 from billing_bridge.admin.bill_filters import CurrencyFilter, RenewalFilter, TotalsFilter
 from billing_bridge.deciding import policy_for
@@ -284,6 +284,10 @@ class PushedBillAdmin(ExportingAdmin):
         request.current_app = self.admin_site.name
         page = bill_preview.context(request, self, found)
         return TemplateResponse(request, "admin/bill_preview.html", {**shown, **page})
+
+    def last_decision(self, request: HttpRequest, row: PushedBill) -> str:
+        """Say who decided what about it last, when and why."""
+        return meanwhile.last_decision_in_words(row, reader=request.user.get_username())
 
     def panels(self, request: HttpRequest, row: PushedBill) -> Sequence[Panel | Text]:
         """Give the lines on both sides, the sums, the ledger, pushes, steps and revisions."""

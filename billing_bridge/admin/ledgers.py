@@ -191,6 +191,7 @@ class CarriedEntryAdmin(LedgerAdmin):
             "written off, charged, or refunded there.",
             done="taken back",
             decide=review.take_back,
+            seen=lambda entry: review.what_is_seen(entry.source_bill),
             offered=lambda entry: bool(entry.remaining) and entry.reserved_by_id is None,
             preview=lambda entry: f"{entry.m3ter_account_id}: {money.words(entry.remaining, entry.currency)}",
         ),

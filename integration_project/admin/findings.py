@@ -45,6 +45,13 @@ def is_only_acknowledged(finding: Finding) -> bool:
     return is_open(finding) and bool(fixes.acknowledgement_of(finding.kind))
 
 
+def how_it_was_closed(finding: Finding) -> str:
+    """Say who closed it, when and why."""
+    who = finding.closed_by.get_username() if finding.closed_by else "the application"
+    when = showing.since(finding.closed_at) if finding.closed_at else ""
+    return f"Closed by {who} {when}: {finding.close_reason or 'no reason given'}"
+
+
 def one_line(finding: Finding) -> str:
     """Name a finding for a list of what a decision is about."""
     return f"{finding.kind}, {finding.subject}: {finding.detail}"
@@ -144,9 +151,11 @@ class FindingAdmin(LedgerAdmin):
         if row.state == Finding.State.OPEN:
             tone, known = SEVERITY_TONES.get(row.severity, "calm"), fixes.acknowledgement_of(row.kind)
             return Story(tone, row.detail, effect=known, next_step=row.next_step)
-        who = row.closed_by.get_username() if row.closed_by else "the application"
-        when = showing.relative(row.closed_at) if row.closed_at else ""
-        return Story("calm", row.detail, f"Closed by {who} {when}: {row.close_reason or 'no reason given'}")
+        return Story("calm", row.detail, how_it_was_closed(row))
+
+    def last_decision(self, request: HttpRequest, row: Finding) -> str:
+        """Say who closed it, which the application does too; as long as it is open, what a person did."""
+        return super().last_decision(request, row) if is_open(row) else showing.sentence(how_it_was_closed(row))
 
     def links(self, request: HttpRequest, row: Finding) -> Sequence[Link]:
         """Link to the subscription, bill or push it is about."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from pytest_django import Settings
 
-from billing_bridge import deciding, importing, jobs, review
+from billing_bridge import deciding, importing, jobs, review, vouching
 from billing_bridge.admin import amounts
 from billing_bridge.models import CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock
@@ -255,7 +255,10 @@ def test_a_person_may_name_the_payment_that_has_it(classic_world: ClassicWorld) 
     classic_world.collect()
     look_through_schedule(bill)
 
-    review.charge_was_made(bill.pk, by="finance", reason="seen", paddle_transaction_id="480001-33002")
+    payment = list(classic_world.classic.memory.payments.values())[-1]
+    named = str(payment.order_id)
+    found = vouching.vouch(bill.pk, named, classic_world.vendors)
+    review.charge_was_made(bill.pk, by="finance", reason="seen", paddle_transaction_id=named, found=found)
 
     assert (fresh(bill).state, fresh(bill).payment, fresh(bill).paid) == (State.PUSHED, "paid", 14345)
     assert len(classic_world.modifiers()) == 1

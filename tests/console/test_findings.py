@@ -11,7 +11,7 @@ from integration_project import fixes
 from integration_project.models import Finding
 from paddle_sync.models import EventDecision, WebhookEvent
 from tests.builders import make_event, make_link, subscription
-from tests.console.rows import confirm, make_finding, make_parked
+from tests.console.rows import Everything, confirm, make_finding, make_parked
 
 Browser = Callable[[str], Client]
 
@@ -154,3 +154,27 @@ def test_an_event_that_no_webhook_brought_says_so(browser: Browser, state: str) 
 
     words = "no webhook had brought it"
     assert [words in page for page in pages] == [True, False]
+
+
+def test_a_finding_is_closed_once_with_a_reason(browser: Browser) -> None:
+    finding = make_finding()
+    client = browser("Operator")
+
+    client.post(decide(finding, "close"), {"reason": "Settled by telephone."})
+    twice = client.post(decide(finding, "close"), {"reason": "Again."}, follow=True)
+
+    closed = Finding.objects.get()
+    assert (closed.state, closed.close_reason) == ("closed", "Settled by telephone.")
+    assert closed.closed_by is not None
+    assert closed.closed_by.get_username() == "operator"
+    assert "not possible in the state this is in now" in twice.text
+    assert LogEntry.objects.count() == 1
+
+
+def test_a_finding_leads_to_what_it_is_about(browser: Browser, everything: Everything) -> None:
+    finding = make_finding(subject=everything.held.m3ter_bill_id)
+    of_the_bill = reverse("admin:billing_bridge_pushedbill_change", args=(everything.held.pk,))
+
+    answer = browser("Auditor").get(page_of(finding))
+
+    assert [(link.label, link.url) for link in answer.context["links"]] == [("The bill", of_the_bill)]
