@@ -308,7 +308,7 @@ def why_not_now(
         _status(subscription, now)
         or _terms(subscription, currency)
         or (None if at_once else _no_renewal(subscription, policy))
-        or _renewal_lock(subscription, policy, now)
+        or _renewal_lock(subscription, policy, now, at_once=at_once)
         or (None if at_once else _renewal(subscription, policy, now))
     )
 
@@ -354,23 +354,26 @@ def _no_renewal(subscription: Standing, policy: PushPolicy) -> Verdict | None:
     return None
 
 
-def _renewal_lock(subscription: Standing, policy: PushPolicy, now: datetime) -> Verdict | None:
+def _renewal_lock(subscription: Standing, policy: PushPolicy, now: datetime, *, at_once: bool) -> Verdict | None:
     renews_at = subscription.next_billed_at
     if renews_at is None or renews_at - now > RENEWAL_LOCK:
         return None
     words = f"The subscription renews at {renews_at:%Y-%m-%d %H:%M} UTC; Paddle takes no changes shortly before."
-    return _late(words, max(renews_at, now) + AFTER_RENEWAL, policy)
+    return _late(words, max(renews_at, now) + AFTER_RENEWAL, policy, at_once=at_once)
 
 
-def _late(words: str, until: datetime, policy: PushPolicy) -> Verdict:
-    """A bill that comes too late for a renewal: policy says whether the one after that carries it."""
-    at_once = policy.late == PushPolicy.Late.IMMEDIATELY
+def _late(words: str, until: datetime, policy: PushPolicy, *, at_once: bool) -> Verdict:
+    """A bill that comes too late for a renewal: policy says whether the one after that carries it.
+
+    What is charged at once anyhow needs none, and goes as soon as Paddle takes changes again.
+    """
+    by_policy = policy.late == PushPolicy.Late.IMMEDIATELY
     return Verdict(
         State.WAITING,
         Reason.RENEWAL_LOCK,
-        f"{words} It is charged {'at once' if at_once else 'with the renewal'} after that.",
+        f"{words} It is charged {'at once' if at_once or by_policy else 'with the renewal'} after that.",
         until,
-        then_mode=PushPolicy.Mode.IMMEDIATELY if at_once else "",
+        then_mode=PushPolicy.Mode.IMMEDIATELY if by_policy else "",
     )
 
 
@@ -385,7 +388,14 @@ def _renewal(subscription: Standing, policy: PushPolicy, now: datetime) -> Verdi
 
 
 def delayed(
-    code: str, words: str, *, renews_at: datetime | None, policy: PushPolicy, now: datetime, until: datetime
+    code: str,
+    words: str,
+    *,
+    renews_at: datetime | None,
+    policy: PushPolicy,
+    now: datetime,
+    until: datetime,
+    at_once: bool,
 ) -> Verdict | None:
     """Say what a refusal of Paddle's means that passes by itself; None: it is no more than tried again.
 
@@ -393,7 +403,8 @@ def delayed(
     """
     if code in LOCKED:
         in_it = renews_at is not None and now <= renews_at <= now + RENEWAL_LOCK
-        return _late(words, renews_at + AFTER_RENEWAL if in_it and renews_at is not None else until, policy)
+        after = renews_at + AFTER_RENEWAL if in_it and renews_at is not None else until
+        return _late(words, after, policy, at_once=at_once)
     if code in charge_limits.CODES:
         return waiting(Reason.CHARGE_LIMIT, words, until)
     return None

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from billing_bridge import charges, currencies, deciding, refusals, renewals
+from billing_bridge import charges, currencies, deciding, modes, refusals, renewals
 from billing_bridge.charges import Verdict
 from billing_bridge.models import PushedBill, PushPolicy
 from integration_project import work
@@ -70,7 +70,15 @@ def _later(bill: PushedBill, error: Temporary, now: datetime, wait: timedelta) -
     meaning = Verdict(State.READY, "", words, now + wait)
     if error.code in refusals.REFUSALS:
         meaning = refusals.verdict(error.code, words, now, wait=wait)
-    delayed = charges.delayed(error.code, meaning.detail, renews_at=renews_at, policy=policy, now=now, until=now + wait)
+    delayed = charges.delayed(
+        error.code,
+        meaning.detail,
+        renews_at=renews_at,
+        policy=policy,
+        now=now,
+        until=now + wait,
+        at_once=modes.for_bill(bill, link, policy) in modes.AT_ONCE,
+    )
     return delayed or meaning
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
@@ -12,13 +12,17 @@ from django.urls import URLPattern, path
 from billing_bridge import composing
 from billing_bridge.admin.text_preview import PreviewedText, reads_view
 from billing_bridge.models import ProductRule, PushedBill, PushPolicy
+from billing_bridge.models.policies import accounts_of
 from integration_project import showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision
 from integration_project.models import MailRule
 from integration_project.reasoned_admin import ReasonedAdmin, ReasonedModelForm
 from integration_project.showing import Link, Story
+from paddle_sync.models import AccountLink
 
+MOST_NAMED = 5
+"""Accounts that a sentence names."""
 # Question, and what the answers bring about.
 QUESTIONS: dict[str, tuple[str, str]] = {
     "link": (
@@ -158,9 +162,9 @@ class PolicyForm(ReasonedModelForm):
         cleaned: dict[str, Any] = super().clean() or {}
         if cleaned.get("review") == PushPolicy.Review.ABOVE and cleaned.get("review_above") is None:
             self.add_error("review_above", "Say above which amount Finance looks at bills.")
-        both = set(cleaned.get("allowed_accounts", "").split()) & set(cleaned.get("excluded_accounts", "").split())
+        both = accounts_of(cleaned.get("allowed_accounts", "")) & accounts_of(cleaned.get("excluded_accounts", ""))
         if both:
-            self.add_error("excluded_accounts", f"Named in both lists: {', '.join(sorted(both)[:5])}.")
+            self.add_error("excluded_accounts", f"Named in both lists: {', '.join(sorted(both)[:MOST_NAMED])}.")
         return cleaned
 
     def clean_tax_category(self) -> str:
@@ -182,6 +186,16 @@ def _known_names(text: str) -> str:
         names = ", ".join(f"{{{name}}}" for name in composing.NAMES)
         raise forms.ValidationError(f"Only these are filled in: {names}.")
     return text
+
+
+def unknown_accounts(policy: PushPolicy) -> list[str]:
+    """The codes and ids that a policy names, and no account link and no bill has: mistyped, or not there yet."""
+    named = policy.allowed | policy.excluded
+    known: set[str] = set()
+    for rows in (AccountLink.objects, PushedBill.objects):
+        for column in ("m3ter_account_code", "m3ter_account_id"):
+            known |= set(rows.filter(**{f"{column}__in": named}).values_list(column, flat=True))
+    return sorted(named - known)
 
 
 def drop_override(policy_id: int, *, by: str, reason: str) -> None:
@@ -251,6 +265,17 @@ class PushPolicyAdmin(ReasonedAdmin):
         )
         link = request.GET.get("link", "")
         return {**(everybodys or {}), **({"link": link} if link.isdecimal() else {})}
+
+    def save_model(self, request: HttpRequest, obj: PushPolicy, form: Any, change: bool) -> None:
+        """Save, and warn about accounts that nobody knows here: they may be mistyped, or yet to come."""
+        super().save_model(request, obj, form, change)
+        if unknown := unknown_accounts(obj):
+            names = ", ".join(f'"{name}"' for name in unknown[:MOST_NAMED])
+            more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
+            words = (
+                f"Saved, but no account here has the code or id {names}{more}. Look whether each stands as in m3ter."
+            )
+            self.message_user(request, words, messages.WARNING)
 
     def after_decision(self, request: HttpRequest, row: PushPolicy, decision: Decision) -> HttpResponse | None:
         """Go to the list: the row is gone."""

@@ -194,9 +194,14 @@ class PushPolicy(models.Model):
     @property
     def allowed(self) -> frozenset[str]:
         """The account codes and ids it is limited to; none: it is not limited."""
-        return frozenset(self.allowed_accounts.split())
+        return accounts_of(self.allowed_accounts)
 
     @property
     def excluded(self) -> frozenset[str]:
         """The account codes and ids it leaves out."""
-        return frozenset(self.excluded_accounts.split())
+        return accounts_of(self.excluded_accounts)
+
+
+def accounts_of(text: str) -> frozenset[str]:
+    """The account codes and ids in a text, one a line: m3ter's codes may hold blanks, so nothing else parts them."""
+    return frozenset(line.strip() for line in text.splitlines()) - {""}

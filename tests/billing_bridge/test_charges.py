@@ -65,3 +65,39 @@ def test_what_waits_has_a_time_after_the_renewal() -> None:
 
     assert verdict is not None
     assert verdict.due_at == renews_at + dt.timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("late", "at_once", "then", "then_mode"),
+    [
+        ("wait", False, "with the renewal after that", ""),
+        ("wait", True, "at once after that", ""),
+        ("immediately", False, "at once after that", "immediately"),
+    ],
+)
+def test_what_comes_too_late_for_a_renewal_says_how_it_goes_on(
+    late: str, at_once: bool, then: str, then_mode: str
+) -> None:
+    soon = replace(active(), next_billed_at=NOW + dt.timedelta(minutes=20))
+
+    verdict = why_not_now(soon, currency="USD", policy=PushPolicy(late=late), now=NOW, at_once=at_once)
+
+    assert verdict is not None
+    assert verdict.detail.endswith(f"It is charged {then}.")
+    assert verdict.then_mode == then_mode
+
+
+@pytest.mark.parametrize(
+    ("lists", "account", "left_out"),
+    [
+        ({"excluded_accounts": "Acme EU"}, "Acme EU", True),
+        ({"excluded_accounts": "Acme EU"}, "EU", False),
+        ({"excluded_accounts": " Acme EU \r\n\nEU\n"}, "EU", True),
+        ({"allowed_accounts": "Acme EU"}, "Acme EU", False),
+        ({"allowed_accounts": "Acme EU"}, "EU", True),
+        ({"allowed_accounts": "Acme EU\nEU"}, "EU", False),
+        ({"allowed_accounts": " \n "}, "EU", False),
+    ],
+)
+def test_accounts_are_let_in_and_left_out_by_whole_lines(lists: dict[str, str], account: str, left_out: bool) -> None:
+    assert PushPolicy(**lists).leaves_out("id", account) is left_out

@@ -97,6 +97,26 @@ def test_a_policy_that_could_not_work_is_refused(browser: Browser, field: str, v
     assert everybodys().review == "always"
 
 
+def test_accounts_are_named_one_a_line_and_unknown_ones_are_warned_of(browser: Browser) -> None:
+    link = make_link(m3ter_account_code="Acme EU")
+    make_bill(make_link(), m3ter_account_code="Tokyo Gauge")
+    named = f" Acme EU \r\n\r\nTokyo Gauge\r\n{link.m3ter_account_id}\r\nEU\r\nAcme, EU"
+
+    answer = browser("Finance").post(page_of(everybodys()), {**POLICY, "excluded_accounts": named}, follow=True)
+
+    assert everybodys().excluded == {"Acme EU", "Tokyo Gauge", link.m3ter_account_id, "EU", "Acme, EU"}
+    (warning, _) = (str(message) for message in answer.context["messages"])
+    assert 'no account here has the code or id "Acme, EU", "EU".' in warning
+
+
+def test_an_account_is_not_both_let_in_and_left_out(browser: Browser) -> None:
+    lists = {"allowed_accounts": "Acme EU\r\nAcme", "excluded_accounts": "EU\r\nAcme EU"}
+
+    answer = browser("Finance").post(page_of(everybodys()), {**POLICY, **lists})
+
+    assert answer.context["adminform"].form.errors["excluded_accounts"] == ["Named in both lists: Acme EU."]
+
+
 def test_the_texts_of_a_policy_show_what_customers_would_read(browser: Browser) -> None:
     client = browser("Finance")
     reads = reverse("admin:billing_bridge_pushpolicy_reads")
