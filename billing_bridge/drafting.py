@@ -115,7 +115,7 @@ def draft(bill: PushedBill, *, lock: bool, released: bool = False) -> Draft:
         raise NotNow(charges.held(Reason.MODE, f"{problem} Approve it to have it charged as the policy says."))
     push, given_up = _push_row(bill, subscription_id, mode, lock=lock, released=released)
     entries = carrying.available(bill, *(each for each in (push, given_up) if each is not None), lock=lock)
-    netting = _netting(bill, entries, mode)
+    netting = netting_of(bill, entries, mode)
     if not netting.charge:
         return Draft(given, netting, push, None, given_up)
     _refuse_a_second_open_push(push, subscription_id)
@@ -127,7 +127,7 @@ def draft(bill: PushedBill, *, lock: bool, released: bool = False) -> Draft:
     return Draft(given, netting, push, intent, given_up)
 
 
-def _netting(bill: PushedBill, entries: Sequence[CarriedEntry], mode: Mode) -> Netting:
+def netting_of(bill: PushedBill, entries: Sequence[CarriedEntry], mode: Mode) -> Netting:
     """What is charged of a bill, or given back: that takes nothing of the carried balance."""
     if mode.gives_back:
         if bill.outstanding >= 0:
@@ -192,6 +192,11 @@ def refuse_to_carry(bill: PushedBill, netting: Netting, policy: PushPolicy) -> N
     """Raise NotNow where a person must agree to settle a bill by the carried balance alone."""
     if netting.carry > 0 and policy.small == PushPolicy.Rest.HOLD:
         raise NotNow(charges.held(Reason.BELOW_MINIMUM, _below_minimum(netting.carry, bill.currency)))
+    refuse_to_net(bill, netting, policy)
+
+
+def refuse_to_net(bill: PushedBill, netting: Netting, policy: PushPolicy) -> None:
+    """Raise NotNow where what a bill takes of the carried balance is taxed in another way, and nobody has agreed."""
     category = tax_category(bill, policy)
     if netting.taken and bill.reviewed_revision_id != bill.revision_id and not _all_of(netting, category):
         raise NotNow(charges.held(Reason.NEGATIVE, CROSSES))
@@ -227,14 +232,32 @@ def _push_row(
         if not (released or was_released(last)):
             raise NotNow(sent_elsewhere(last, subscription_id))
         given_up = last
-    elif last is not None and last.state not in ACCEPTED and (last.kind == Push.Kind.REFUND) == mode.gives_back:
+    elif last is not None and _is_still_to_be_made(last, mode):
         last.attempt += 1
         return last, None
     elif last is not None and last.state not in ACCEPTED and last.sent_at is not None:
         raise NotNow(_may_have_been_made(last))
     ordinal = last.ordinal + 1 if last is not None else 1
-    push_id = f"{bill.m3ter_bill_id}-{ordinal}"
+    push_id = _push_id(bill, ordinal)
     return Push(push_id=push_id, bill=bill, ordinal=ordinal, attempt=1, created_at=clock.now()), given_up
+
+
+def _is_still_to_be_made(push: Push, mode: Mode) -> bool:
+    return push.state not in ACCEPTED and (push.kind == Push.Kind.REFUND) == mode.gives_back
+
+
+def _push_id(bill: PushedBill, ordinal: int) -> str:
+    return f"{bill.m3ter_bill_id}-{ordinal}"
+
+
+def coming_push_id(bill: PushedBill, mode: Mode) -> str:
+    """The id under which the next push of a bill would be made, as far as it can be told before."""
+    last, link = last_push(bill), deciding.live_link(bill.m3ter_account_id)
+    if last is None:
+        return _push_id(bill, 1)
+    left_behind = link is not None and was_left_behind(last, link.paddle_subscription_id)
+    is_last = not left_behind and _is_still_to_be_made(last, mode)
+    return last.push_id if is_last else _push_id(bill, last.ordinal + 1)
 
 
 def _may_have_been_made(push: Push) -> Verdict:

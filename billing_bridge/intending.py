@@ -5,7 +5,7 @@ A bill that comes to nothing chargeable, by the carried balance or because it is
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import carrying, drafting, ledger, modes, outcomes
+from billing_bridge import carrying, deciding, drafting, ledger, modes, outcomes
 from billing_bridge.drafting import Intent, NotNow
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushedBill, PushPolicy
@@ -68,12 +68,26 @@ def settle_without_charge(
 ) -> None:
     """Settle a locked bill by the carried balance alone: Paddle is asked for nothing."""
     drafting.refuse_to_carry(bill, netting, policy)
-    category = drafting.tax_category(bill, policy)
-    words = carrying.settle(bill, netting, tax_category=category)
+    words = carrying.settle(bill, netting, tax_category=drafting.tax_category(bill, policy))
     journal.after("carry", "carried", words)
     work.settle(owner, **outcomes.settled_columns(bill, words), chosen_mode="", attempts=0, last_error="")
     ledger.resume(bill.serial_key)
     work.wake_up(FINISH)
+
+
+def carry_what_is_too_little(bill: PushedBill, *, by: str) -> str:
+    """Carry a locked bill that was held for being below the minimum, as a person has approved it, if it still is.
+
+    In words, what was done; empty where it is enough to be charged by now.
+    """
+    link = deciding.live_link(bill.m3ter_account_id)
+    policy = deciding.policy_for(link)
+    mode = modes.for_bill(bill, link, policy)
+    netting = drafting.netting_of(bill, carrying.available(bill), mode)
+    if netting.charge:
+        return ""
+    drafting.refuse_to_net(bill, netting, policy)
+    return carrying.settle(bill, netting, tax_category=drafting.tax_category(bill, policy), by=by)
 
 
 def in_another_way(bill: PushedBill, intent: Intent, name: str, journal: Journal) -> Intent:

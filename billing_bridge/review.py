@@ -142,7 +142,10 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None,
         if verdict.state == State.HELD:
             raise NotPossible(f"It cannot be charged: {verdict.detail}")
         looking.loss_is_dealt_with(bill, f"{by} approved it: {reason}")
-        _become(bill, verdict)
+        words = ""
+        if verdict.chargeable and bill.reason == Reason.BELOW_MINIMUM and not mode:
+            words = intending.carry_what_is_too_little(bill, by=by)
+        _become(bill, _nothing_open(bill, words) if words else verdict)
 
 
 def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:

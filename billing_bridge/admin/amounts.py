@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing_bridge import carrying, composing, modes, money
+from billing_bridge import carrying, composing, drafting, modes, money
 from billing_bridge.composing import Marks, Owed
 from billing_bridge.models import BillRevision, Push, PushedBill, PushPolicy
 from billing_bridge.modes import Mode
@@ -96,7 +96,7 @@ def _paddle_items(bill: PushedBill, revision: BillRevision, policy: PushPolicy) 
         rows = [item_row(item, push.currency) for item in push.items if isinstance(item, dict)]
         rows.append(("Total", "", "", "", amount(push.amount, push.currency)))
         title = "What Paddle was asked to charge" if push.sent_at else "What Paddle will be asked to charge"
-        note = f"Push {push.push_id}, {push.get_state_display().lower()}."
+        note = f"Push {push.push_id}, {showing.in_a_sentence(push.get_state_display())}."
         return Panel(title, ITEM_COLUMNS, rows, empty="", note=note)
     return _would_be(bill, revision, policy)
 
@@ -117,7 +117,7 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> P
         return Panel(title, columns, (), empty=_instead(netting, bill.currency))
     taken = {part.entry_id for part in netting.taken}
     owed = Owed(revision, amount_open, tuple(entry for entry in entries if entry.pk in taken))
-    marks = composing.Marks(push_id=f"{bill.m3ter_bill_id}-1", bill_id=bill.m3ter_bill_id, attempt=1)
+    marks = composing.Marks(push_id=drafting.coming_push_id(bill, mode), bill_id=bill.m3ter_bill_id, attempt=1)
     if not mode.has_items:
         return _one_amount(title, owed, marks, policy, mode)
     try:
@@ -126,7 +126,7 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> P
         return Panel(title, columns, (), empty=f"Nothing: it cannot be charged as it is ({impossible}).")
     rows = [item_row(item.to_paddle(), revision.currency) for item in composed.items]
     rows.append(("Total", "", "", "", amount(composed.total, revision.currency)))
-    how = mode.label.lower()
+    how = showing.in_a_sentence(mode.label)
     note = f"Before tax, quantity 1 each, {how}; nothing has been sent. Paddle shows a preview before every charge."
     if netting.taken:
         note = f"{note} {money.words(netting.carried_in, bill.currency)} of it comes from the carried balance."

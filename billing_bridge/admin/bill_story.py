@@ -33,7 +33,7 @@ HELD_NEXT: dict[str, str] = {
     "itself as soon as there is a live link.",
     Reason.CURRENCY: "Correct the currency in m3ter and approve it there again, or skip it and settle it outside.",
     Reason.NEGATIVE: "Approve it to have the credit carried or netted as shown below; or refund it, or write it off.",
-    Reason.BELOW_MINIMUM: "Carry it to the account's next bill, or write it off.",
+    Reason.BELOW_MINIMUM: "Approve it to have the account's next bill take it, or write it off.",
     Reason.CHANGED: "Compare the revisions below. Approve it to have the difference charged, or carried where the "
     "customer is owed it; or refund it, or write it off.",
     Reason.MISMATCH: "Correct the bill in m3ter and approve it there again; it is then read anew.",
@@ -58,7 +58,11 @@ HELD_NEXT: dict[str, str] = {
 def one_line(bill: PushedBill) -> str:
     """Name a bill for a list of what a decision is about."""
     who = customer(bill)
-    return f"{who}, {period(bill)}: {money.words(bill.payable, bill.currency)}, {bill.get_state_display().lower()}"
+    return f"{who}, {period(bill)}: {money.words(bill.payable, bill.currency)}, {_state(bill)}"
+
+
+def _state(bill: PushedBill) -> str:
+    return showing.in_a_sentence(bill.get_state_display())
 
 
 def customer(bill: PushedBill) -> str:

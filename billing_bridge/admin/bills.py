@@ -184,7 +184,7 @@ class PushedBillAdmin(ExportingAdmin):
         """Show what goes out when, and what will miss its renewal."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        shown = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        shown = {**self.admin_site.each_context(request), "model_admin": self, "media": self.media}
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/plan.html", {**shown, **plan.context(request, self)})
 

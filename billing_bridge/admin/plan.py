@@ -71,7 +71,7 @@ def context(request: HttpRequest, bills: LedgerAdmin) -> dict[str, Any]:
     rows = PushedBill.objects.select_related("link").in_bulk([each.bill.id for each in shown])
     _with_policies(list(rows.values()))
     return {
-        "title": "Plan",
+        "title": "The day's plan",
         "story": _story(found, missing, order),
         "links": (
             Link("Bills that wait for Finance", showing.list_of(PushedBill, urlencode({"state__exact": "held"}))),

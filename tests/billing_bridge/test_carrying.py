@@ -129,6 +129,31 @@ def test_policy_can_have_credits_and_small_amounts_decided_by_a_person(world: Wo
     assert (fresh(credit).state, fresh(small).state, balance(world)) == (State.CARRIED, State.CARRIED, -1480)
 
 
+def test_what_a_person_approves_although_it_is_too_little_is_carried(world: World) -> None:
+    PushPolicy.objects.update(small="hold")
+    small = settled(world, ("API calls", "0.20"))
+
+    review.approve(small.pk, by="fiona", reason="next month")
+    world.work()
+
+    assert (small.state, small.reason) == (State.HELD, Reason.BELOW_MINIMUM)
+    assert (fresh(small).state, fresh(small).carried, balance(world)) == (State.CARRIED, 20, 20)
+    assert CarriedEntry.objects.get().tax_category == "saas"
+    assert world.paddle.charges == []
+
+
+def test_what_was_too_little_and_is_enough_with_the_balance_by_now_is_charged_when_approved(world: World) -> None:
+    PushPolicy.objects.update(small="hold")
+    small = settled(world, ("API calls", "0.20"))
+    other = another(world, ("API calls", "0.60"))
+    review.approve(other.pk, by="fiona", reason="next month")
+
+    review.approve(small.pk, by="fiona", reason="together")
+    world.work()
+
+    assert (fresh(small).state, fresh(small).pushed, balance(world)) == (State.PUSHED, 80, 0)
+
+
 def test_a_push_reserves_what_it_takes_and_frees_it_when_refused(world: World) -> None:
     settled(world, ("API calls", "0.50"))
     world.paddle.fault("charge subscription", "refuse", code="invalid_field")

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing_bridge import jobs
-from billing_bridge.models import BillEntry, Push, PushAttempt, PushedBill, PushPolicy
+from billing_bridge.models import BillEntry, BillRevision, Push, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.models import Installation
 from integration_project.vendors import Vendors
@@ -41,6 +41,14 @@ def decide(row: Any, name: str) -> str:
 
 def again(bill: PushedBill) -> PushedBill:
     return PushedBill.objects.get(pk=bill.pk)
+
+
+def change_revision(bill: PushedBill) -> None:
+    """Let m3ter have approved something else since."""
+    revision = BillRevision.objects.get(bill=bill)
+    revision.pk, revision.number, revision.content_hash = None, 2, "another"
+    revision.save()
+    PushedBill.objects.filter(pk=bill.pk).update(revision=revision)
 
 
 def labels(answer: Any) -> list[str]:
@@ -264,7 +272,21 @@ def test_a_sent_push_is_shown_as_it_was_sent(browser: Browser) -> None:
     right = panel(browser("Finance").get(page_of(bill)), "What Paddle was asked to charge")
 
     assert right.rows[0][0].startswith("API calls")
-    assert right.note == f"Push {bill.m3ter_bill_id}-1, accepted by paddle."
+    assert right.note == f"Push {bill.m3ter_bill_id}-1, accepted by Paddle."
+
+
+def test_what_would_be_sent_bears_the_id_that_it_will_have(browser: Browser) -> None:
+    first, changed, refused = (make_bill(make_link()) for _ in range(3))
+    make_push(changed, Push.State.PUSHED)
+    change_revision(changed)
+    make_push(refused, Push.State.FAILED, sent_at=None, items=[])
+
+    texts = [
+        panel(browser("Finance").get(page_of(bill)), "What Paddle w").rows[0][1] for bill in (first, changed, refused)
+    ]
+
+    numbers = [text.rpartition("[")[2].rstrip("]") for text in texts]
+    assert numbers == [f"{first.m3ter_bill_id}-1", f"{changed.m3ter_bill_id}-2", f"{refused.m3ter_bill_id}-1"]
 
 
 def test_a_near_renewal_is_said_first(browser: Browser) -> None:
