@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from django.db.models import Q, QuerySet, Sum
 
 from billing_bridge import ledger, money
+from billing_bridge.composing import Tax
 from billing_bridge.models import BillEntry, CarriedEntry, Push, PushedBill
 from billing_bridge.netting import Carried, Netting
 from integration_project import clock, finding
@@ -54,15 +55,19 @@ def balance(m3ter_account_id: str, currency: str) -> int:
     return _of_account(m3ter_account_id, currency).aggregate(total=Sum("remaining"))["total"] or 0
 
 
-def carry_out(bill: PushedBill, amount: int, *, note: str, by: str = "", tax_category: str = "") -> None:
-    """Let a locked bill leave an amount to the next one of its account; below zero, a credit."""
+def carry_out(bill: PushedBill, amount: int, *, note: str, by: str = "", tax: Tax | None = None) -> None:
+    """Let a locked bill leave an amount to the next one of its account; below zero, a credit.
+
+    `tax` is how all of it is taxed; None where that is in several ways, or nobody knows.
+    """
     entry = CarriedEntry.objects.create(
         m3ter_account_id=bill.m3ter_account_id,
         currency=bill.currency,
         source_bill=bill,
         amount=amount,
         remaining=amount,
-        tax_category=tax_category,
+        tax_category=tax.category if tax is not None else "",
+        tax_mode=tax.mode if tax is not None else "",
         at=clock.now(),
         note=note,
     )
@@ -84,13 +89,13 @@ def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "",
         settle_left_over(bill.m3ter_account_id, bill.currency, reason=note)
 
 
-def settle(bill: PushedBill, netting: Netting, *, tax_category: str, by: str = "") -> str:
+def settle(bill: PushedBill, netting: Netting, *, tax: Tax | None, by: str = "") -> str:
     """Settle a locked bill without a charge: it takes what it may, and carries the rest. In words, what was done."""
     taken, left = taken_words(netting, bill.currency), left_words(netting, bill.currency)
     if taken:
         take(bill, netting.taken, note=taken, by=by)
     if left:
-        carry_out(bill, netting.carry, note=left, by=by, tax_category=tax_category)
+        carry_out(bill, netting.carry, note=left, by=by, tax=tax)
     return " ".join(words for words in (taken, left) if words)
 
 

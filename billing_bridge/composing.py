@@ -1,16 +1,18 @@
 """What a push asks Paddle to charge: items of whole amounts above zero, with texts that a customer can read. Pure.
 
 shares     each line's part of the bill's rounded total; what was carried comes beside them
-grouped    one item per line, per product, or for the whole bill; never across tax categories
-netted     credits lower what is charged in their own tax category, largest first
+grouped    one item per line, per product, or for the whole bill; never across what is taxed in different ways
+netted     credits lower what is taxed as they are, largest first
 items      names and texts filled in and cut to Paddle's limits, with the push id in each
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import chain, repeat
 from typing import Any
 
 from billing_bridge import money
@@ -74,10 +76,15 @@ class Owed:
 
 @dataclass(frozen=True)
 class Composed:
-    """The items of a push. `crosses`: a credit lowers what has another tax category, so a person must agree."""
+    """The items of a push. `crosses`: a credit lowers what is taxed in another way, so a person must agree."""
 
     items: tuple[ChargeItem, ...]
     crosses: bool
+
+    @property
+    def tax_modes(self) -> frozenset[str]:
+        """Whether the items have tax in them, or do not: where both, some of each."""
+        return frozenset(item.tax_mode for item in self.items)
 
     @property
     def total(self) -> int:
@@ -86,12 +93,26 @@ class Composed:
 
 
 @dataclass(frozen=True)
+class Tax:
+    """How an amount is taxed: in which of Paddle's categories, and whether tax is in it (internal) or comes on top."""
+
+    category: str
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{self.category}, {self.mode}"
+
+
+@dataclass(frozen=True)
 class Destination:
-    """What Paddle is told a charge is for: a product of its catalogue, or one of our own with this name."""
+    """What Paddle is told a charge is for: a product of its catalogue, or one of our own with this name.
+
+    `tax` is None for what is taxed in no way in particular: credits that were carried for several.
+    """
 
     product_id: str
     product_name: str
-    tax_category: str
+    tax: Tax | None
 
 
 @dataclass(frozen=True)
@@ -113,22 +134,21 @@ def rules_by_product() -> dict[str, ProductRule]:
 
 
 def compose(owed: Owed, *, marks: Marks, policy: PushPolicy, rules: Rules, one_item: bool = False) -> Composed:
-    """Write the items of a push; one for the whole bill and tax category where more do not fit."""
+    """Write the items of a push; one for the whole bill and way of taxing where more do not fit."""
     parts = [*_of_bill(owed, policy, rules), *_of_balance(owed, policy)]
     grouping = PushPolicy.Grouping.BILL if one_item else PushPolicy.Grouping(policy.grouping)
     grouped = _grouped(parts, grouping, owed.revision)
     if len([part for part in grouped if part.amount > 0]) > MOST_ITEMS:
         grouped = _grouped(parts, PushPolicy.Grouping.BILL, owed.revision)
-    shares = [Share(key, part.to.tax_category, part.amount) for key, part in enumerate(grouped)]
+    shares = [Share(key, str(part.to.tax or ""), part.amount) for key, part in enumerate(grouped)]
     netted = spread_credits(shares)
     items = tuple(_item(grouped, left, owed.revision.currency, marks, policy) for left in netted.left)
     return Composed(items, netted.crosses)
 
 
-def tax_category_of(revision: BillRevision, policy: PushPolicy, rules: Rules) -> str:
-    """The one tax category that all lines of a bill have; empty where they have several."""
-    categories = {_destination(line, policy, rules).tax_category for line in revision.lines}
-    return categories.pop() if len(categories) == 1 else ""
+def taxes_of(revision: BillRevision, policy: PushPolicy, rules: Rules) -> frozenset[Tax]:
+    """Every way in which lines of a bill are taxed."""
+    return frozenset(_tax(line, policy, rules) for line in revision.lines)
 
 
 def _of_bill(owed: Owed, policy: PushPolicy, rules: Rules) -> list[Part]:
@@ -143,32 +163,49 @@ def _of_bill(owed: Owed, policy: PushPolicy, rules: Rules) -> list[Part]:
 
 
 def _of_balance(owed: Owed, policy: PushPolicy) -> list[Part]:
-    """What was carried; a debit without a tax category has the policy's, a credit without one has none."""
-    parts = []
-    for entry in owed.carried:
-        category = entry.tax_category or (policy.tax_category if entry.remaining > 0 else "")
-        words = {"description": CARRIED_WORDS}
-        parts.append(Part(words, entry.remaining, Destination("", CARRIED_WORDS, category)))
-    return parts
+    """What was carried, beside the bill's own."""
+    words = {"description": CARRIED_WORDS}
+    return [
+        Part(words, entry.remaining, Destination("", CARRIED_WORDS, carried_tax(entry, policy)))
+        for entry in owed.carried
+    ]
+
+
+def carried_tax(entry: CarriedEntry, policy: PushPolicy) -> Tax | None:
+    """How what is left of an entry of the carried balance is taxed; None for a credit of several ways."""
+    # A debit without a tax category has the policy's, a credit without one has none.
+    category = entry.tax_category or (policy.tax_category if entry.remaining > 0 else "")
+    return Tax(category, entry.tax_mode or policy.tax_mode) if category else None
 
 
 def _destination(line: Line, policy: PushPolicy, rules: Rules) -> Destination:
+    rule = _rule(line, rules)
+    product_id = rule.paddle_product_id if rule is not None else ""
+    return Destination(product_id, names_of(line)["product"], _tax(line, policy, rules))
+
+
+def _tax(line: Line, policy: PushPolicy, rules: Rules) -> Tax:
+    """How a line is taxed: as the rule of its accounting product says, and otherwise as the policy does."""
+    rule = _rule(line, rules)
+    if rule is None:
+        return Tax(policy.tax_category, policy.tax_mode)
+    return Tax(rule.tax_category, rule.tax_mode or policy.tax_mode)
+
+
+def _rule(line: Line, rules: Rules) -> ProductRule | None:
     names = (line.get("accounting_product_id") or "", line.get("accounting_product") or "")
-    rule = next((rules[name] for name in names if name in rules), None)
-    if rule is not None and rule.paddle_product_id:
-        return Destination(rule.paddle_product_id, names_of(line)["product"], rule.tax_category)
-    return Destination("", names_of(line)["product"], rule.tax_category if rule is not None else policy.tax_category)
+    return next((rules[name] for name in names if name in rules), None)
 
 
 def _grouped(parts: Sequence[Part], grouping: PushPolicy.Grouping, revision: BillRevision) -> list[Part]:
-    """Put parts together; credits and debits of one group make one part, those of different tax categories never."""
+    """Put parts together; credits and debits of one group make one part, never what is taxed in different ways."""
     if grouping == PushPolicy.Grouping.LINE:
         return list(parts)
     whole = grouping == PushPolicy.Grouping.BILL
-    groups: dict[tuple[str, str], list[Part]] = {}
+    groups: dict[tuple[str, Tax | None], list[Part]] = {}
     for part in parts:
         product = "" if whole else part.to.product_id or part.to.product_name
-        groups.setdefault((product, part.to.tax_category), []).append(part)
+        groups.setdefault((product, part.to.tax), []).append(part)
     made = [_group(members, whole_bill(revision) if whole else None) for members in groups.values()]
     return [part for part in made if part.amount]
 
@@ -212,6 +249,7 @@ def _period_of(lines: Iterable[Line]) -> dict[str, str]:
 
 def _item(parts: Sequence[Part], left: Netted, currency: str, marks: Marks, policy: PushPolicy) -> ChargeItem:
     part = parts[left.key]
+    tax = part.to.tax or Tax(policy.tax_category, policy.tax_mode)  # only credits have none, and those are no items
     names = names_of(part.line)
     suffix = f"[{marks.push_id}]"
     text = fill_in(policy.item_description, names)
@@ -224,11 +262,11 @@ def _item(parts: Sequence[Part], left: Netted, currency: str, marks: Marks, poli
         description=f"{text} {suffix}".strip(),
         amount_minor=left.amount,
         currency=currency,
-        tax_mode=policy.tax_mode,
+        tax_mode=tax.mode,
         custom_data=marks.of_price,
         product_id=part.to.product_id or None,
         product_name=None if part.to.product_id else part.to.product_name[:LONGEST_PRODUCT_NAME].rstrip(),
-        tax_category=part.to.tax_category,
+        tax_category=tax.category,
         product_custom_data=marks.of_product,
     )
 
@@ -338,7 +376,7 @@ def read_preview(would_be: PreviewTransaction | None, items: Sequence[ChargeItem
 
 def unlike(lines: Sequence[PreviewLine], items: Sequence[ChargeItem]) -> str:
     """Say how the lines of ours in a preview differ from what we ask; empty when they do not."""
-    asked, shown = sorted(item.amount_minor for item in items), sorted(_amount(line, items) for line in lines)
+    asked, shown = sorted(item.amount_minor for item in items), sorted(_amounts(lines, items))
     if asked == shown:
         return ""
     return f"Paddle's preview shows {sum(shown)} in {len(shown)} items where we ask for {sum(asked)} in {len(asked)}."
@@ -360,7 +398,28 @@ def _product_id(line: PreviewLine) -> str | None:
     return line.product.id if line.product is not None else None
 
 
-def _amount(line: PreviewLine, items: Sequence[ChargeItem]) -> int:
-    """What Paddle will charge of ours: before tax, or with it where our amounts include it. Discounts are not ours."""
-    includes_tax = items[0].tax_mode == PushPolicy.TaxMode.INTERNAL
+def _amounts(lines: Sequence[PreviewLine], items: Sequence[ChargeItem]) -> list[int]:
+    """What Paddle will charge of ours, line by line: before tax, or with it where our amount includes it.
+
+    A preview does not say of which item a line is. Where some of our amounts include tax and others do not, a line is
+    counted as the one of these that it fits, those that fit in one way only first.
+    """
+    left = Counter((item.tax_mode, item.amount_minor) for item in items)
+    modes = sorted({item.tax_mode for item in items})
+    ways = [{mode: _amount(line, mode) for mode in modes} for line in lines]
+    fitting, others = [], []
+    for of_line in sorted(ways, key=lambda each: sum(way in left for way in each.items())):
+        way = next((each for each in of_line.items() if left[each]), None)
+        if way is None:
+            others.append(of_line)
+            continue
+        left[way] -= 1
+        fitting.append(way[1])
+    missing = chain((mode for mode, _ in left.elements()), repeat(modes[0]))
+    return [*fitting, *(of_line[mode] for of_line, mode in zip(others, missing, strict=False))]
+
+
+def _amount(line: PreviewLine, tax_mode: str) -> int:
+    """What a line comes to for us; discounts are not ours."""
+    includes_tax = tax_mode == PushPolicy.TaxMode.INTERNAL
     return line.totals.total + line.totals.discount if includes_tax else line.totals.subtotal

@@ -21,7 +21,7 @@ from billing_bridge import (
     money,
 )
 from billing_bridge.charges import Circumstances, Verdict
-from billing_bridge.composing import Composed, Marks, Owed
+from billing_bridge.composing import Composed, Marks, Owed, Tax
 from billing_bridge.ledger import ACCEPTED
 from billing_bridge.models import CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
 from billing_bridge.modes import Mode, Order, Request
@@ -34,12 +34,16 @@ State = PushedBill.State
 Reason = PushedBill.Reason
 ANOTHER_PUSH_AGAIN = timedelta(minutes=5)
 CROSSES = (
-    "A credit is larger than what is charged in the same tax category, so it would lower what has another one. That "
-    "changes the tax, so a person must agree."
+    "A credit is larger than what is taxed as it is, so it would lower what has another tax category, or has tax in it "
+    "where the credit has none. That changes the tax, so a person must agree."
 )
 SEVERAL = (
-    "Its lines have several tax categories; what is left of it would have that of its largest line, so a person must "
-    "agree."
+    "Its lines are taxed in several ways: by several tax categories, or some with tax in the amount. What is left of "
+    "it would be taxed as its largest line is, so a person must agree."
+)
+MIXED = (
+    "Some of its amounts have tax in them, and others do not; carried to the next bill, they would be taxed as the "
+    "push policy says. Approve it where that is right, or settle it outside."
 )
 NAMES = {PADDLE: "Paddle Billing", CLASSIC: "Paddle Classic"}
 
@@ -146,7 +150,7 @@ def _order(
     policy: PushPolicy,
     one_item: bool = False,
 ) -> tuple[Order, Request]:
-    """Compose what is asked. What a credit does across tax categories needs a person."""
+    """Compose what is asked. What a credit does to what is taxed in another way needs a person."""
     marks = Marks(push.push_id, bill.m3ter_bill_id, push.attempt)
     composed = Composed((), crosses=False)
     if mode.has_items:
@@ -155,7 +159,7 @@ def _order(
     if composed.crosses and bill.reviewed_revision_id != owed.revision.pk:
         raise NotNow(charges.held(Reason.NEGATIVE, CROSSES))
     unseen = not owed.is_whole and bill.reviewed_revision_id != owed.revision.pk
-    if mode.has_items and unseen and not tax_category(bill, policy):
+    if mode.has_items and unseen and tax_of(bill, policy) is None:
         raise NotNow(charges.held(Reason.CHANGED, f"{charges.changed_words(bill)} {SEVERAL}"))
     order = Order(
         marks=marks,
@@ -196,23 +200,31 @@ def refuse_to_carry(bill: PushedBill, netting: Netting, policy: PushPolicy) -> N
 
 
 def refuse_to_net(bill: PushedBill, netting: Netting, policy: PushPolicy) -> None:
-    """Raise NotNow where what a bill takes of the carried balance is taxed in another way, and nobody has agreed."""
-    category = tax_category(bill, policy)
-    if netting.taken and bill.reviewed_revision_id != bill.revision_id and not _all_of(netting, category):
+    """Raise NotNow where what a bill takes of the carried balance, or leaves to it, is taxed in another way."""
+    if bill.reviewed_revision_id == bill.revision_id:
+        return
+    if netting.taken and not _all_of(netting, tax_of(bill, policy), policy):
         raise NotNow(charges.held(Reason.NEGATIVE, CROSSES))
+    if netting.carry and len({tax.mode for tax in _taxes(bill, policy)}) > 1:
+        raise NotNow(charges.held(Reason.NEGATIVE, MIXED))
 
 
-def _all_of(netting: Netting, category: str) -> bool:
-    """Whether everything that is taken has this tax category, and it is one."""
+def _all_of(netting: Netting, tax: Tax | None, policy: PushPolicy) -> bool:
+    """Whether everything that is taken is taxed in this way, and it is one."""
     entries = CarriedEntry.objects.filter(pk__in=[part.entry_id for part in netting.taken])
-    return bool(category) and set(entries.values_list("tax_category", flat=True)) == {category}
+    return tax is not None and all(composing.carried_tax(entry, policy) == tax for entry in entries)
 
 
-def tax_category(bill: PushedBill, policy: PushPolicy) -> str:
-    """The one tax category of all of a bill; empty where it has several, or nothing was read of it yet."""
+def tax_of(bill: PushedBill, policy: PushPolicy) -> Tax | None:
+    """How all of a bill is taxed; None where that is in several ways, or nothing was read of it yet."""
+    taxes = _taxes(bill, policy)
+    return next(iter(taxes)) if len(taxes) == 1 else None
+
+
+def _taxes(bill: PushedBill, policy: PushPolicy) -> frozenset[Tax]:
     if bill.revision is None:
-        return ""
-    return composing.tax_category_of(bill.revision, policy, composing.rules_by_product())
+        return frozenset()
+    return composing.taxes_of(bill.revision, policy, composing.rules_by_product())
 
 
 def _below_minimum(amount: int, currency: str) -> str:

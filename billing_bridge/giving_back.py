@@ -106,10 +106,14 @@ def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjus
 
 
 def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustment]) -> str:
-    lines = {line.id for line in carried.lines_of(push.push_id)}
+    lines, inside = {line.id for line in carried.lines_of(push.push_id)}, carried.lines_with_tax_inside
     given = by_others = 0
     for adjustment in adjustments:
-        size = sum(payments.counted(push, item.totals) for item in adjustment.items if item.item_id in lines)
+        size = sum(
+            payments.counted(item.totals, tax_inside=item.item_id in inside)
+            for item in adjustment.items
+            if item.item_id in lines
+        )
         amount = adjusting.moved(adjustment.action, adjustment.status) * size
         given += amount
         by_others += 0 if _refunds_named(adjustment) else amount

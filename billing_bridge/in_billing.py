@@ -107,14 +107,14 @@ class InBilling:
 
     def _given_back(self, push: Push, found: Transaction) -> Iterator[GivenBack]:
         """What others than we gave back of a push's lines, counted as settlement counts it."""
-        lines = {line.id for line in found.lines_of(push.push_id)}
+        lines, inside = {line.id for line in found.lines_of(push.push_id)}, found.lines_with_tax_inside
         for each in self.adjustments:
             if each.transaction_id != found.id or self.refunds & each.words:
                 continue
-            totals = [item.totals for item in each.items if item.item_id in lines]
-            if totals:
-                amount = sum(payments.counted(push, item) for item in totals)
-                tax = amount - sum(item.subtotal for item in totals)
+            items = [item for item in each.items if item.item_id in lines]
+            if items:
+                amount = sum(payments.counted(item.totals, tax_inside=item.item_id in inside) for item in items)
+                tax = amount - sum(item.totals.subtotal for item in items)
                 yield GivenBack(each.id, each.action, each.status, amount, tax)
 
 

@@ -68,7 +68,7 @@ def settle_without_charge(
 ) -> None:
     """Settle a locked bill by the carried balance alone: Paddle is asked for nothing."""
     drafting.refuse_to_carry(bill, netting, policy)
-    words = carrying.settle(bill, netting, tax_category=drafting.tax_category(bill, policy))
+    words = carrying.settle(bill, netting, tax=drafting.tax_of(bill, policy))
     journal.after("carry", "carried", words)
     work.settle(owner, **outcomes.settled_columns(bill, words), chosen_mode="", attempts=0, last_error="")
     ledger.resume(bill.serial_key)
@@ -83,11 +83,11 @@ def carry_what_is_too_little(bill: PushedBill, *, by: str) -> str:
     link = deciding.live_link(bill.m3ter_account_id)
     policy = deciding.policy_for(link)
     mode = modes.for_bill(bill, link, policy)
-    netting = drafting.netting_of(bill, carrying.available(bill), mode)
+    netting = drafting.netting_of(bill, carrying.available(bill, lock=True), mode)
     if netting.charge:
         return ""
     drafting.refuse_to_net(bill, netting, policy)
-    return carrying.settle(bill, netting, tax_category=drafting.tax_category(bill, policy), by=by)
+    return carrying.settle(bill, netting, tax=drafting.tax_of(bill, policy), by=by)
 
 
 def in_another_way(bill: PushedBill, intent: Intent, name: str, journal: Journal) -> Intent:

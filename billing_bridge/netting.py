@@ -54,10 +54,13 @@ def _credits(outstanding: int, balance: Iterable[Carried]) -> Iterable[Carried]:
 
 @dataclass(frozen=True)
 class Share:
-    """An amount for one tax category; below zero, a credit. `key` says for the caller what it is."""
+    """An amount that is taxed in one way; below zero, a credit. `key` says for the caller what it is.
+
+    `taxed` names the way: amounts with tax in them and without are not the same money, nor those of two categories.
+    """
 
     key: int
-    category: str
+    taxed: str
     amount: int
 
 
@@ -72,35 +75,31 @@ class Netted:
 
 @dataclass(frozen=True)
 class Items:
-    """Shares of which none is zero or below. `crosses`: a credit lowered something of another tax category."""
+    """Shares of which none is zero or below. `crosses`: a credit lowered something that is taxed in another way."""
 
     left: tuple[Netted, ...]
     crosses: bool
 
 
 def spread_credits(shares: Sequence[Share]) -> Items:
-    """Let credits lower what is charged in the same tax category, largest first, and only then in another.
+    """Let credits lower what is taxed in the same way, largest first, and only then what is taxed in another.
 
-    The shares must come to more than zero together. A credit without a category ("") is of none in particular: what it
-    lowers is always of another one.
+    The shares must come to more than zero together. A credit of no way in particular ("") always lowers what is taxed
+    in another one.
     """
     if sum(share.amount for share in shares) <= 0:
         raise ValueError("credits take all of it")
     left = {share.key: share.amount for share in shares if share.amount > 0}
     lowered: dict[int, list[tuple[int, int]]] = {key: [] for key in left}
-    categories = {share.key: share.category for share in shares}
+    taxed = {share.key: share.taxed for share in shares}
     credits = [(share.key, -share.amount) for share in shares if share.amount < 0]
     crosses = False
-    for same_category in (True, False):
+    for same_way in (True, False):
         rest = []
         for key, amount in credits:
-            targets = [
-                other
-                for other in left
-                if not same_category or (categories[key] and categories[other] == categories[key])
-            ]
+            targets = [other for other in left if not same_way or (taxed[key] and taxed[other] == taxed[key])]
             still = _lower(key, amount, sorted(targets, key=lambda other: (-left[other], other)), left, lowered)
-            crosses = crosses or (not same_category and still < amount)
+            crosses = crosses or (not same_way and still < amount)
             if still:
                 rest.append((key, still))
         credits = rest

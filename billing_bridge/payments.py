@@ -58,23 +58,16 @@ def add_up(bill: PushedBill) -> None:
     )
 
 
-def includes_tax(push: Push) -> bool:
-    """Whether a charge's amounts include tax, as it was asked; where that is not known, tax came on top."""
-    prices = [item.get("price", {}) for item in push.items if isinstance(item, dict)]
-    asked = next((price["tax_mode"] for price in prices if price.get("tax_mode")), PushPolicy.TaxMode.EXTERNAL)
-    return bool(asked == PushPolicy.TaxMode.INTERNAL)
-
-
 def asked_or(push: Push, *, subtotal: int, total: int) -> int:
     """What a refund of ours gave back: what was asked, where Paddle's adjustment comes to that with or without tax."""
     return push.amount if push.amount in {subtotal, total} else subtotal
 
 
-def counted(push: Push, totals: PlainTotals | Totals) -> int:
-    """An amount of Paddle's, counted as the push's own is: before tax, or with it where that includes tax."""
-    return totals.total if includes_tax(push) else totals.subtotal
+def counted(totals: PlainTotals | Totals, *, tax_inside: bool) -> int:
+    """An amount of Paddle's, counted as the item was asked for: before tax, or with it where that includes tax."""
+    return totals.total if tax_inside else totals.subtotal
 
 
-def collected(push: Push, totals: Totals) -> int:
-    """What a line comes to after discounts, counted as the push's amount is; a total has them taken off already."""
-    return totals.total if includes_tax(push) else totals.subtotal - totals.discount
+def collected(totals: Totals, *, tax_inside: bool) -> int:
+    """What a line comes to after discounts, counted as its item was asked; a total has them taken off already."""
+    return totals.total if tax_inside else totals.subtotal - totals.discount

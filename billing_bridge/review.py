@@ -12,6 +12,7 @@ from billing_bridge import (
     deciding,
     drafting,
     importing,
+    intending,
     journal,
     ledger,
     looking,
@@ -178,7 +179,8 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
         if words := deciding.collected(bill):
             raise NotPossible(words)
         if bill.outstanding:
-            carrying.carry_out(bill, bill.outstanding, note=reason, by=by)
+            tax = drafting.tax_of(bill, deciding.policy_for(deciding.live_link(bill.m3ter_account_id)))
+            carrying.carry_out(bill, bill.outstanding, note=reason, by=by, tax=tax)
         looking.loss_is_dealt_with(bill, f"{by} had it carried: {reason}")
         _become(bill, _nothing_open(bill, f"Carried to the next bills by {by}: {reason}"))
 

@@ -208,11 +208,11 @@ def _payment(happened: Transaction) -> Payment:
 
 def _collected(push: Push, happened: Transaction) -> tuple[int, int]:
     """What was collected for a push, counted as its amount is, and what a discount of the subscription took off it."""
-    lines = [line.totals for line in happened.lines_of(push.push_id)]
+    lines, inside = happened.lines_of(push.push_id), happened.lines_with_tax_inside
     if not lines:
         return happened.amount_of(push.push_id), 0
-    discount = sum(totals.discount for totals in lines)
-    return sum(payments.collected(push, totals) for totals in lines), discount
+    discount = sum(line.totals.discount for line in lines)
+    return sum(payments.collected(line.totals, tax_inside=line.id in inside) for line in lines), discount
 
 
 def _report_discount(push: Push) -> None:

@@ -131,7 +131,7 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> P
     if netting.taken:
         note = f"{note} {money.words(netting.carried_in, bill.currency)} of it comes from the carried balance."
     if composed.crosses:
-        note = f"{note} A credit lowers what has another tax category, so a person must agree."
+        note = f"{note} A credit lowers what is taxed in another way, so a person must agree."
     return Panel(title, columns, rows, empty="Nothing: the bill comes to zero.", note=note)
 
 

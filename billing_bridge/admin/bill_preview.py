@@ -30,6 +30,11 @@ THEN = {
 }
 Sums = tuple[int, int, int, int]
 """Subtotal, discount, tax, total."""
+TAXED = {
+    frozenset({PushPolicy.TaxMode.INTERNAL.value}): "tax included",
+    frozenset(PushPolicy.TaxMode.values): "tax included in some items",
+}
+"""How an amount stands to its tax, by the tax modes of its items; any other: before tax."""
 
 
 def context(request: HttpRequest, bills: LedgerAdmin, found: Preview) -> dict[str, Any]:
@@ -72,7 +77,7 @@ def _charged(found: Preview, intent: Intent) -> Story:
     cause = f"{_once(found)}{asked} would be {intent.mode.in_words(order, renews_at)}."
     told = [_now_held(found), intent.mode.untold]
     if found.seen is not None and found.seen.would_be is not None:
-        told.append(_told(found.seen.would_be, currency, order.policy))
+        told.append(_told(found.seen.would_be, currency, order.composed.tax_modes))
     then = THEN.get(found.first) or _goes_on(found.bill)
     return Story("good", cause, " ".join(words for words in told if words), f"{then} {NOTHING_CHANGED}")
 
@@ -91,11 +96,13 @@ def _sentence(words: str) -> str:
     return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
-def _told(would_be: WouldBe, currency: str, policy: PushPolicy) -> str:
+def _told(would_be: WouldBe, currency: str, tax_modes: frozenset[str]) -> str:
     """Say what Paddle makes of our amount, and of all that is collected with it."""
     _, discount, tax, total = _sums(would_be.ours)
     off = f"takes {money.words(discount, currency)} of discount off and " if discount else ""
-    if policy.tax_mode == PushPolicy.TaxMode.INTERNAL:
+    if len(tax_modes) > 1:
+        taxed = f"counts {money.words(tax, currency)} as tax, some of it on top"
+    elif tax_modes == {PushPolicy.TaxMode.INTERNAL}:
         taxed = f"counts {money.words(tax, currency)} of it as tax"
     else:
         taxed = f"adds {money.words(tax, currency) if tax else 'no'} tax"
@@ -182,8 +189,7 @@ def _asked(intent: Intent) -> Panel:
     order, currency = intent.order, intent.order.currency
     rows: list[Sequence[Any]] = [amounts.item_row(item, currency) for item in intent.request.items]
     rows.append(("Total", "", "", "", amounts.amount(intent.request.amount, currency)))
-    inside = order.policy.tax_mode == PushPolicy.TaxMode.INTERNAL and intent.mode.has_items
-    taxed = "tax included" if inside else "before tax"
+    taxed = TAXED.get(order.composed.tax_modes, "before tax")
     note = f"{intent.mode.label}, on {order.subscription_id}, as push {intent.push.push_id}; {taxed}, quantity 1 each."
     if carried := sum(entry.remaining for entry in order.owed.carried):
         note = f"{note} {money.words(carried, currency)} of it comes from the carried balance."

@@ -13,12 +13,12 @@ from billing_bridge import composing
 from billing_bridge.admin.text_preview import PreviewedText, reads_view
 from billing_bridge.models import ProductRule, PushedBill, PushPolicy
 from billing_bridge.models.policies import accounts_of
-from integration_project import showing
+from integration_project import installation, showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision
 from integration_project.models import MailRule
 from integration_project.reasoned_admin import ReasonedAdmin, ReasonedModelForm
-from integration_project.showing import Link, Story
+from integration_project.showing import Link, Panel, Story, Text
 from paddle_sync.models import AccountLink
 
 MOST_NAMED = 5
@@ -71,7 +71,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "grouping": (
         "How many items does the customer see?",
-        "One for each line of the bill, one for each product, or one for the whole bill (one for each tax category).",
+        "One for each line of the bill, one for each product, or one for the whole bill (one for each way of taxing).",
     ),
     "small": (
         "What becomes of a bill that is too small for Paddle to charge?",
@@ -103,7 +103,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     ),
     "tax_mode": (
         "Do the amounts of m3ter include tax?",
-        "Added: Paddle puts tax on top of them. Included: Paddle takes the tax out of them, so you receive less.",
+        "Added: Paddle puts it on top. Included: Paddle takes it out; you receive less. Product rules may differ.",
     ),
     "tax_category": (
         "Which Paddle tax category do charges have?",
@@ -301,13 +301,25 @@ class PushPolicyAdmin(ReasonedAdmin):
             return (Link("The account", showing.page_of(row.link)),)
         return (Link("Who is mailed about what", showing.list_of(MailRule)),)
 
+    def panels(self, request: HttpRequest, row: PushPolicy) -> Sequence[Panel | Text]:
+        """Show beside everybody's policy what is decided with it, and in another place, with the way there."""
+        if row.link is not None:
+            return ()
+        ours = installation.current()
+        days = f"{ours.lead_days} day{'' if ours.lead_days == 1 else 's'}"
+        question = "How long before the renewal does a bill period end?"
+        why = "Long enough for a bill to be made, approved and reviewed before the renewal that carries it."
+        change = Link("Change it on the page of the installation", showing.page_of(ours))
+        columns = ("Question", "Answer", "Why")
+        return (Panel("Decided for the whole installation", columns, [(question, days, why)], empty="", more=change),)
+
 
 class ProductRuleForm(ReasonedModelForm):
     """Which Paddle product an accounting product is."""
 
     class Meta:
         model = ProductRule
-        fields = ("accounting_product", "paddle_product_id", "tax_category")
+        fields = ("accounting_product", "paddle_product_id", "tax_category", "tax_mode")
 
     def clean_tax_category(self) -> str:
         """Refuse what cannot be a category."""
@@ -319,13 +331,14 @@ class ProductRuleAdmin(ReasonedAdmin):
     """What Paddle is told that a charge is for, by m3ter's accounting product."""
 
     form = ProductRuleForm
-    list_display = ("accounting_product", "paddle_product_id", "tax_category")
+    list_display = ("accounting_product", "paddle_product_id", "tax_category", "tax_mode")
     search_fields = ("accounting_product",)
     ordering = ("accounting_product",)
 
     def story(self, request: HttpRequest, row: ProductRule) -> Story:
         """Say what the rule does."""
         where = f"Paddle's product {row.paddle_product_id}" if row.paddle_product_id else "a product of that name"
+        tax = f" {row.get_tax_mode_display()}." if row.tax_mode else ""
         return Story(
-            "calm", f'Lines booked under "{row.accounting_product}" are charged as {where}, {row.tax_category}.'
+            "calm", f'Lines booked under "{row.accounting_product}" are charged as {where}, {row.tax_category}.{tax}'
         )

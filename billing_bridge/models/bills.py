@@ -423,6 +423,12 @@ class CarriedEntry(models.Model):
         default="",
         help_text="Paddle tax category of what it is for; empty where it is for several.",
     )
+    tax_mode = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        help_text="Whether tax is in it (internal) or comes on top (external); empty: as the push policy says.",
+    )
     reserved_by = models.ForeignKey(
         Push, null=True, blank=True, on_delete=models.PROTECT, related_name="reserved_entries"
     )

@@ -24,6 +24,13 @@ class PaddleCurrency(models.Model):
         return self.code
 
 
+class TaxMode(models.TextChoices):
+    """Whether tax is in the amounts of m3ter."""
+
+    EXTERNAL = "external", "Tax is added to our amounts"
+    INTERNAL = "internal", "Our amounts include tax"
+
+
 class ProductRule(models.Model):
     """What Paddle is told a charge is for, by m3ter's accounting product; without one, a product of its own is made."""
 
@@ -39,6 +46,13 @@ class ProductRule(models.Model):
     )
     tax_category = models.CharField(
         max_length=40, help_text="Its Paddle tax category: of the product named above, the one that it has in Paddle."
+    )
+    tax_mode = models.CharField(
+        max_length=10,
+        choices=TaxMode,
+        blank=True,
+        default="",
+        help_text="Whether m3ter's amounts for it include tax; empty: as the push policy says.",
     )
     log = HistoricalRecords()
 
@@ -69,9 +83,7 @@ class PushPolicy(models.Model):
         PREVENT = "prevent_change", "Nothing is billed"
         APPLY = "apply_change", "It stays billed, and the subscription is past due"
 
-    class TaxMode(models.TextChoices):
-        EXTERNAL = "external", "Tax is added to our amounts"
-        INTERNAL = "internal", "Our amounts include tax"
+    TaxMode = TaxMode
 
     class Grouping(models.TextChoices):
         LINE = "line", "One item per line of the bill"
@@ -144,7 +156,7 @@ class PushPolicy(models.Model):
         default=True, help_text="Off: invoices are drafts in Paddle, which a person issues there."
     )
     grouping = models.CharField(max_length=10, choices=Grouping.choices, default=Grouping.LINE)
-    tax_mode = models.CharField(max_length=10, choices=TaxMode.choices, default=TaxMode.EXTERNAL)
+    tax_mode = models.CharField(max_length=10, choices=TaxMode, default=TaxMode.EXTERNAL)
     tax_category = models.CharField(
         max_length=40, default="saas", help_text="Paddle tax category of the charged product."
     )

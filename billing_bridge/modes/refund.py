@@ -155,17 +155,25 @@ def _paid_pushes(bill: PushedBill) -> Sequence[Push]:
 def _request(
     order: Order, push: Push, transaction: Transaction, adjustments: Sequence[Adjustment], action: str
 ) -> Request | None:
-    """Write the adjustment of as much as the push's lines have left; None when nothing is left of them."""
+    """Write the adjustment of as much as the push's lines have left; None when nothing is left of them.
+
+    An adjustment has its amounts with tax in them or without, so it is of lines of one kind: those of the largest that
+    has something left. What they do not cover goes on with the next.
+    """
+    inside = transaction.lines_with_tax_inside
     taken: dict[str, int] = {}
     for adjustment in adjustments:
         sign = adjusting.claimed(adjustment.action, adjustment.status)
         for item in adjustment.items:
-            taken[item.item_id] = taken.get(item.item_id, 0) + sign * payments.counted(push, item.totals)
-    left = order.amount
+            amount = payments.counted(item.totals, tax_inside=item.item_id in inside)
+            taken[item.item_id] = taken.get(item.item_id, 0) + sign * amount
+    left, kind = order.amount, None
     items = []
     for line in sorted(transaction.lines_of(push.push_id), key=lambda line: (-line.totals.subtotal, line.id)):
-        share = min(left, payments.collected(push, line.totals) - taken.get(line.id, 0))
-        if share > 0:
+        tax_inside = line.id in inside
+        share = min(left, payments.collected(line.totals, tax_inside=tax_inside) - taken.get(line.id, 0))
+        if share > 0 and kind in {None, tax_inside}:
+            kind = tax_inside
             items.append(NewAdjustmentItem(line.id, share))
             left -= share
     if not items:
@@ -176,6 +184,6 @@ def _request(
         push_id=order.marks.push_id,
         explanation=EXPLANATION.format(order.marks.bill_id),
         items=tuple(items),
-        tax_mode="internal" if payments.includes_tax(push) else "external",
+        tax_mode="internal" if kind else "external",
     )
     return Request(refund, [refund.to_paddle()], order.amount - left, transaction.id)

@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from billing_bridge.models import BillRevision, PushedBill, PushPolicy
+from billing_bridge.models import BillRevision, ProductRule, PushedBill, PushPolicy
 from integration_project.models import Installation
 from tests.builders import make_link
 from tests.console.rows import make_bill
@@ -115,6 +115,29 @@ def test_an_account_is_not_both_let_in_and_left_out(browser: Browser) -> None:
     answer = browser("Finance").post(page_of(everybodys()), {**POLICY, **lists})
 
     assert answer.context["adminform"].form.errors["excluded_accounts"] == ["Named in both lists: Acme EU."]
+
+
+def test_the_policy_shows_the_lead_days_and_where_they_are_changed(browser: Browser) -> None:
+    Installation.objects.update(lead_days=5)
+    link = make_link()
+    override = PushPolicy.objects.create(link=link)
+
+    (panel,) = browser("Auditor").get(page_of(everybodys())).context["panels"]
+
+    assert panel.rows[0][:2] == ("How long before the renewal does a bill period end?", "5 days")
+    assert panel.more.url == page_of(Installation.objects.get())
+    assert browser("Auditor").get(page_of(override)).context["panels"] == ()
+
+
+def test_a_product_rule_says_whether_its_amounts_include_tax_or_leaves_it_to_the_policy(browser: Browser) -> None:
+    client = browser("Finance")
+    rule = {"accounting_product": "Shop", "paddle_product_id": "", "tax_category": "saas", "reason": "As agreed."}
+
+    for mode in ("internal", ""):
+        ProductRule.objects.all().delete()
+        client.post(reverse("admin:billing_bridge_productrule_add"), {**rule, "tax_mode": mode})
+
+        assert ProductRule.objects.get().tax_mode == mode
 
 
 def test_the_texts_of_a_policy_show_what_customers_would_read(browser: Browser) -> None:

@@ -16,6 +16,10 @@ API_ORIGIN = "api"
 MANUAL = "manual"
 
 
+TAX_INSIDE = "internal"
+"""The tax mode of a price that includes tax."""
+
+
 @dataclass(frozen=True)
 class TransactionItem:
     """What was asked to be billed; the price carries our marker."""
@@ -166,6 +170,12 @@ class Transaction:
         """What the items of one push came to; their ids are what a refund names."""
         prices = {item.price.id for item in self.items_of(push_id)}
         return tuple(line for line in self.lines if line.price_id in prices)
+
+    @property
+    def lines_with_tax_inside(self) -> frozenset[str]:
+        """The ids of the lines whose prices include tax; on any other, tax comes on top."""
+        inside = {item.price.id for item in self.items if item.price.tax_mode == TAX_INSIDE}
+        return frozenset(line.id for line in self.lines if line.price_id in inside)
 
     def amount_of(self, push_id: str) -> int:
         """What this transaction's items of one push come to, before tax."""
