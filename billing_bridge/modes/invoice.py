@@ -26,7 +26,13 @@ class Invoice(Mode):
     name = PushPolicy.Mode.INVOICE.value
     label = str(PushPolicy.Mode.INVOICE.label)
     on_subscription = False
-    needs = ((PADDLE, "get subscription"), (PADDLE, "preview transaction"), (PADDLE, "create transaction"))
+    needs = (
+        (PADDLE, "get subscription"),
+        (PADDLE, "get customer"),
+        (PADDLE, "get address"),
+        (PADDLE, "preview transaction"),
+        (PADDLE, "create transaction"),
+    )
 
     def request(self, order: Order) -> Request:
         """Whom to invoice, only the subscription can say."""
@@ -42,8 +48,9 @@ class Invoice(Mode):
         if subscription.currency_code != order.currency:
             return Seen(verdict=charges.other_currency(order.currency, subscription.currency_code))
         if subscription.address_id is None:
-            words = "The customer has no address in Paddle, which an invoice needs."
-            return Seen(verdict=charges.held(charges.Reason.CONFIGURATION, words))
+            return _nobody_to_bill("an address")
+        if missing := self._missing(subscription.customer_id, subscription.address_id, vendors):
+            return _nobody_to_bill(missing)
         invoice = _invoice(order, subscription, subscription.address_id)
         preview = vendors.paddle.preview_invoice(invoice)
         problem = composing.unlike(preview.details.lines, order.composed.items)
@@ -61,6 +68,13 @@ class Invoice(Mode):
             return f"invoiced by itself, to be paid {days}"
         return f"drafted as an invoice that a person issues in Paddle, to be paid {days}"
 
+    def _missing(self, customer_id: str, address_id: str, vendors: Vendors) -> str:
+        """Name what the buyer lacks that Paddle puts on every invoice, which a checkout by card need not ask for."""
+        if not vendors.paddle.get_customer(customer_id).name:
+            return "a name"
+        address = vendors.paddle.get_address(customer_id, address_id)
+        return "" if address.first_line and address.city else "a whole address, with street and city"
+
     def send(self, order: Order, request: Request, vendors: Vendors) -> str:
         """Make the invoice; Paddle answers with the transaction."""
         return vendors.paddle.create_invoice(request.body).id
@@ -70,6 +84,13 @@ class Invoice(Mode):
         asked = push.paddle_customer_id
         customer_id = asked or vendors.paddle.get_subscription(subscription_id).customer_id
         return vendors.paddle.find_invoice(push.push_id, customer_id=customer_id, since=since)
+
+
+def _nobody_to_bill(missing: str) -> Seen:
+    words = (
+        f"The customer does not have {missing} in Paddle, which an invoice needs. Add it there, then approve the bill."
+    )
+    return Seen(verdict=charges.held(charges.Reason.CONFIGURATION, words))
 
 
 def _invoice(order: Order, subscription: Subscription, address_id: str) -> NewInvoice:

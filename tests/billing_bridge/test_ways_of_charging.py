@@ -162,6 +162,27 @@ def test_an_invoice_is_issued_once_with_its_terms_and_order_number(invoiced: Wor
     assert (fresh(bill).payment, fresh(bill).paid) == (Payment.PAID, 14345)
 
 
+@pytest.mark.parametrize(("name", "missing"), [("", "a name"), ("Harbour Tools Ltd", "a whole address")])
+def test_a_customer_who_cannot_be_invoiced_is_held_until_paddle_has_what_it_needs(
+    world: World, name: str, missing: str
+) -> None:
+    PushPolicy.objects.update(mode="invoice")
+    subscription = world.paddle.subscriptions[world.subscription_id]
+    world.paddle.customers[subscription["customer_id"]]["name"] = name or None
+    world.paddle.world.memory.addresses[subscription["address_id"]]["first_line"] = None
+    bill = world.imported()
+    world.work()
+    held = fresh(bill)
+
+    world.complete_the_customer()
+    review.approve(bill.pk, by="fiona", reason="added in Paddle")
+    world.work()
+
+    assert (held.state, held.reason) == (State.HELD, Reason.CONFIGURATION)
+    assert f"The customer does not have {missing}" in held.reason_detail
+    assert (fresh(bill).state, len(world.invoices())) == (State.PUSHED, 1)
+
+
 def test_a_draft_is_made_where_policy_wants_drafts(invoiced: World) -> None:
     PushPolicy.objects.update(issue_invoices=False)
     bill = invoiced.imported()
