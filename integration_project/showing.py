@@ -106,9 +106,8 @@ def relative(moment: dt.datetime) -> str:
 
 
 def since(moment: dt.datetime) -> str:
-    """Say how long ago something happened."""
-    said = relative(moment)
-    return "just now" if said == "now" else said
+    """Say how long ago something happened, as far as people count it."""
+    return relative(moment) if clock.now() - moment >= dt.timedelta(minutes=1) else "just now"
 
 
 def in_a_sentence(label: str) -> str:

@@ -1,6 +1,7 @@
 """The day's plan in the console: a sentence, what misses its renewal and the button that fits, then the order."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -240,3 +241,10 @@ def test_only_so_many_bills_are_planned_those_in_the_greatest_need(monkeypatch: 
 
     assert found.is_cut
     assert [each.bill.id for each in found.plan.entries] == [row.pk for row in near]
+
+
+def test_the_page_says_what_it_is_and_where_it_stands(browser: Browser) -> None:
+    text = browser("Finance").get(PLAN).text
+
+    headings = [" ".join(words.split()) for words in re.findall(r'tracking-tight">\s*([^<]+?)\s*</', text)]
+    assert headings == ["m3ter to Paddle", "Bills", "The day&#x27;s plan"]

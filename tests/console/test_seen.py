@@ -163,6 +163,18 @@ def test_what_goes_on_by_itself_between_look_and_click_is_said_too(browser: Brow
     assert again(bill).state == State.READY
 
 
+def test_what_was_decided_a_while_ago_says_when(browser: Browser) -> None:
+    bill = make_bill(make_link())
+    client = browser("Finance")
+    asked = client.get(decide(bill, "approve"))
+    confirm(browser("superuser"), decide(bill, "hold"), {"reason": "customer disputes it"})
+    PushAttempt.objects.update(at=clock.now() - dt.timedelta(minutes=2, seconds=20))
+
+    answer = client.post(decide(bill, "approve"), {"reason": "", **hidden(asked)}, follow=True)
+
+    assert "superuser held it 2 minutes ago: customer disputes it." in said(answer)
+
+
 def test_who_clicks_twice_is_told_that_it_was_they(browser: Browser) -> None:
     bill = make_bill(make_link())
     client = browser("Finance")
