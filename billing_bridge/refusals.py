@@ -175,8 +175,20 @@ REFUSALS: Mapping[str, Refusal] = {
         "adjustment_no_tax_available_to_adjust",
         "adjustment_payout_earnings_cannot_be_zero",
     ),
-    # Paddle Classic's, which are numbers. Of its others, 146, 151 and 189 are tried again after a while, 102, 107 and
-    # 184 close it to everybody, after 120 it is looked for; a decline (188) and what can never be fail with its words.
+    # Paddle Classic's, which are numbers. 102, 107 and 184 close it to everybody, and after 120 it is looked for.
+    **_same(
+        State.READY,
+        Reason.NONE,
+        "Paddle Classic is busy with a payment or a change of the subscription; it is tried again shortly.",
+        "146",
+        "151",
+    ),
+    **_same(
+        State.READY,
+        Reason.NONE,
+        "Paddle Classic makes only so many charges on a subscription at once; it is tried again shortly.",
+        "189",
+    ),
     **_same(
         State.HELD,
         Reason.CANCELLED,
@@ -185,7 +197,12 @@ REFUSALS: Mapping[str, Refusal] = {
         "187",
         "197",
     ),
-    **_same(State.HELD, Reason.CONFIGURATION, "The customer has no payment method in Paddle Classic.", "190"),
+    **_same(
+        State.HELD,
+        Reason.CONFIGURATION,
+        "The customer has no payment method in Paddle Classic. Ask for one, then approve the bill.",
+        "190",
+    ),
     **_same(
         State.WAITING,
         Reason.PAUSED,
@@ -193,13 +210,23 @@ REFUSALS: Mapping[str, Refusal] = {
         "192",
         "194",
     ),
-    **_same(State.WAITING, Reason.PAST_DUE, "The subscription is past due; it is charged when that is paid.", "199"),
+    **_same(
+        State.WAITING, Reason.PAST_DUE, "The subscription is past due; it is charged when that is paid.", "196", "199"
+    ),
+    **_same(
+        State.FAILED,
+        Reason.NONE,
+        "Paddle Classic does not take such an amount in this currency. Charge it in another way, or skip it.",
+        "109",
+        "118",
+    ),
     # Refused for good, as it stands.
     **_same(
         State.FAILED,
         Reason.NONE,
         "The customer's payment was declined, and nothing was charged. Ask the customer, then resend.",
         "subscription_payment_declined",
+        "188",
     ),
     **_same(
         State.FAILED,
@@ -218,6 +245,7 @@ REFUSALS: Mapping[str, Refusal] = {
         State.FAILED,
         Reason.NONE,
         FAULT,
+        *("101", "116", "155", "181", "182", "183"),
         "adjustment_amount_cannot_be_zero",
         "adjustment_invalid_combination_of_types",
         "adjustment_invalid_credit_action",

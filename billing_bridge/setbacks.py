@@ -14,7 +14,7 @@ from integration_project.errors import (
     VendorClosed,
     VendorRejected,
 )
-from integration_project.vendors import PADDLE
+from integration_project.vendors import M3TER
 
 State = PushedBill.State
 Reason = PushedBill.Reason
@@ -38,7 +38,7 @@ def verdict(bill: PushedBill, error: IntegrationError, now: datetime) -> Verdict
         case NeedsConfiguration(key=key):
             known = key in refusals.REFUSALS
             return refusals.verdict(key, words, now) if known else charges.held(Reason.CONFIGURATION, words)
-        case VendorRejected(code=code, vendor=vendor) if vendor == PADDLE or code in refusals.REFUSALS:
+        case VendorRejected(code=code, vendor=vendor) if vendor != M3TER:
             return refusals.verdict(code, words, now)
         case _:
             return Verdict(State.FAILED, "", words)

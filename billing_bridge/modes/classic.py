@@ -76,3 +76,8 @@ def paid_since(
 def name_of(payment: ClassicPaymentEntry) -> str:
     """By what a payment is called here: its order, which alerts and refunds name too, else its own id."""
     return payment.order_id or payment.id
+
+
+def names_of(payment: ClassicPaymentEntry) -> set[str]:
+    """Everything that a push may know a payment by."""
+    return {payment.id, name_of(payment)}

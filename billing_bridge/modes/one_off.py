@@ -1,7 +1,10 @@
 """A one-off charge on a Paddle Classic subscription, collected at once with the stored payment method."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+
+from django.db.models import Q
 
 from billing_bridge import charges, money
 from billing_bridge.models import Push, PushPolicy
@@ -9,13 +12,13 @@ from billing_bridge.modes import classic
 from billing_bridge.modes.base import CannotTell, Mode, Order, Request, Seen
 from integration_project.vendors import CLASSIC, Vendors
 from integration_project.vendors.paddle.entities import FoundCharge
-from integration_project.vendors.paddle_classic.entities import LONGEST_CHARGE_NAME
+from integration_project.vendors.paddle_classic.entities import LONGEST_CHARGE_NAME, ClassicPaymentEntry
 
 NAME_WORDS = "Usage"
 
 
 class ChargeAtOnce(Mode):
-    """`/subscription/{id}/charge`; its name is in no list, so it is found by amount, date and our journal."""
+    """`/subscription/{id}/charge`; its name is in no list, so only the order that Classic answered with finds it."""
 
     name = PushPolicy.ClassicMode.CHARGE.value
     label = str(PushPolicy.ClassicMode.CHARGE.label)
@@ -52,29 +55,38 @@ class ChargeAtOnce(Mode):
         return "charged at once, as a one-off charge in Paddle Classic"
 
     def find(self, push: Push, *, subscription_id: str, since: datetime, vendors: Vendors) -> FoundCharge | None:
-        """Read every one-off charge since then that no push of ours is known to be.
+        """Read every one-off charge since then."""
+        sent_at = classic.first_sent(push, since)
+        listed = classic.paid_since(vendors.classic_on, subscription_id, sent_at, one_off=True)
+        return self.among(listed, push, subscription_id=subscription_id)
 
-        Exactly one, of exactly our amount, is this push; none at all means that it was not made; anything else means
-        that nobody can tell from the list.
+    def among(
+        self, listed: Sequence[ClassicPaymentEntry], push: Push, *, subscription_id: str
+    ) -> FoundCharge | None:
+        """Tell a push among a subscription's one-off charges by the order that Classic answered with, if it did.
+
+        None where the list has nothing that could be it. Else CannotTell: the list names no charge, and somebody may
+        have charged the same amount by hand.
         """
         known = set(
             Push.objects.filter(paddle_subscription_id=subscription_id, mode=self.name)
-            .exclude(pk=push.pk)
+            .exclude(Q(pk=push.pk) | Q(paddle_transaction_id=""))
             .values_list("paddle_transaction_id", flat=True)
         )
-        sent_at = classic.first_sent(push, since)
-        listed = classic.paid_since(vendors.classic_on, subscription_id, sent_at, one_off=True)
-        unknown = [payment for payment in listed if not known & {payment.id, classic.name_of(payment)}]
+        unknown = [payment for payment in listed if not known & classic.names_of(payment)]
+        answered = push.paddle_transaction_id
+        certain = next((each for each in unknown if answered and answered in classic.names_of(each)), None)
+        if certain is not None:
+            return FoundCharge(push.push_id, classic.name_of(certain), None, "one-off charges", push.amount)
         if not unknown:
             return None
-        asked = money.in_major_units(push.amount, push.currency)
-        if len(unknown) == 1 and (unknown[0].amount, unknown[0].currency) == (asked, push.currency):
-            return FoundCharge(push.push_id, classic.name_of(unknown[0]), None, "one-off charges", push.amount)
-        there = ", ".join(f"{classic.name_of(each)} of {each.amount:f} {each.currency}" for each in unknown)
+        there = ", ".join(
+            f"{classic.name_of(each)} of {each.amount:f} {each.currency} on {each.payout_date}" for each in unknown
+        )
         raise CannotTell(
             f"Paddle Classic lists one-off charges on {subscription_id} that no other push is known to be: {there}. "
             f"Whether push {push.push_id} of {money.words(push.amount, push.currency)} before tax is one of them, the "
-            "list does not say."
+            "list does not say: it has no names."
         )
 
     def is_collected(self, transaction_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""Bills of Paddle Classic charged at once: paid when answered, and looked for by amount and date when not."""
+"""Bills of Paddle Classic charged at once: paid when answered, and left to a person where it may be another's."""
 
 from decimal import Decimal
 
@@ -73,17 +73,48 @@ def test_a_refusal_means_what_the_table_says(classic_world: ClassicWorld, code: 
     assert classic_world.one_offs() == []
 
 
-def test_a_lost_answer_is_found_by_amount_and_date(classic_world: ClassicWorld) -> None:
+def test_after_a_lost_answer_a_person_is_shown_what_it_may_be(classic_world: ClassicWorld) -> None:
     bill = classic_world.approved()
     classic_world.classic.fault("charge subscription", "lose_answer")
     jobs.drain_bills()
-    make_due(bill)
-
-    jobs.confirm_bills()
-
+    look_through_schedule(bill)
     (payment,) = classic_world.one_offs()
+    waits = fresh(bill)
+
+    review.charge_was_made(bill.pk, by="finance", reason="seen", paddle_transaction_id=payment.order_id)
+
+    assert (waits.state, waits.due_at) == (State.UNCONFIRMED, None)
+    assert f"{payment.order_id} of 143.45 USD on {payment.paid_on}" in waits.reason_detail
     assert (fresh(bill).state, fresh(bill).payment, fresh(bill).paid) == (State.PUSHED, "paid", 14345)
     assert push_of(bill).paddle_transaction_id == payment.order_id
+
+
+def test_somebody_elses_charge_of_the_same_amount_is_not_taken_for_ours(classic_world: ClassicWorld) -> None:
+    bill = classic_world.approved()
+    classic_world.classic.fault("charge subscription", "error_before", status=503)
+    jobs.drain_bills()
+    client(classic_world).charge(classic_world.subscription_id, amount=Decimal("143.45"), name="Hardware")
+
+    look_through_schedule(bill)
+
+    assert (fresh(bill).state, fresh(bill).paid) == (State.UNCONFIRMED, 0)
+    assert "the list does not say" in fresh(bill).reason_detail
+
+
+def test_the_order_that_classic_answered_with_finds_a_charge_for_certain(classic_world: ClassicWorld) -> None:
+    bill = classic_world.pushed()
+    push = push_of(bill)
+    client(classic_world).charge(classic_world.subscription_id, amount=Decimal("143.45"), name="By hand")
+
+    found = modes.of("classic_charge").find(
+        push,
+        subscription_id=classic_world.subscription_id,
+        since=push.created_at,
+        vendors=classic_world.vendors,
+    )
+
+    assert found is not None
+    assert (found.transaction_id, found.times) == (push.paddle_transaction_id, 1)
 
 
 def test_one_that_was_not_made_is_not_there(classic_world: ClassicWorld) -> None:
@@ -117,7 +148,7 @@ def test_a_charge_of_another_push_is_not_taken_for_this_one(classic_world: Class
 
 
 @pytest.mark.parametrize("what", ["tax came on top", "somebody charged as much by hand", "somebody charged less"])
-def test_what_cannot_be_told_by_amount_and_date_a_person_tells(classic_world: ClassicWorld, what: str) -> None:
+def test_what_the_list_cannot_tell_a_person_tells(classic_world: ClassicWorld, what: str) -> None:
     PushPolicy.objects.update(resend_when_absent=True)
     if what == "tax came on top":
         classic_world.classic.set_tax(sample.PLAN_TEAM, "0.19")
