@@ -55,6 +55,8 @@ class Circumstances:
     today: date
     collected: str = ""
     """In words, where Paddle has collected after all what was taken for lost."""
+    in_doubt: str = ""
+    """In words, where a payment should have collected a charge of it, and nobody can tell whether it has."""
     paddle_decimals: int | None = None
     """How many decimals Paddle says that the bill's currency has, where its list was read."""
     gone_outside: int = 0
@@ -101,6 +103,7 @@ def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumst
         _not_live,
         _counted_otherwise,
         _collected,
+        _in_doubt,
         _locked_elsewhere,
         _left_out,
         _currency,
@@ -144,6 +147,10 @@ def _counted_otherwise(bill: PushedBill, revision: BillRevision, given: Circumst
 
 def _collected(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
     return held(Reason.COLLECTED, given.collected) if given.collected else None
+
+
+def _in_doubt(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
+    return held(Reason.CANNOT_TELL, given.in_doubt) if given.in_doubt else None
 
 
 def _locked_elsewhere(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:

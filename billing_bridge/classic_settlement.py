@@ -2,27 +2,40 @@
 
 An alert of a payment does not say which modifiers it has collected: its amount simply includes them. What was
 collected is no longer in the list of modifiers, so that list is read, and beside it the payments, whenever it matters.
+What is gone from the list was collected only if the payment comes to it.
 """
 
-from collections.abc import Mapping
-from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
-from billing_bridge import carrying, ledger, looking, modes, money, payments
-from billing_bridge.giving_back import GIVEN_BY_OTHERS
+from billing_bridge import (
+    carrying,
+    classic_marks,
+    classic_one_offs,
+    classic_refunds,
+    doubting,
+    ledger,
+    looking,
+    modes,
+    money,
+    payments,
+)
+from billing_bridge.classic_amounts import Collected, Fields, Paid, plan_of
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.modes import classic
 from billing_bridge.settlement import ON_THE_SUBSCRIPTION
-from integration_project import clock, finding
+from integration_project import clock
 from integration_project.errors import Permanent, Temporary
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import CANCELED
 from integration_project.vendors.paddle_classic import signature
 from integration_project.vendors.paddle_classic.client import DELETED
-from integration_project.vendors.paddle_classic.entities import ClassicPaymentEntry
+from integration_project.vendors.paddle_classic.entities import ClassicPaymentEntry, Modifier
 from paddle_sync.models import AccountLink, WebhookEvent
 
 Payment = PushedBill.Payment
@@ -33,11 +46,22 @@ OWN = "subscription."
 SUCCEEDED = "subscription_payment_succeeded"
 FAILED = "subscription_payment_failed"
 REFUNDED = "subscription_payment_refunded"
-SHORT = "modifier not in payment"
 SAME_MOMENT = timedelta(minutes=1)
-VAT = "vat"
-FULL = "full"
-Fields = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known where modifiers are gone: what an alert says, of which regular payment, if it is of one."""
+
+    fields: Fields
+    payment: ClassicPaymentEntry | None = None
+    recurring: Decimal = Decimal(0)
+    """What somebody else's modifiers add to every payment."""
+
+    def paid(self, payment: ClassicPaymentEntry) -> Paid:
+        """What a payment comes to; of one that no alert tells of, its tax is not known."""
+        read = Paid.of(self.fields) if self.payment is not None and payment.id == self.payment.id else None
+        return read or Paid(payment.amount, plan=plan_of(self.fields))
 
 
 def subscription_changed(event: WebhookEvent, vendors: Vendors) -> str:
@@ -51,9 +75,9 @@ def subscription_changed(event: WebhookEvent, vendors: Vendors) -> str:
     if event.event_type == FAILED:
         said += _note_failure(event, fields)
     if event.event_type == REFUNDED:
-        said += _note_refund(event, fields)
+        said += classic_refunds.note(event, fields)
     if fields.get("status") in {DELETED, CANCELED}:
-        said += _note_cancellation(subscription_id, vendors)
+        said += _note_cancellation(subscription_id, fields, vendors)
     return " ".join(said)
 
 
@@ -81,29 +105,28 @@ def _waiting(subscription_id: str) -> QuerySet[Push]:
 
 
 def _note_payment(event: WebhookEvent, fields: Fields, vendors: Vendors) -> list[str]:
-    """A payment was made: what waited for it and is listed no more, it has collected."""
+    """A payment was made: what waited for it and is listed no more, it has collected, if it comes to that."""
+    ids = classic_refunds.payment_ids(fields)
+    said = classic_one_offs.note_told(event.paddle_subscription_id, ids, event.occurred_at)
     before = event.occurred_at + SAME_MOMENT
     waiting = list(_waiting(event.paddle_subscription_id).filter(sent_at__lte=before).order_by("id"))
-    gone = _not_listed(event.paddle_subscription_id, waiting, vendors)
+    listed = _listed(event.paddle_subscription_id, waiting, vendors)
+    gone = _not_among(listed, waiting)
     if not gone:
-        return []
+        return said
     _require_time(event, gone)
     made = _payments(event.paddle_subscription_id, gone, vendors)
-    ids = {fields.get("order_id", ""), fields.get("subscription_payment_id", "")} - {""}
     this = next((payment for payment in made if ids & {payment.id, payment.order_id}), None)
     if this is None and event.event_type == REFUNDED:
-        return []  # of a payment before any of these
+        return said  # of a payment before any of these
     if this is None:
         raise Temporary("Paddle Classic's list of payments does not have this one yet; it is read again.")
-    if this.is_one_off_charge:
-        regular = [payment for payment in made if not payment.is_one_off_charge]
-        return [_settle_without_alert(push, regular) for push in gone]
-    said = [_paid(push, this) for push in gone]
-    _report_short(event, fields, gone)
-    return said
+    regular = [payment for payment in made if not payment.is_one_off_charge]
+    told = Told(fields, None if this.is_one_off_charge else this, _recurring(listed))
+    return said + _settle(gone, regular, told)
 
 
-def _require_time(event: WebhookEvent, gone: list[Push]) -> None:
+def _require_time(event: WebhookEvent, gone: Sequence[Push]) -> None:
     """Wait where a modifier is so young that the list may not show it yet: then it is not gone."""
     youngest = max(push.sent_at or push.created_at for push in gone)
     age = min(max(event.occurred_at - youngest, clock.now() - youngest), looking.SCHEDULE[-1])
@@ -114,14 +137,25 @@ def _require_time(event: WebhookEvent, gone: list[Push]) -> None:
         )
 
 
-def _not_listed(subscription_id: str, waiting: list[Push], vendors: Vendors) -> list[Push]:
+def _listed(subscription_id: str, waiting: Sequence[Push], vendors: Vendors) -> Sequence[Modifier]:
+    """What is listed where something waits; whatever carries a mark of ours and should not, is an alarm."""
     if not waiting:
-        return []
+        return ()
     listed = vendors.classic_on.list_modifiers(subscription_id=subscription_id)
+    classic_marks.check(listed)
+    return listed
+
+
+def _not_among(listed: Sequence[Modifier], waiting: Sequence[Push]) -> list[Push]:
     return [push for push in waiting if not any(modifier.carries(push.push_id) for modifier in listed)]
 
 
-def _payments(subscription_id: str, pushes: list[Push], vendors: Vendors) -> list[ClassicPaymentEntry]:
+def _recurring(listed: Sequence[Modifier]) -> Decimal:
+    """What is listed after a payment because it is in every one; ours are not."""
+    return sum((modifier.amount for modifier in listed if modifier.is_recurring), Decimal(0))
+
+
+def _payments(subscription_id: str, pushes: Sequence[Push], vendors: Vendors) -> list[ClassicPaymentEntry]:
     """Every payment that was made since the first of these was sent, of both kinds."""
     since = min(push.sent_at or push.created_at for push in pushes)
     client = vendors.classic_on
@@ -129,24 +163,43 @@ def _payments(subscription_id: str, pushes: list[Push], vendors: Vendors) -> lis
     return [*regular, *classic.paid_since(client, subscription_id, since, one_off=True)]
 
 
-def _paid(push: Push, payment: ClassicPaymentEntry) -> str:
-    name = classic.name_of(payment)
-    payments.note_collected(push.pk, name)
-    return f"Push {push.push_id} is in payment {name}."
+def _settle(gone: Sequence[Push], regular: Sequence[ClassicPaymentEntry], told: Told) -> list[str]:
+    """Modifiers are gone: the payment that should have collected each has, or has not, or they were taken away."""
+    together: dict[str, tuple[ClassicPaymentEntry, list[Push]]] = {}
+    said = []
+    for push in gone:
+        payment = _collecting(push, regular, told.payment)
+        if payment is None:
+            said.append(_removed(push, regular))
+        else:
+            together.setdefault(payment.id, (payment, []))[1].append(push)
+    for payment, pushes in together.values():
+        said += _settle_by(payment, pushes, regular, told)
+    return said
 
 
-def _settle_without_alert(push: Push, regular: list[ClassicPaymentEntry]) -> str:
-    """A modifier is gone: the payment that should have collected it has. Without one, it was taken away."""
+def _collecting(
+    push: Push, regular: Sequence[ClassicPaymentEntry], told: ClassicPaymentEntry | None
+) -> ClassicPaymentEntry | None:
+    """The payment that should have collected a push: the first since the expected one, or one that came earlier."""
     expected = push.expected_renewal_at or push.sent_at or push.created_at
     after = [payment for payment in regular if payment.payout_date >= (expected - classic.DAY).date()]
     if after:
-        return _paid(push, min(after, key=lambda payment: payment.payout_date))
+        return min(after, key=lambda payment: payment.payout_date)
+    return told if told is not None and told.payout_date >= _sent_on(push) - classic.DAY else None
+
+
+def _sent_on(push: Push) -> date:
+    return (push.sent_at or push.created_at).date()
+
+
+def _removed(push: Push, regular: Sequence[ClassicPaymentEntry]) -> str:
+    """Its payment was not made, so somebody has taken it away."""
     words = REMOVED_WORDS
     if regular:
         names = ", ".join(classic.name_of(payment) for payment in regular)
         words = f"{words} Look at {names} first, which came before that."
-    looking.lose(push, words)
-    return f"Push {push.push_id} is lost: {words}"
+    return _lost(push, words)
 
 
 REMOVED_WORDS = (
@@ -154,31 +207,60 @@ REMOVED_WORDS = (
 )
 
 
-def _report_short(event: WebhookEvent, fields: Fields, pushes: list[Push]) -> None:
-    """Somebody may have taken a modifier away before the payment: then the payment is less than its parts."""
-    try:
-        plan = Decimal(fields["unit_price"]) * int(fields["quantity"])
-        paid = Decimal(fields["sale_gross"])
-    except (KeyError, ValueError, InvalidOperation):
-        return
-    currency = pushes[0].currency
-    ours = sum(-push.amount if push.kind == Push.Kind.REFUND else push.amount for push in pushes)
-    expected = plan + money.in_major_units(ours, currency)
-    if not paid.is_finite() or not plan.is_finite() or paid >= expected or expected <= 0:
-        return
-    for push in pushes:
-        finding.report(
-            SHORT,
-            push.push_id,
-            detail=f"Payment {fields.get('order_id', '')} of {event.paddle_subscription_id} came to {paid} {currency}, "
-            f"less than the plan and our modifiers together, {expected} {currency}. Push {push.push_id} of "
-            f"{money.words(push.amount, currency)} may have been taken away before.",
-            next_step="Look at the payment in Paddle Classic: a coupon or a balance explains it too. If the "
-            "modifier is not in it, charge the amount there by hand.",
-        )
+def _settle_by(
+    payment: ClassicPaymentEntry, pushes: Sequence[Push], regular: Sequence[ClassicPaymentEntry], told: Told
+) -> list[str]:
+    """Settle what one payment should have collected by what it comes to."""
+    name, paid = classic.name_of(payment), told.paid(payment)
+    ours = [payments.in_payment(push) for push in pushes]
+    collected = paid.collected(ours, recurring=told.recurring)
+    if collected is Collected.WHOLE:
+        if (place := paid.once_more(ours)) is not None:
+            looking.report_double(pushes[place], f"once more than it should in payment {name} of {paid.gross}")
+        return [_paid(push, name) for push in pushes]
+    words = _short_words(name, paid, sum(ours, Decimal(0)), pushes[0])
+    if collected is Collected.NONE and not _others(payment, pushes, regular):
+        return [_lost(push, words) for push in pushes]
+    return [_in_doubt(push, name, words) for push in pushes]
 
 
-# --- Not paid, and given back -----------------------------------------------------------------------------------------
+def _others(
+    payment: ClassicPaymentEntry, pushes: Sequence[Push], regular: Sequence[ClassicPaymentEntry]
+) -> list[ClassicPaymentEntry]:
+    """Other payments that may have collected it instead, because Classic moved them."""
+    first = min(_sent_on(push) for push in pushes)
+    return [each for each in regular if each.id != payment.id and each.payout_date > first]
+
+
+def _short_words(name: str, paid: Paid, ours: Decimal, push: Push) -> str:
+    """Say both numbers: what was paid, and what it should have come to."""
+    tax = f", {paid.tax:f} of it tax" if paid.tax else ""
+    if paid.plan is None:
+        should = f"what the plan alone costs is not known, and our modifiers come to {ours:f}"
+    else:
+        should = f"the plan alone costs {paid.plan:f}, and {paid.plan + ours:f} with our modifiers"
+    return (
+        f"Payment {name} of {push.paddle_subscription_id} came to {paid.gross:f} {push.currency}{tax}; {should}. The "
+        f"modifier of push {push.push_id} of {money.words(push.amount, push.currency)} is gone all the same."
+    )
+
+
+def _paid(push: Push, name: str) -> str:
+    payments.note_collected(push.pk, name)
+    return f"Push {push.push_id} is in payment {name}."
+
+
+def _lost(push: Push, words: str) -> str:
+    looking.lose(push, words)
+    return f"Push {push.push_id} is lost: {words}"
+
+
+def _in_doubt(push: Push, name: str, words: str) -> str:
+    doubting.note(push, name, words)
+    return f"Whether payment {name} has push {push.push_id}, a person must say."
+
+
+# --- Not paid --------------------------------------------------------------------------------------------------------
 
 
 def _note_failure(event: WebhookEvent, fields: Fields) -> list[str]:
@@ -199,63 +281,21 @@ def _note_failure(event: WebhookEvent, fields: Fields) -> list[str]:
     return said
 
 
-def _note_refund(event: WebhookEvent, fields: Fields) -> list[str]:
-    """A payment was given back, whole or in part. How much of a part is ours, only a payment of ours alone tells."""
-    ids = {fields.get("order_id", ""), fields.get("subscription_payment_id", "")} - {""}
-    on_it = Push.objects.filter(
-        paddle_subscription_id=event.paddle_subscription_id, paddle_transaction_id__in=ids
-    ).exclude(Q(kind=Push.Kind.REFUND) | Q(collected=0))
-    kind = fields.get("refund_type", "")
-    if kind == VAT:
-        return []
-    said = []
-    for push in on_it.order_by("id"):
-        if kind == FULL:
-            _give_back(push.pk)
-        _report_given_back(push, fields)
-        said.append(f"Payment {fields.get('order_id', '')}, which push {push.push_id} is in, was given back.")
-    return said
-
-
-def _give_back(push_id: int) -> None:
-    with transaction.atomic():
-        bill, push = ledger.locked_with_push(push_id)
-        push.refunded = push.collected
-        push.payment = payments.with_refunds(push, Payment.PAID)
-        push.save(update_fields=("refunded", "payment"))
-        payments.add_up(bill)
-
-
-def _report_given_back(push: Push, fields: Fields) -> None:
-    """Nobody here has asked for it: m3ter and the ledger still say that the bill is owed."""
-    amount = fields.get("gross_refund") or fields.get("amount") or "?"
-    finding.report(
-        GIVEN_BY_OTHERS,
-        push.push_id,
-        detail=f"{amount} {push.currency}, tax included, of payment {fields.get('order_id', '')} was refunded in "
-        f"Paddle Classic. Push {push.push_id} of {money.words(push.amount, push.currency)} is in it; how much of the "
-        "refund is for that, Classic does not say. m3ter's bill still says that all of it is owed.",
-        next_step="If the bill was wrong, correct it in m3ter. Close this when the loss is accepted.",
-    )
-
-
 # --- What will not be collected ---------------------------------------------------------------------------------------
 
 
-def _note_cancellation(subscription_id: str, vendors: Vendors) -> list[str]:
+def _note_cancellation(subscription_id: str, fields: Fields, vendors: Vendors) -> list[str]:
     """A subscription is cancelled: what waits for a payment that will not come is lost, unless it was collected."""
     noted = looking.note_cancellation(subscription_id)
     link = AccountLink.objects.filter(paddle_subscription_id=subscription_id).first()
     if link is not None:
         carrying.report_left_over(link.m3ter_account_id, link.m3ter_account_code)
     waiting = list(_waiting(subscription_id).order_by("id"))
-    gone = _not_listed(subscription_id, waiting, vendors)
+    listed = _listed(subscription_id, waiting, vendors)
+    gone = _not_among(listed, waiting)
     said = ["It is cancelled."] if noted else []
-    for push in waiting:
-        if push not in gone:
-            looking.lose(push, looking.CANCELLED_WORDS)
-            said.append(f"Push {push.push_id} is lost: {looking.CANCELLED_WORDS}")
+    said += [_lost(push, looking.CANCELLED_WORDS) for push in waiting if push not in gone]
     if gone:
-        made = _payments(subscription_id, gone, vendors)
-        said += [_settle_without_alert(push, [each for each in made if not each.is_one_off_charge]) for push in gone]
+        regular = [each for each in _payments(subscription_id, gone, vendors) if not each.is_one_off_charge]
+        said += _settle(gone, regular, Told(fields, recurring=_recurring(listed)))
     return said

@@ -3,9 +3,9 @@
 from datetime import date
 from typing import Any
 
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
-from billing_bridge import carrying, currencies, ledger
+from billing_bridge import carrying, currencies, ledger, modes, payments
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
@@ -39,6 +39,7 @@ def circumstances(bill: PushedBill) -> Circumstances:
         charge_from=ours.charge_from,
         today=today(ours),
         collected=collected(bill),
+        in_doubt=in_doubt_words(bill),
         paddle_decimals=currencies.decimals(bill.currency),
         gone_outside=gone_outside(bill) if bill.outstanding < 0 or bill.written_off < 0 else 0,
         carried_debits=carrying.debits(bill) if policy.review == PushPolicy.Review.ABOVE else 0,
@@ -49,7 +50,7 @@ def circumstances(bill: PushedBill) -> Circumstances:
 def gone_outside(bill: PushedBill) -> int:
     """What of a bill was given back without a refund of ours, or discounted away."""
     sums = bill.pushes.aggregate(refunded=Sum("refunded"), discounted=Sum("discounted"))
-    ours = bill.pushes.filter(kind=Push.Kind.REFUND, payment=PushedBill.Payment.REFUNDED).aggregate(sum=Sum("amount"))
+    ours = bill.pushes.filter(mode=modes.REFUND.name, payment=PushedBill.Payment.REFUNDED).aggregate(sum=Sum("amount"))
     return max((sums["refunded"] or 0) - (ours["sum"] or 0), 0) + (sums["discounted"] or 0)
 
 
@@ -70,6 +71,18 @@ def collected(bill: PushedBill) -> str:
     """Say which push of a bill was taken for lost and paid after all; empty when there is none."""
     paid = bill.pushes.filter(state=Push.State.LOST, payment=PushedBill.Payment.PAID).order_by("ordinal").first()
     return collected_words(paid.push_id, paid.paddle_transaction_id) if paid is not None else ""
+
+
+def in_doubt(bill: PushedBill) -> QuerySet[Push]:
+    """Pushes of a bill that a payment of Paddle Classic should have collected, where nobody can tell whether it has."""
+    accepted = bill.pushes.filter(state=Push.State.PUSHED, mode__in=modes.on_classic_payments())
+    return accepted.exclude(paddle_transaction_id="").exclude(payment__in=payments.GIVEN_OR_TAKEN).order_by("ordinal")
+
+
+def in_doubt_words(bill: PushedBill) -> str:
+    """Say what is in doubt of a bill; empty where nothing is."""
+    first = in_doubt(bill).first() if bill.is_settled_in_part else None
+    return first.detail if first is not None else ""
 
 
 def collected_words(push_id: str, transaction_id: str) -> str:

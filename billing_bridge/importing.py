@@ -294,6 +294,8 @@ def _after_settling(known: PushedBill, *, changed: bool) -> Verdict | None:
     if known.revision is not None and known.revision.currency != known.currency:
         return None if _by_a_person(known) or not changed else JUDGE
     if known.outstanding == 0:
+        if deciding.in_doubt_words(known):
+            return None
         if known.state in {State.HELD, State.WAITING, State.READY, State.FAILED} and not _by_a_person(known):
             return Verdict(State.PUSHED if known.in_paddle else State.CARRIED, due_at=clock.now())
         return None

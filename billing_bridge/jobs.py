@@ -6,7 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from billing_bridge import bills_to_date, currencies, importing, polling, reconciliation, safeguards
+from billing_bridge import (
+    bills_to_date,
+    classic_marks,
+    classic_one_offs,
+    currencies,
+    importing,
+    polling,
+    reconciliation,
+    safeguards,
+)
 from billing_bridge.finishing import finish_bill
 from billing_bridge.looking import confirm_bill
 from billing_bridge.pushing import push_bill
@@ -78,6 +87,23 @@ def ask_for_bills_to_date() -> str:
     except IntegrationError as error:
         logger.warning("Bills to date were not gone through to the end: %s", error)
         return f"not gone through to the end: {error}"
+
+
+def look_at_classic() -> str:
+    """See whether Paddle Classic has what it said it has of our charges, and none that nobody here made."""
+    if _belongs_elsewhere():
+        return "not looked: the settings belong to another database"
+    try:
+        with open_vendors("look") as vendors:
+            if vendors.classic is None:
+                return "Paddle Classic is off"
+            listed = vendors.classic.list_modifiers()
+            classic_marks.check(listed)
+            lost = classic_one_offs.look(vendors.classic)
+    except IntegrationError as error:
+        logger.warning("Paddle Classic was not looked through: %s", error)
+        return f"not looked through: {error}"
+    return f"{len(listed)} modifiers read, {lost} one-off charges lost"
 
 
 def _go_through(which: str, bills: Callable[[Vendors], Iterator[polling.Seen]]) -> str:

@@ -1,9 +1,11 @@
 """What Paddle collected and gave back of our charges, added up on each bill."""
 
+from decimal import Decimal
+
 from django.db import transaction
 from django.db.models import Q, Sum
 
-from billing_bridge import ledger
+from billing_bridge import ledger, money
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.vendors.paddle.entities import PlainTotals, Totals
@@ -11,6 +13,11 @@ from integration_project.vendors.paddle.entities import PlainTotals, Totals
 Payment = PushedBill.Payment
 GIVEN_OR_TAKEN = frozenset({Payment.PAID, Payment.REFUNDED, Payment.CREDITED})
 """What was paid does not become unpaid by older or lesser news."""
+
+
+def in_payment(push: Push) -> Decimal:
+    """What a push adds to a payment of Paddle Classic, in major units; what the customer is owed lowers it."""
+    return money.in_major_units(-push.amount if push.kind == Push.Kind.REFUND else push.amount, push.currency)
 
 
 def with_refunds(push: Push, payment: str) -> str:
@@ -37,6 +44,30 @@ def note_collected(push_id: int, transaction_id: str) -> bool:
         push.save(update_fields=("paddle_transaction_id", "payment", "collected"))
         add_up(bill)
     return True
+
+
+def note_in_doubt(push_id: int, transaction_id: str, words: str) -> PushedBill | None:
+    """A payment of Paddle Classic should have a push, and what it comes to does not say whether it has.
+
+    Gives the locked bill, inside the caller's transaction; None: it was known, or is settled by now.
+    """
+    with transaction.atomic(savepoint=False):
+        bill, push = ledger.locked_with_push(push_id)
+        if push.state != Push.State.PUSHED or push.payment in GIVEN_OR_TAKEN or push.paddle_transaction_id:
+            return None
+        push.payment, push.paddle_transaction_id, push.detail = Payment.NONE, transaction_id, words
+        push.save(update_fields=("payment", "paddle_transaction_id", "detail"))
+        add_up(bill)
+    return bill
+
+
+def forget_collected(push_id: int) -> None:
+    """Nothing was collected of a push, whatever was said before."""
+    with transaction.atomic():
+        bill, push = ledger.locked_with_push(push_id)
+        push.payment, push.collected = Payment.NONE, 0
+        push.save(update_fields=("payment", "collected"))
+        add_up(bill)
 
 
 def add_up(bill: PushedBill) -> None:

@@ -10,6 +10,7 @@ from billing_bridge import (
     carrying,
     charges,
     deciding,
+    doubting,
     drafting,
     importing,
     intending,
@@ -130,6 +131,7 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None,
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
         _refuse_misfit(bill, mode)
+        doubting.refuse_unanswered(bill)
         bill.reviewed_revision, bill.chosen_mode = bill.revision, mode
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         _refuse_uncountable(bill)
@@ -352,10 +354,19 @@ def _refuse_misfit(bill: PushedBill, mode: str) -> None:
         raise NotPossible(problem)
 
 
+ASKED = frozenset({State.UNCONFIRMED, State.HELD})
+"""Where a person may be asked whether Paddle has a charge; a held bill only where a payment does not say."""
+
+
 def charge_was_not_made(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
-    """A person has looked in Paddle and found nothing: the charge may be sent again, under the same id."""
-    only_from = frozenset({State.UNCONFIRMED})
-    with _deciding(bill_id, "was not made", by=by, reason=reason, only_from=only_from, seen=seen) as bill:
+    """A person has looked in Paddle and found nothing: the charge may be sent again, under the same id.
+
+    What a payment should have collected is lost then, and Finance chooses.
+    """
+    with _deciding(bill_id, "was not made", by=by, reason=reason, only_from=ASKED, seen=seen) as bill:
+        if bill.state == State.HELD:
+            doubting.not_collected(bill, by=by, reason=reason)
+            return
         push = _unconfirmed_push(bill)
         _refuse_while_looking(bill, push)
         push.state = Push.State.INTENDED
@@ -377,12 +388,16 @@ def charge_was_made(
     paddle_transaction_id: str = "",
     found: FoundCharge | None = None,
 ) -> None:
-    """A person has found the charge in Paddle: it is recorded as pushed.
+    """A person has found the charge in Paddle: it is recorded as pushed, or as paid where a payment did not say.
 
     Where they name a transaction, `found` is what Paddle says of it, which was asked before.
     """
-    only_from = frozenset({State.UNCONFIRMED})
-    with _deciding(bill_id, "was made", by=by, reason=reason, only_from=only_from, seen=seen) as bill:
+    with _deciding(bill_id, "was made", by=by, reason=reason, only_from=ASKED, seen=seen) as bill:
+        if bill.state == State.HELD:
+            doubting.collected(bill, by=by, reason=reason, transaction_id=paddle_transaction_id)
+            bill.refresh_from_db()
+            _become(bill, deciding.judge(bill) if bill.outstanding else _nothing_open(bill))
+            return
         push = _unconfirmed_push(bill)
         if paddle_transaction_id and (found is None or found.push_id != push.push_id):
             raise NotPossible(f"Paddle was not asked whether {paddle_transaction_id} has push {push.push_id}.")

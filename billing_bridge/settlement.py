@@ -195,7 +195,7 @@ def _apply_payment(push_id: int, happened: Transaction, at: datetime) -> None:
         payments.add_up(bill)
         _report_discount(push)
         if push.state == Push.State.LOST and payment == Payment.PAID:
-            _collected_after_all(bill, push, happened)
+            collected_after_all(bill, push, happened.id)
 
 
 def _payment(happened: Transaction) -> Payment:
@@ -228,10 +228,10 @@ def _report_discount(push: Push) -> None:
         )
 
 
-def _collected_after_all(bill: PushedBill, push: Push, happened: Transaction) -> None:
+def collected_after_all(bill: PushedBill, push: Push, transaction_id: str) -> None:
     """A lost push was collected: its locked bill is not charged again, unless a charge is under way already."""
-    looking.report_collected(push, happened.id)
-    verdict = charges.held(Reason.COLLECTED, deciding.collected_words(push.push_id, happened.id))
+    looking.report_collected(push, transaction_id)
+    verdict = charges.held(Reason.COLLECTED, deciding.collected_words(push.push_id, transaction_id))
     PushedBill.objects.filter(pk=bill.pk, state__in=MAY_BE_SENT_AGAIN).update(
         **deciding.columns(verdict), lease=None, lease_until=None, leased_by=""
     )

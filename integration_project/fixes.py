@@ -256,7 +256,8 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         "charge lost": "What becomes of it is decided on the bill. Acknowledging says that you know.",
         "lost and collected": "What was collected twice is refunded in Paddle. Acknowledging says that it was, or need"
         " not be.",
-        "modifier not in payment": "What was not collected is decided on the bill. Acknowledging says that you know.",
+        "modifier not in payment": "It is answered on the bill: it is in Paddle, or it is not. Acknowledging answers"
+        " nothing.",
         "refund not made": "What becomes of it is decided on the bill. Acknowledging says that you know.",
         "usage discounted": "Only the discount in Paddle changes what is collected. Acknowledging accepts the loss.",
         "given back outside": "The money is the customer's already. Acknowledging says that the bill is right all the"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from django import forms
 
-from billing_bridge import modes, review, vouching
+from billing_bridge import doubting, modes, review, vouching
 from billing_bridge.admin import bill_story
 from billing_bridge.deciding import policy_for
 from billing_bridge.ledger import GONE
@@ -76,12 +76,13 @@ DECISIONS = (
         label="It is in Paddle",
         permission="billing_bridge.answer_pushedbill",
         effect="The charge counts as made: the bill becomes pushed and is never sent again. Say so only if you have "
-        "seen it in Paddle, on the subscription's next transaction or in a transaction.",
+        "seen it in Paddle, on the subscription's next transaction or in a transaction. Of a bill that is held because "
+        "a payment does not say whether it has the charge, it counts as paid.",
         done="recorded as charged",
         decide=review.charge_was_made,
         asks=found_in,
         seen=review.what_is_seen,
-        offered=lambda bill: bill.state == State.UNCONFIRMED,
+        offered=lambda bill: bill.state == State.UNCONFIRMED or doubting.is_asked(bill),
         form=FoundForm,
         strong=True,
         preview=bill_story.one_line,
@@ -91,11 +92,14 @@ DECISIONS = (
         label="It is not in Paddle",
         permission="billing_bridge.answer_pushedbill",
         effect="The charge counts as not made: the bill becomes ready and is sent again. If it was made after all, the "
-        "customer pays twice: look at the subscription's next transaction and its history first.",
+        "customer pays twice: look at the subscription's next transaction and its history first. Of a bill that is "
+        "held because a payment does not say whether it has the charge, the charge is lost: resend it, or skip it.",
         done="recorded as not charged and ready to be sent again",
         decide=review.charge_was_not_made,
         seen=review.what_is_seen,
-        offered=lambda bill: bill.state == State.UNCONFIRMED and bill.due_at is None and bill.lease is None,
+        offered=lambda bill: (
+            doubting.is_asked(bill) or (bill.state == State.UNCONFIRMED and bill.due_at is None and bill.lease is None)
+        ),
         preview=bill_story.one_line,
     ),
     Decision(

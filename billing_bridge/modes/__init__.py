@@ -55,6 +55,7 @@ def on_classic_payments() -> list[str]:
 
 __all__ = [
     "AT_ONCE",
+    "CHARGE_AT_ONCE",
     "GIVEN_BACK",
     "INVOICED",
     "MODES",

@@ -64,9 +64,9 @@ def first_sent(push: Push, since: datetime) -> datetime:
 
 
 def paid_since(
-    client: ClassicClient, subscription_id: str, moment: datetime, *, one_off: bool
+    client: ClassicClient, subscription_id: str | None, moment: datetime, *, one_off: bool
 ) -> Sequence[ClassicPaymentEntry]:
-    """Read the payments of one kind that were made since a moment, as far as days tell."""
+    """Read the payments of one kind that were made since a moment, as far as days tell; None: of all subscriptions."""
     listed = client.list_payments(
         subscription_id=subscription_id, is_paid=True, is_one_off_charge=one_off, since=(moment - DAY).date()
     )

@@ -60,9 +60,7 @@ class ChargeAtOnce(Mode):
         listed = classic.paid_since(vendors.classic_on, subscription_id, sent_at, one_off=True)
         return self.among(listed, push, subscription_id=subscription_id)
 
-    def among(
-        self, listed: Sequence[ClassicPaymentEntry], push: Push, *, subscription_id: str
-    ) -> FoundCharge | None:
+    def among(self, listed: Sequence[ClassicPaymentEntry], push: Push, *, subscription_id: str) -> FoundCharge | None:
         """Tell a push among a subscription's one-off charges by the order that Classic answered with, if it did.
 
         None where the list has nothing that could be it. Else CannotTell: the list names no charge, and somebody may

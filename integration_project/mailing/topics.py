@@ -243,21 +243,24 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "modifier not in payment": Kind(
             _BILLS,
-            "A payment of Paddle Classic came to less than the plan and our modifiers together.",
-            "Look at the payment in Paddle Classic: what was not collected is still owed.",
+            "A payment of Paddle Classic came to less than the plan and our modifiers together. The bill is held,"
+            " because nobody can tell whether the payment has it.",
+            "Look at the payment in Paddle Classic; say on the bill's page whether it has the charge.",
         ),
         "charged twice": Kind(
             _BILLS, "Paddle has a charge more than once.", "Refund what is too much in Paddle, once it is paid."
         ),
         "unknown push": Kind(
             _BILLS,
-            "A transaction carries a charge that this database never made. Another copy of it may be charging.",
+            "A transaction, or a modifier of Paddle Classic, carries a charge that this database never made. Another"
+            " copy of it may be charging.",
             "Find out which other installation uses the same Paddle account, and stop one of them.",
         ),
         "push does not fit": Kind(
             _BILLS,
-            "A transaction carries a charge of ours but does not fit it. Nothing was recorded by it.",
-            "Find out in Paddle who made the transaction, and whether the customer pays twice for the bill.",
+            "A transaction, or a modifier of Paddle Classic, carries a charge of ours but does not fit it. Nothing was"
+            " recorded by it.",
+            "Find out in Paddle who made it, and whether the customer pays twice for the bill.",
         ),
         "bill not finished in m3ter": Kind(
             _BILLS,

@@ -93,8 +93,8 @@ class ClassicClient:
         operation, path = "list payments", "/subscription/payments"
         return self._pages(operation, path, ClassicPaymentEntry.from_classic, form, place=_by_offset)
 
-    def list_modifiers(self, *, subscription_id: str) -> tuple[Modifier, ...]:
-        """Read what is added to a subscription's payments, on all pages: the last page is the one that is empty."""
+    def list_modifiers(self, *, subscription_id: str | None = None) -> tuple[Modifier, ...]:
+        """Read what is added to payments, of one subscription or of all, on all pages: the last is the empty one."""
         form = _form(subscription_id=subscription_id, results_per_page=MODIFIERS_PAGE)
         found: dict[str, Modifier] = {}
         while page := self._modifiers(form):

@@ -1,0 +1,101 @@
+"""What Paddle Classic's alerts say of refunds: how much of a charge of ours went back, which nobody here asked for."""
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from billing_bridge import ledger, money, payments
+from billing_bridge.classic_amounts import Fields, Paid, given_back
+from billing_bridge.giving_back import GIVEN_BY_OTHERS
+from billing_bridge.journal import LONGEST_OUTCOME, Journal
+from billing_bridge.models import Push, PushedBill
+from integration_project import finding
+from paddle_sync import classic
+from paddle_sync.models import WebhookEvent
+
+STEP = "refund"
+VAT = "vat"
+FULL = "full"
+
+
+def payment_ids(fields: Fields) -> set[str]:
+    """By what an alert calls the payment that it is about."""
+    return {fields.get("order_id", ""), fields.get("subscription_payment_id", "")} - {""}
+
+
+def note(event: WebhookEvent, fields: Fields) -> list[str]:
+    """A payment was given back, whole or in part; its tax alone is not ours.
+
+    How much of a part is for a push, Classic does not say: as much as it can be is counted, so that a bill that is
+    corrected afterwards waits for a person instead of giving the money back once more.
+    """
+    if fields.get("refund_type", "") == VAT:
+        return []
+    on_it = _on(event.paddle_subscription_id, payment_ids(fields))
+    said = []
+    for push in on_it.order_by("id"):
+        counted = _give_back(push.pk, event, fields)
+        _report(push, fields, counted)
+        said.append(f"Payment {fields.get('order_id', '')}, which push {push.push_id} is in, was given back.")
+    return said
+
+
+def _on(subscription_id: str, ids: set[str]) -> QuerySet[Push]:
+    return Push.objects.filter(paddle_subscription_id=subscription_id, paddle_transaction_id__in=ids).exclude(
+        Q(kind=Push.Kind.REFUND) | Q(collected=0)
+    )
+
+
+def _give_back(push_id: int, event: WebhookEvent, fields: Fields) -> int:
+    """Count an alert's refund once, however often it is worked on; in minor units, all that is counted by now."""
+    with transaction.atomic():
+        bill, push = ledger.locked_with_push(push_id)
+        if push.history.filter(step=STEP, outcome=event.event_id[:LONGEST_OUTCOME]).exists():
+            return push.refunded
+        part = given_back(fields, tax_inside=_has_tax_inside(push, event.subject_id))
+        if fields.get("refund_type", "") == FULL:
+            push.refunded = push.collected
+            push.payment = payments.with_refunds(push, PushedBill.Payment.PAID)
+        elif part is not None:
+            given = money.round_half_up(part, push.currency)
+            push.refunded = min(push.refunded + max(given, 0), push.collected)
+        push.save(update_fields=("refunded", "payment"))
+        words = f"Of payment {push.paddle_transaction_id}, {fields.get('refund_type', '')}: counted as given back"
+        Journal(bill, push).after(STEP, event.event_id, f"{words} {money.words(push.refunded, push.currency)} in all.")
+        payments.add_up(bill)
+        return push.refunded
+
+
+def _has_tax_inside(push: Push, payment_id: str) -> bool:
+    """Whether the push's amount holds its tax, which the alert of its payment tells; else it came on top."""
+    alert = (
+        WebhookEvent.objects.filter(
+            source=WebhookEvent.Source.PADDLE_CLASSIC,
+            paddle_subscription_id=push.paddle_subscription_id,
+            event_type=classic.PAYMENT_SUCCEEDED,
+            subject_id=payment_id,
+            payload__isnull=False,
+        )
+        .select_related("payload")
+        .order_by("-occurred_at")
+        .first()
+    )
+    paid = Paid.of(classic.fields_of(alert)) if alert is not None else None
+    together = Push.objects.filter(
+        paddle_subscription_id=push.paddle_subscription_id, paddle_transaction_id=push.paddle_transaction_id
+    )
+    return paid is not None and paid.has_tax_inside([payments.in_payment(each) for each in together])
+
+
+def _report(push: Push, fields: Fields, counted: int) -> None:
+    """Nobody here has asked for it: m3ter and the ledger still say that the bill is owed."""
+    amount = fields.get("gross_refund") or fields.get("amount") or "?"
+    finding.report(
+        GIVEN_BY_OTHERS,
+        push.push_id,
+        detail=f"{amount} {push.currency}, tax included, of payment {fields.get('order_id', '')} was refunded in "
+        f"Paddle Classic. Push {push.push_id} of {money.words(push.amount, push.currency)} is in it; how much of the "
+        f"refund is for that, Classic does not say, so that {money.words(counted, push.currency)} is counted. m3ter's "
+        "bill still says that all of it is owed.",
+        next_step="If the bill was wrong, correct it in m3ter: it is held then, and what the customer has already is "
+        "written off there. Close this when the loss is accepted.",
+    )

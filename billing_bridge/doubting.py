@@ -1,0 +1,71 @@
+"""Charges of which a payment of Paddle Classic does not say whether it has them: held, until a person has looked."""
+
+from django.db import transaction
+
+from billing_bridge import charges, deciding, looking, payments
+from billing_bridge.models import Push, PushedBill
+from integration_project import finding
+from integration_project.errors import NotPossible
+from integration_project.models import Finding
+
+State = PushedBill.State
+Reason = PushedBill.Reason
+
+SHORT = "modifier not in payment"
+MAY_BE_HELD = (State.HELD, State.WAITING, State.READY, State.FAILED, State.PUSHED, State.CARRIED)
+"""Where no worker has a charge of the bill under way, and nobody has decided that nothing comes of it."""
+NEXT_STEP = (
+    "Look at the payment in Paddle Classic: a coupon, a balance or another modifier explains it too. Then say on the "
+    "bill's page whether it is in Paddle."
+)
+
+
+def note(push: Push, transaction_id: str, words: str) -> bool:
+    """Hold the bill of a push that a payment may or may not have, and raise the alarm. False: it was known."""
+    with transaction.atomic():
+        bill = payments.note_in_doubt(push.pk, transaction_id, words)
+        if bill is None:
+            return False
+        verdict = charges.held(Reason.CANNOT_TELL, words)
+        PushedBill.objects.filter(pk=bill.pk, state__in=MAY_BE_HELD).update(
+            **deciding.columns(verdict), lease=None, lease_until=None, leased_by=""
+        )
+        finding.report(SHORT, push.push_id, detail=words, next_step=NEXT_STEP, severity=Finding.Severity.ALARM)
+    return True
+
+
+def is_asked(bill: PushedBill) -> bool:
+    """Whether a held bill waits for somebody to say whether a payment has it."""
+    return bill.state == State.HELD and bill.is_settled_in_part and deciding.in_doubt(bill).exists()
+
+
+def refuse_unanswered(bill: PushedBill) -> None:
+    """Nothing else is decided about a bill before that is said."""
+    if words := deciding.in_doubt_words(bill):
+        raise NotPossible(f"Say first whether it is in Paddle, or is not. {words}")
+
+
+def collected(bill: PushedBill, *, by: str, reason: str, transaction_id: str = "") -> None:
+    """A person has seen that a payment has what was in doubt of a locked bill; `transaction_id`: which one."""
+    for push in _in_doubt(bill):
+        if transaction_id:
+            Push.objects.filter(pk=push.pk).update(paddle_transaction_id=transaction_id)
+        Push.objects.filter(pk=push.pk).update(detail=f"Collected, says {by}: {reason}")
+        payments.note_collected(push.pk, push.paddle_transaction_id)
+        finding.settle(SHORT, push.push_id, reason=f"{by}: it was collected.")
+
+
+def not_collected(bill: PushedBill, *, by: str, reason: str) -> None:
+    """A person has seen that no payment has what was in doubt of a locked bill: it is lost."""
+    for push in _in_doubt(bill):
+        Push.objects.filter(pk=push.pk).update(paddle_transaction_id="")
+        push.paddle_transaction_id = ""
+        looking.lose(push, f"It is in no payment, says {by}: {reason}")
+        finding.settle(SHORT, push.push_id, reason=f"{by}: it was not collected.")
+
+
+def _in_doubt(bill: PushedBill) -> list[Push]:
+    found = list(deciding.in_doubt(bill))
+    if not found:
+        raise NotPossible("It has no push that waits for an answer.")
+    return found

@@ -1,0 +1,122 @@
+"""What somebody gives back in Paddle Classic is remembered, so that a correction does not give it back once more."""
+
+from collections.abc import Callable
+
+import pytest
+
+from billing_bridge import carrying, review
+from billing_bridge.models import Push, PushedBill, PushPolicy
+from integration_project import clock
+from integration_project.models import Finding
+from integration_project.vendors.paddle_classic.simulator import sample
+from paddle_sync.jobs import drain_events
+from paddle_sync.models import WebhookEvent
+from tests.billing_bridge.breaking import change, told
+from tests.billing_bridge.classic_world import ClassicWorld
+from tests.billing_bridge.world import fresh, push_of
+from tests.builders import make_mapping
+
+State = PushedBill.State
+Payment = PushedBill.Payment
+Reason = PushedBill.Reason
+Run = Callable[[], int]
+
+
+def paid(world: ClassicWorld, deliver: Run) -> PushedBill:
+    """A bill that a payment has collected, and that m3ter may still change."""
+    PushPolicy.objects.update(review="never", changed="settle", lock_after_days=30)
+    make_mapping(str(sample.PLAN_TEAM))
+    bill = world.imported()
+    world.work()
+    world.collect()
+    told(deliver)
+    assert fresh(bill).payment == Payment.PAID
+    world.classic.clock_set(clock.now())
+    return fresh(bill)
+
+
+def give_back(world: ClassicWorld, deliver: Run, bill: PushedBill, amount: str) -> None:
+    """Somebody refunds a part of the bill's payment in Paddle Classic's console."""
+    world.classic.refund(Push.objects.get(bill=bill, kind="charge").paddle_transaction_id, amount=amount)
+    told(deliver)
+
+
+@pytest.mark.parametrize("negative", ["carry", "credit"])
+def test_a_bill_corrected_after_a_partial_refund_gives_nothing_back_twice(
+    classic_world: ClassicWorld, deliver: Run, negative: str
+) -> None:
+    PushPolicy.objects.update(negative=negative)
+    bill = paid(classic_world, deliver)
+    give_back(classic_world, deliver, bill, "43.45")
+
+    change(classic_world, bill, ("API calls", "100.00"))
+    classic_world.import_all()
+    classic_world.work()
+
+    after = fresh(bill)
+    assert (after.payment, after.refunded, after.outstanding) == (Payment.PAID, 4345, -4345)
+    assert (after.state, after.reason) == (State.HELD, Reason.CHANGED)
+    assert "43.45 USD of that was refunded or discounted in Paddle already." in after.reason_detail
+    assert carrying.balance(classic_world.account_id, "USD") == 0
+    assert len(classic_world.modifiers()) == 1
+    assert "43.45 USD is counted" in Finding.objects.get(kind="given back outside").detail
+
+
+def test_the_same_news_of_a_refund_counts_once_and_another_one_too(classic_world: ClassicWorld, deliver: Run) -> None:
+    bill = paid(classic_world, deliver)
+    give_back(classic_world, deliver, bill, "10.00")
+    WebhookEvent.objects.filter(source="paddle_classic").update(state="received", due_at=clock.now())
+    drain_events()
+    once = fresh(bill).refunded
+
+    give_back(classic_world, deliver, bill, "5.00")
+
+    assert (once, fresh(bill).refunded) == (1000, 1500)
+
+
+def test_no_more_is_counted_than_was_collected_and_the_rest_of_it_makes_it_refunded(
+    classic_world: ClassicWorld, deliver: Run
+) -> None:
+    bill = paid(classic_world, deliver)
+    give_back(classic_world, deliver, bill, "150.00")
+    part = (fresh(bill).payment, fresh(bill).refunded)
+
+    give_back(classic_world, deliver, bill, "28.45")
+
+    assert part == (Payment.PAID, 14345)
+    assert (fresh(bill).payment, fresh(bill).refunded) == (Payment.REFUNDED, 14345)
+
+
+@pytest.mark.parametrize(("inclusive", "counted"), [(False, 1000), (True, 1190)])
+def test_a_refund_is_counted_as_the_charge_was(
+    classic_world: ClassicWorld, deliver: Run, inclusive: bool, counted: int
+) -> None:
+    classic_world.classic.set_tax(sample.PLAN_TEAM, "0.19", inclusive=inclusive)
+    bill = paid(classic_world, deliver)
+
+    give_back(classic_world, deliver, bill, "11.90")
+
+    assert fresh(bill).refunded == counted
+
+
+def test_what_was_taken_off_a_payment_does_not_hide_what_somebody_refunded(
+    classic_world: ClassicWorld, deliver: Run
+) -> None:
+    bill = paid(classic_world, deliver)
+    change(classic_world, bill, ("API calls", "100.00"))
+    PushPolicy.objects.update(changed="hold", max_wait_days=90)
+    classic_world.import_all()
+    review.refund(bill.pk, by="finance", reason="corrected")
+    classic_world.work()
+    classic_world.collect()
+    told(deliver)
+    assert push_of(bill).payment == Payment.REFUNDED
+    PushPolicy.objects.update(changed="settle")
+    give_back(classic_world, deliver, bill, "43.45")
+
+    change(classic_world, bill, ("API calls", "56.55"))
+    classic_world.import_all()
+    classic_world.work()
+
+    assert (fresh(bill).state, fresh(bill).outstanding) == (State.HELD, -4345)
+    assert "43.45 USD of that was refunded or discounted in Paddle already" in fresh(bill).reason_detail
