@@ -17,23 +17,36 @@ from integration_project.models import Circuit, Finding
 from paddle_sync.jobs import drain_events
 from paddle_sync.models import WebhookEvent
 from tests.billing_bridge import truth
+from tests.billing_bridge.classic_world import ClassicWorld
 from tests.billing_bridge.interrupting import DIE, Interrupter
 from tests.billing_bridge.killing import Killed
-from tests.billing_bridge.world import World, fresh
+from tests.billing_bridge.world import fresh
 
 State = PushedBill.State
 
-MODES = ("next_billing_period", "immediately", "invoice", "refund")
-SENDS = {"invoice": "create transaction", "refund": "create adjustment"}
+IN_CLASSIC = ("classic_modifier", "classic_charge", "classic_credit")
+MODES = ("next_billing_period", "immediately", "invoice", "refund", *IN_CLASSIC)
+GIVES_BACK = {"refund": "immediately", "classic_credit": "classic_charge"}
+"""Ways of giving back, and the way in which the bill was charged before."""
+SENDS = {
+    "invoice": "create transaction",
+    "refund": "create adjustment",
+    "classic_modifier": "create modifier",
+    "classic_credit": "create modifier",
+}
 LISTS = {
     "next_billing_period": ("list subscription history", "list transactions"),
     "immediately": ("list subscription history", "list transactions"),
     "invoice": ("list transactions",),
     "refund": ("list adjustments",),
+    "classic_modifier": ("list modifiers", "list payments"),
+    "classic_charge": ("list payments",),
+    "classic_credit": ("list modifiers", "list payments"),
 }
 ON_SENDING = ("lose_answer", "lose_answer", "error_after", "error_before", "truncated", "html", "too_many")
 ON_LOOKING = ("list_lag", "list_lag", "error_before", "lose_answer", "too_many", "refused")
 BETWEEN = ("another worker", "another worker", "leases run out", "webhooks")
+BETWEEN_IN_CLASSIC = (*BETWEEN, "payment")
 WHOLE, LESS = 14345, 10000
 FURTHEST = 30
 """Further points than most lives have are never reached, which is a schedule too."""
@@ -66,7 +79,8 @@ class Schedule:
         lives = []
         for _ in range(rng.choice((0, 1, 1, 2, 3))):
             points = rng.sample(range(FURTHEST), rng.randint(1, 3))
-            lives.append({point: rng.choice((DIE, DIE, *BETWEEN)) for point in points})
+            happens = (DIE, DIE, *(BETWEEN_IN_CLASSIC if mode in IN_CLASSIC else BETWEEN))
+            lives.append({point: rng.choice(happens) for point in points})
         return cls(seed, mode, tuple(faults), tuple(lives))
 
 
@@ -74,7 +88,7 @@ class Schedule:
 class Run:
     """One schedule, on a subscription of its own."""
 
-    world: World
+    world: ClassicWorld
     interrupter: Interrupter
     schedule: Schedule
 
@@ -86,6 +100,7 @@ class Run:
             "another worker": self._work,
             "leases run out": self._another_after_leases_ran_out,
             "webhooks": self._hear,
+            "payment": self._collect,
         }
         for life in self.schedule.lives:
             self.interrupter.script = dict(life)
@@ -100,25 +115,35 @@ class Run:
 
     def _begun(self) -> PushedBill:
         world, mode = self.world, self.schedule.mode
+        way = GIVES_BACK.get(mode, mode)
         PushPolicy.objects.update_or_create(
             link=None,
             defaults={
-                "mode": "immediately" if mode == "refund" else mode,
+                "mode": "immediately" if mode in IN_CLASSIC else way,
+                "classic_mode": way if mode in IN_CLASSIC else "classic_modifier",
                 "review": "never",
                 "negative": "hold",
                 "lock_after_days": 30,
+                "max_wait_days": 90,
                 "resend_when_absent": self.schedule.seed % 3 == 0,
             },
         )
+        self._subscribe(f"buyer{self.schedule.seed}@example.com")
+        bill = importing.import_bill(world.make_bill(account_id=world.account_id), world.vendors)
+        assert bill is not None
+        return self._owed_to_the_customer(bill) if mode in GIVES_BACK else bill
+
+    def _subscribe(self, email: str) -> None:
+        """A new subscription in the product whose turn it is, with whatever an invoice needs."""
+        world = self.world
+        if self.schedule.mode in IN_CLASSIC:
+            world.subscription_id, world.account_id = world.subscribe_in_classic(email=email)
+            return
         world.paddle.silence_webhooks()
-        email = f"buyer{self.schedule.seed}@example.com"
         world.subscription_id, world.account_id = world.subscribe(email=email)
         subscription = world.paddle.subscriptions[world.subscription_id]
         world.paddle.update_customer(subscription["customer_id"], name="A. Buyer")
         world.paddle.silence_webhooks(silent=False)
-        bill = importing.import_bill(world.make_bill(account_id=world.account_id), world.vendors)
-        assert bill is not None
-        return self._owed_to_the_customer(bill) if mode == "refund" else bill
 
     def _owed_to_the_customer(self, bill: PushedBill) -> PushedBill:
         """It was charged and paid, and then m3ter says less; Finance wants the difference given back."""
@@ -130,9 +155,14 @@ class Run:
         return fresh(bill)
 
     def _set_faults(self) -> None:
+        is_classic = self.schedule.mode in IN_CLASSIC
         for operation, kind, times in self.schedule.faults:
-            if kind == "refused":
+            if kind == "refused" and is_classic:
+                self.world.classic.fault(operation, "refuse", times, code=184)
+            elif kind == "refused":
                 self.world.paddle.fault(operation, "refuse", times, status=403, code="forbidden")
+            elif is_classic:
+                self.world.classic.fault(operation, kind, times)
             else:
                 self.world.paddle.fault(operation, kind, times)
 
@@ -148,7 +178,13 @@ class Run:
 
     def _hear(self) -> None:
         self.world.paddle.deliver_webhooks(even_if_not_due=True)
+        self.world.classic.deliver_webhooks(even_if_not_due=True)
         drain_events()
+
+    def _collect(self) -> None:
+        """The day of Classic's next payment comes, which collects the modifiers that are there by then."""
+        self.world.collect()
+        self.world.classic.clock_set(clock.now())
 
     @staticmethod
     def _let_time_pass() -> None:
@@ -179,16 +215,22 @@ class Run:
 
     def _answer(self, bill: PushedBill) -> None:
         push = bill.pushes.get(state=Push.State.UNCONFIRMED)
-        made = push.push_id in truth.kept(self.world.paddle, bill.m3ter_bill_id)
+        made = push.push_id in self._kept(bill)
         with suppress(NotPossible):
             (review.charge_was_made if made else review.charge_was_not_made)(bill.pk, by="finance", reason="looked")
+
+    def _kept(self, bill: PushedBill) -> dict[str, list[int]]:
+        """What Paddle has of the bill, in the product that keeps its subscription."""
+        if self.schedule.mode in IN_CLASSIC:
+            return truth.kept_in_classic(self.world.classic, bill.m3ter_bill_id)
+        return truth.kept(self.world.paddle, bill.m3ter_bill_id)
 
     # What must hold.
 
     def _check(self, bill: PushedBill) -> None:
-        found = truth.kept(self.world.paddle, bill.m3ter_bill_id)
+        found = self._kept(bill)
         whole = {f"{bill.m3ter_bill_id}-1": [WHOLE]}
-        given_back = {f"{bill.m3ter_bill_id}-2": [LESS - WHOLE]} if self.schedule.mode == "refund" else {}
+        given_back = {f"{bill.m3ter_bill_id}-2": [LESS - WHOLE]} if self.schedule.mode in GIVES_BACK else {}
         stands = f"{bill.state} {bill.reason}: {bill.reason_detail} {bill.last_error}"
         assert found == whole | given_back, f"{stands}; Paddle has {found}"
         assert (bill.state, bill.reason, bill.outstanding) == (State.PUSHED, "", 0), bill.reason_detail
