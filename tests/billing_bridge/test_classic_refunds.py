@@ -62,6 +62,19 @@ def test_a_bill_corrected_after_a_partial_refund_gives_nothing_back_twice(
     assert "43.45 USD is counted" in Finding.objects.get(kind="given back outside").detail
 
 
+def test_approving_a_correction_gives_only_what_the_refund_did_not(classic_world: ClassicWorld, deliver: Run) -> None:
+    bill = paid(classic_world, deliver)
+    give_back(classic_world, deliver, bill, "20.00")
+    change(classic_world, bill, ("API calls", "100.00"))
+    classic_world.import_all()
+
+    review.approve(bill.pk, by="finance", reason="corrected")
+    classic_world.work()
+
+    assert (fresh(bill).outstanding, fresh(bill).written_off) == (0, -2000)
+    assert carrying.balance(classic_world.account_id, "USD") == -2345
+
+
 def test_the_same_news_of_a_refund_counts_once_and_another_one_too(classic_world: ClassicWorld, deliver: Run) -> None:
     bill = paid(classic_world, deliver)
     give_back(classic_world, deliver, bill, "10.00")
