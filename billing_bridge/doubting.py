@@ -34,9 +34,30 @@ def note(push: Push, transaction_id: str, words: str) -> bool:
     return True
 
 
+def in_question(bill: PushedBill) -> Push | None:
+    """The push of which a person is to say whether Paddle has it: what a payment does not say; else one that may have
+    been made, which is unconfirmed, or was looked for once more before it would have been sent again."""
+    if bill.state == State.UNCONFIRMED:
+        return _latest(bill, Push.State.UNCONFIRMED)
+    if bill.state != State.HELD:
+        return None
+    if bill.is_settled_in_part and (first := deciding.in_doubt(bill).first()) is not None:
+        return first
+    return _latest(bill, Push.State.INTENDED) if bill.reason == Reason.CANNOT_TELL else None
+
+
+def is_accepted(push: Push) -> bool:
+    """Whether the question is only what a payment did with it."""
+    return push.state == Push.State.PUSHED
+
+
 def is_asked(bill: PushedBill) -> bool:
-    """Whether a held bill waits for somebody to say whether a payment has it."""
-    return bill.state == State.HELD and bill.is_settled_in_part and deciding.in_doubt(bill).exists()
+    """Whether a held bill waits for somebody to say whether Paddle has something of it."""
+    return bill.state == State.HELD and in_question(bill) is not None
+
+
+def _latest(bill: PushedBill, state: str) -> Push | None:
+    return bill.pushes.filter(state=state).select_related("bill").order_by("-ordinal").first()
 
 
 def refuse_unanswered(bill: PushedBill) -> None:
@@ -47,7 +68,7 @@ def refuse_unanswered(bill: PushedBill) -> None:
 
 def collected(bill: PushedBill, *, by: str, reason: str, transaction_id: str = "") -> None:
     """A person has seen that a payment has what was in doubt of a locked bill; `transaction_id`: which one."""
-    for push in _in_doubt(bill):
+    for push in list(deciding.in_doubt(bill)):
         if transaction_id:
             Push.objects.filter(pk=push.pk).update(paddle_transaction_id=transaction_id)
         Push.objects.filter(pk=push.pk).update(detail=f"Collected, says {by}: {reason}")
@@ -57,15 +78,8 @@ def collected(bill: PushedBill, *, by: str, reason: str, transaction_id: str = "
 
 def not_collected(bill: PushedBill, *, by: str, reason: str) -> None:
     """A person has seen that no payment has what was in doubt of a locked bill: it is lost."""
-    for push in _in_doubt(bill):
+    for push in list(deciding.in_doubt(bill)):
         Push.objects.filter(pk=push.pk).update(paddle_transaction_id="")
         push.paddle_transaction_id = ""
         looking.lose(push, f"It is in no payment, says {by}: {reason}")
         finding.settle(SHORT, push.push_id, reason=f"{by}: it was not collected.")
-
-
-def _in_doubt(bill: PushedBill) -> list[Push]:
-    found = list(deciding.in_doubt(bill))
-    if not found:
-        raise NotPossible("It has no push that waits for an answer.")
-    return found

@@ -355,7 +355,7 @@ def _refuse_misfit(bill: PushedBill, mode: str) -> None:
 
 
 ASKED = frozenset({State.UNCONFIRMED, State.HELD})
-"""Where a person may be asked whether Paddle has a charge; a held bill only where a payment does not say."""
+"""Where a person may be asked whether Paddle has a charge; a held bill only where Paddle cannot tell."""
 
 
 def charge_was_not_made(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
@@ -364,10 +364,10 @@ def charge_was_not_made(bill_id: int, *, by: str, reason: str, seen: str | None 
     What a payment should have collected is lost then, and Finance chooses.
     """
     with _deciding(bill_id, "was not made", by=by, reason=reason, only_from=ASKED, seen=seen) as bill:
-        if bill.state == State.HELD:
+        push = _push_in_question(bill)
+        if doubting.is_accepted(push):
             doubting.not_collected(bill, by=by, reason=reason)
             return
-        push = _unconfirmed_push(bill)
         _refuse_while_looking(bill, push)
         push.state = Push.State.INTENDED
         push.detail = f"Not made, says {by}: {reason}"
@@ -393,25 +393,26 @@ def charge_was_made(
     Where they name a transaction, `found` is what Paddle says of it, which was asked before.
     """
     with _deciding(bill_id, "was made", by=by, reason=reason, only_from=ASKED, seen=seen) as bill:
-        if bill.state == State.HELD:
-            doubting.collected(bill, by=by, reason=reason, transaction_id=paddle_transaction_id)
+        push = _push_in_question(bill)
+        if paddle_transaction_id and (found is None or found.push_id != push.push_id):
+            raise NotPossible(f"Paddle was not asked whether {paddle_transaction_id} has push {push.push_id}.")
+        transaction_id = (found.transaction_id or "") if found is not None else ""
+        if doubting.is_accepted(push):
+            doubting.collected(bill, by=by, reason=reason, transaction_id=transaction_id)
             bill.refresh_from_db()
             _become(bill, deciding.judge(bill) if bill.outstanding else _nothing_open(bill))
             return
-        push = _unconfirmed_push(bill)
-        if paddle_transaction_id and (found is None or found.push_id != push.push_id):
-            raise NotPossible(f"Paddle was not asked whether {paddle_transaction_id} has push {push.push_id}.")
         looking.record_made(
             push,
             amount=found.amount if found is not None else push.amount,
             detail=f"Made, says {by}: {reason}",
             owner=None,
-            transaction_id=(found.transaction_id or "") if found is not None else "",
+            transaction_id=transaction_id,
         )
 
 
-def _unconfirmed_push(bill: PushedBill) -> Push:
-    push = bill.pushes.filter(state=Push.State.UNCONFIRMED).order_by("-ordinal").first()
+def _push_in_question(bill: PushedBill) -> Push:
+    push = doubting.in_question(bill)
     if push is None:
         raise NotPossible("It has no push that waits for an answer.")
     return push

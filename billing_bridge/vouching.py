@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from billing_bridge import looking, modes, money
-from billing_bridge.models import Push
+from billing_bridge import doubting, looking, modes, money
+from billing_bridge.models import Push, PushedBill
 from billing_bridge.modes import CannotTell, classic
 from billing_bridge.modes.charge import READY
 from integration_project import installation
@@ -18,12 +18,11 @@ OF_ITS_OWN = frozenset(mode.name for mode in (*modes.AT_ONCE, *modes.INVOICED))
 
 
 def vouch(bill_id: int, transaction_id: str, vendors: Vendors) -> FoundCharge | None:
-    """Find a bill's unconfirmed push in the transaction that a person names; NotPossible says why it is not there.
+    """Find the push that a bill's question is about in the transaction that a person names; NotPossible says why not.
 
-    None where no push of the bill is unconfirmed: then there is nothing to name a transaction for.
+    None where nothing of the bill is in question: then there is nothing to name a transaction for.
     """
-    push = Push.objects.filter(bill=bill_id, state=Push.State.UNCONFIRMED).select_related("bill")
-    named = push.order_by("-ordinal").first()
+    named = doubting.in_question(PushedBill.objects.get(pk=bill_id))
     if named is None:
         return None
     _refuse_anothers(named, transaction_id)

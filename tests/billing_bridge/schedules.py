@@ -23,6 +23,7 @@ from tests.billing_bridge.killing import Killed
 from tests.billing_bridge.world import fresh
 
 State = PushedBill.State
+Reason = PushedBill.Reason
 
 IN_CLASSIC = ("classic_modifier", "classic_charge", "classic_credit")
 MODES = ("next_billing_period", "immediately", "invoice", "refund", *IN_CLASSIC)
@@ -209,12 +210,12 @@ class Run:
             known = fresh(bill)
             if known.state in {State.PUSHED, State.CARRIED}:
                 break
-            if known.state == State.UNCONFIRMED and known.due_at is None:
+            if known.due_at is None and (known.state == State.UNCONFIRMED or known.reason == Reason.CANNOT_TELL):
                 self._answer(known)
         self._hear()
 
     def _answer(self, bill: PushedBill) -> None:
-        push = bill.pushes.get(state=Push.State.UNCONFIRMED)
+        push = bill.pushes.get(state__in=(Push.State.UNCONFIRMED, Push.State.INTENDED))
         made = push.push_id in self._kept(bill)
         with suppress(NotPossible):
             (review.charge_was_made if made else review.charge_was_not_made)(bill.pk, by="finance", reason="looked")

@@ -1,5 +1,6 @@
 """Bills of Paddle Classic charged at once: paid when answered, and left to a person where it may be another's."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -115,6 +116,28 @@ def test_the_order_that_classic_answered_with_finds_a_charge_for_certain(classic
 
     assert found is not None
     assert (found.transaction_id, found.times) == (push.paddle_transaction_id, 1)
+
+
+@pytest.mark.parametrize(("answer", "charges"), [(review.charge_was_made, 1), (review.charge_was_not_made, 2)])
+def test_one_that_shows_before_it_would_be_sent_again_a_person_tells_too(
+    classic_world: ClassicWorld, answer: Callable[..., None], charges: int
+) -> None:
+    PushPolicy.objects.update(resend_when_absent=True)
+    bill = classic_world.approved()
+    classic_world.classic.fault("charge subscription", "lose_answer")
+    jobs.drain_bills()
+    classic_world.classic.fault("list payments", "list_lag", times=None, seconds=86_400)
+    look_through_schedule(bill)
+    classic_world.classic.clear_faults()
+    jobs.drain_bills()
+    held = fresh(bill)
+
+    answer(bill.pk, by="finance", reason="looked")
+    jobs.drain_bills()
+
+    assert (held.state, held.reason) == (State.HELD, Reason.CANNOT_TELL)
+    assert (fresh(bill).state, fresh(bill).paid, fresh(bill).outstanding) == (State.PUSHED, 14345, 0)
+    assert len(classic_world.one_offs()) == charges
 
 
 def test_one_that_was_not_made_is_not_there(classic_world: ClassicWorld) -> None:
