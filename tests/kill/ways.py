@@ -145,6 +145,8 @@ class Way:
     """Lets happen, on the vendor's side, what it was made for with these bills."""
     payment: tuple[str, int, int]
     """How the bill is paid after that; how much of it; what was given back."""
+    is_found: bool = True
+    """Whether what was made and not answered is found for certain; else a person is shown what it may be."""
     before_its_push: int = 0
     """How many of the calls come before the push is opened."""
     imports: bool = False
@@ -295,5 +297,6 @@ WAYS = (
         request="/charge",
         fulfil=Stage.nothing,
         payment=("paid", WHOLE, 0),
+        is_found=False,
     ),
 )
