@@ -13,6 +13,7 @@ from integration_project.models import Finding
 from integration_project.vendors.paddle_classic.client import ClassicClient
 from integration_project.vendors.paddle_classic.simulator import sample
 from tests.billing_bridge.classic_world import ClassicWorld
+from tests.billing_bridge.test_vouching import name_it
 from tests.billing_bridge.world import fresh, look_through_schedule, make_due, push_of
 
 State = PushedBill.State
@@ -82,7 +83,7 @@ def test_after_a_lost_answer_a_person_is_shown_what_it_may_be(classic_world: Cla
     (payment,) = classic_world.one_offs()
     waits = fresh(bill)
 
-    review.charge_was_made(bill.pk, by="finance", reason="seen", paddle_transaction_id=payment.order_id)
+    name_it(classic_world, bill, payment.order_id)
 
     assert (waits.state, waits.due_at) == (State.UNCONFIRMED, None)
     assert f"{payment.order_id} of 143.45 USD on {payment.paid_on}" in waits.reason_detail

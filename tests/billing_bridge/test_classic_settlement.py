@@ -15,6 +15,7 @@ from integration_project.vendors.paddle_classic.simulator import sample
 from paddle_sync import jobs as event_jobs
 from paddle_sync.models import WebhookEvent
 from tests.billing_bridge.classic_world import ClassicWorld
+from tests.billing_bridge.test_vouching import name_it
 from tests.billing_bridge.world import fresh, push_of
 from tests.builders import make_mapping
 
@@ -176,6 +177,21 @@ def test_what_a_payment_does_not_say_a_person_says(classic_world: ClassicWorld, 
     assert (bill.state, bill.payment, bill.paid, bill.outstanding) == (State.PUSHED, Payment.PAID, 14345, 0)
     assert push_of(bill).paddle_transaction_id == "480001-33002"
     assert alarms() == []
+
+
+def test_the_payment_that_a_person_names_must_be_one_of_the_subscription(
+    classic_world: ClassicWorld, in_doubt: PushedBill
+) -> None:
+    with pytest.raises(NotPossible, match="lists no payment 1-2"):
+        name_it(classic_world, in_doubt, "1-2")
+
+    after = name_it(classic_world, in_doubt, "480001-33002")
+
+    assert (after.state, after.payment, push_of(after).paddle_transaction_id) == (
+        State.PUSHED,
+        Payment.PAID,
+        "480001-33002",
+    )
 
 
 def test_what_a_person_found_in_no_payment_is_lost(classic_world: ClassicWorld, in_doubt: PushedBill) -> None:

@@ -182,7 +182,7 @@ def test_killed_at_any_call_between_bill_and_lock_it_is_settled_once(workers: Mo
         died = PushAttempt.objects.filter(push=push, outcome="worker died").values_list("detail", flat=True)
         assert [("under way" in words) for words in died] == ([sent] if opened <= place <= charge + 2 else []), where
 
-    assert waited_for_a_person == undisturbed.points[charge : charge + (1 if way.is_found else 3)]
+    assert waited_for_a_person == list(undisturbed.points[charge : charge + (1 if way.is_found else 3)])
     assert_paid_once(stage, way, bill_ids)
 
 
