@@ -7,6 +7,7 @@ Registers nothing. The look is unfold's where unfold is installed and plain Djan
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from django import forms
 from django.contrib import admin, messages
@@ -143,6 +144,10 @@ class CountFreePaginator(Pages):
         return len(rows)
 
 
+OF_THE_PAGE = ("p", "o", "all")
+"""What a list's address says about the page that is looked at, not about the rows."""
+
+
 class LedgerAdmin(Look):
     """Rows that nobody edits by hand: what happens to them happens by decisions, each behind a permission."""
 
@@ -234,7 +239,8 @@ class LedgerAdmin(Look):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list with its saved views and, where it is empty, what that means."""
-        context = {"saved_views": self.saved_views(request), "nothing_yet": self.nothing_yet, **(extra_context or {})}
+        views = [(view, _is_open(view, request)) for view in self.saved_views(request)]
+        context = {"saved_views": views, "nothing_yet": self.nothing_yet, **(extra_context or {})}
         response = super().changelist_view(request, context)
         rows = getattr(response, "context_data", {}).get("cl") if isinstance(response, TemplateResponse) else None
         if rows is not None and isinstance(response, TemplateResponse) and response.context_data is not None:
@@ -375,6 +381,13 @@ class LedgerAdmin(Look):
     def beside(self, request: HttpRequest, decision: Decision, rows: Sequence[Any], form: ReasonForm) -> dict[str, Any]:
         """Gather what else a confirmation page shows of the rows that a decision is about; most show nothing."""
         return {}
+
+
+def _is_open(view: Link, request: HttpRequest) -> bool:
+    """Whether a saved view is what the page shows: its filters, and no others."""
+    address = urlsplit(view.url)
+    asked = {name: values for name, values in request.GET.lists() if name not in OF_THE_PAGE}
+    return address.path in {"", request.path} and bool(asked) and parse_qs(address.query) == asked
 
 
 def _ask(decision: Decision) -> Callable[..., HttpResponseBase | None]:

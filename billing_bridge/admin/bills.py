@@ -212,7 +212,7 @@ class PushedBillAdmin(ExportingAdmin):
     def saved_views(self, request: HttpRequest) -> Sequence[Link]:
         """Give the views people come back to."""
         return (
-            Link("Needs attention", _filtered(state__in="held,unconfirmed,failed,lost"), strong=True),
+            Link("Needs attention", _filtered(state__in="held,unconfirmed,failed,lost")),
             Link("To review", _filtered(state__exact="held", reason__exact="review")),
             Link("Unconfirmed", _filtered(state__exact="unconfirmed")),
             Link("Renews within 24 hours", _filtered(renews="day")),

@@ -142,7 +142,7 @@ class FindingAdmin(LedgerAdmin):
     def saved_views(self, request: HttpRequest) -> Sequence[Link]:
         """Give the views people come back to."""
         return (
-            Link("Open", showing.list_of(Finding, urlencode({"state__exact": "open"})), strong=True),
+            Link("Open", showing.list_of(Finding, urlencode({"state__exact": "open"}))),
             Link("Alarms", showing.list_of(Finding, urlencode({"state__exact": "open", "severity__exact": "alarm"}))),
         )
 

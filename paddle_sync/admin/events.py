@@ -282,7 +282,7 @@ class WebhookEventAdmin(LedgerAdmin):
     def saved_views(self, request: HttpRequest) -> Sequence[Link]:
         """Give the views people come back to."""
         views = [
-            Link("Needs attention", _filtered(state__in="parked,failed"), strong=True),
+            Link("Needs attention", _filtered(state__in="parked,failed")),
             Link("Waiting for a mapping", _filtered(waiting_for="price")),
             Link("Failed today", _filtered(state__exact="failed", received="day")),
             Link("Not done yet", _filtered(state__in="received,processing")),

@@ -1,6 +1,7 @@
 """Bills in the console: both sides of every cent, and decisions with a reason."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -324,3 +325,18 @@ def test_bills_that_renew_soon_and_are_not_in_paddle_are_a_view(browser: Browser
     answer = browser("Finance").get(f"{LIST}?renews=day")
 
     assert list(answer.context["cl"].result_list) == [soon]
+
+
+def test_the_saved_view_that_is_open_is_marked_and_no_other(browser: Browser) -> None:
+    page = reverse("admin:billing_bridge_pushedbill_changelist")
+
+    def marked(query: str) -> list[str]:
+        return re.findall(
+            r'<a href="[^"]*" class="c-strong" aria-current="page">([^<]*)</a>',
+            browser("Finance").get(page + query).text,
+        )
+
+    assert marked("") == []
+    assert marked("?state__exact=held&reason__exact=review&o=1") == ["To review"]
+    assert marked("?state__in=held%2Cunconfirmed%2Cfailed%2Clost") == ["Needs attention"]
+    assert marked("?state__exact=held") == []
