@@ -4,12 +4,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing_bridge import ledger, money, payments
+from billing_bridge.classic_alerts import SUCCEEDED, fields_of
 from billing_bridge.classic_amounts import Fields, Paid, given_back
 from billing_bridge.giving_back import GIVEN_BY_OTHERS
 from billing_bridge.journal import LONGEST_OUTCOME, Journal
 from billing_bridge.models import Push, PushedBill
 from integration_project import finding
-from paddle_sync import classic
 from paddle_sync.models import WebhookEvent
 
 STEP = "refund"
@@ -71,7 +71,7 @@ def _has_tax_inside(push: Push, payment_id: str) -> bool:
         WebhookEvent.objects.filter(
             source=WebhookEvent.Source.PADDLE_CLASSIC,
             paddle_subscription_id=push.paddle_subscription_id,
-            event_type=classic.PAYMENT_SUCCEEDED,
+            event_type=SUCCEEDED,
             subject_id=payment_id,
             payload__isnull=False,
         )
@@ -79,7 +79,7 @@ def _has_tax_inside(push: Push, payment_id: str) -> bool:
         .order_by("-occurred_at")
         .first()
     )
-    paid = Paid.of(classic.fields_of(alert)) if alert is not None else None
+    paid = Paid.of(fields_of(alert)) if alert is not None else None
     together = Push.objects.filter(
         paddle_subscription_id=push.paddle_subscription_id, paddle_transaction_id=push.paddle_transaction_id
     )

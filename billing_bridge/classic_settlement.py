@@ -25,15 +25,15 @@ from billing_bridge import (
     money,
     payments,
 )
+from billing_bridge.classic_alerts import REFUNDED, SUCCEEDED, fields_of
 from billing_bridge.classic_amounts import Collected, Fields, Paid, plan_of
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.modes import classic
 from billing_bridge.settlement import ON_THE_SUBSCRIPTION
 from integration_project import clock
-from integration_project.errors import Permanent, Temporary
+from integration_project.errors import Temporary
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import CANCELED
-from integration_project.vendors.paddle_classic import signature
 from integration_project.vendors.paddle_classic.client import DELETED
 from integration_project.vendors.paddle_classic.entities import ClassicPaymentEntry, Modifier
 from paddle_sync.models import AccountLink, WebhookEvent
@@ -43,9 +43,7 @@ State = Push.State
 
 OWN = "subscription."
 """How the types of our own events begin; their payload is JSON, in the words of Paddle Billing."""
-SUCCEEDED = "subscription_payment_succeeded"
 FAILED = "subscription_payment_failed"
-REFUNDED = "subscription_payment_refunded"
 SAME_MOMENT = timedelta(minutes=1)
 
 
@@ -85,10 +83,7 @@ def _fields(event: WebhookEvent) -> Fields:
     """What an alert says; of our own events only the status."""
     if event.event_type.startswith(OWN):
         return {"status": str(event.payload.entity().get("status") or "")}
-    try:
-        return signature.decoded(event.payload.body.encode())
-    except signature.NotAForm as problem:
-        raise Permanent(f"Paddle Classic's alert could not be read: it {problem}.") from None
+    return fields_of(event)
 
 
 def _waiting(subscription_id: str) -> QuerySet[Push]:
