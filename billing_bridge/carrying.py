@@ -41,6 +41,13 @@ def debits(bill: PushedBill) -> int:
     return sum(entry.remaining for entry in free_entries(bill.m3ter_account_id, bill.currency) if entry.remaining > 0)
 
 
+def lost_and_left(bill: PushedBill) -> QuerySet[Push]:
+    """Charges that Paddle will not collect, of other bills that left something for this one to charge."""
+    left = _of_account(bill.m3ter_account_id, bill.currency).filter(remaining__gt=0, reserved_by=None)
+    lost = Push.objects.filter(state=Push.State.LOST, bill__in=left.values("source_bill"))
+    return lost.exclude(Q(kind=Push.Kind.REFUND) | Q(bill=bill))
+
+
 def _of_account(m3ter_account_id: str, currency: str) -> QuerySet[CarriedEntry]:
     return CarriedEntry.objects.filter(m3ter_account_id=m3ter_account_id, currency=currency).exclude(remaining=0)
 
@@ -87,6 +94,14 @@ def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "",
         ledger.post(bill, Kind.CARRIED_IN, part.remaining, carried=entry, push=push, by=by, note=note)
     if parts:
         settle_left_over(bill.m3ter_account_id, bill.currency, reason=note)
+
+
+def call_in(bill: PushedBill, *, note: str) -> bool:
+    """Let a locked bill have again what it left for later bills to charge, as far as none of them has taken it."""
+    left = CarriedEntry.objects.select_for_update(of=("self",)).filter(source_bill=bill, remaining__gt=0)
+    free = list(left.filter(reserved_by=None).order_by("pk"))
+    take(bill, as_parts(free), note=note)
+    return bool(free)
 
 
 def settle(bill: PushedBill, netting: Netting, *, tax: Tax | None, by: str = "") -> str:

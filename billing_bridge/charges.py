@@ -61,6 +61,8 @@ class Circumstances:
     """How many decimals Paddle says that the bill's currency has, where its list was read."""
     gone_outside: int = 0
     """What of the bill went back to the customer, or was not collected, without a refund of ours."""
+    others_ask_for: int = 0
+    """What somebody else asked Paddle to give back of the bill, and Paddle has not decided about."""
     carried_debits: int = 0
     """What the bill would take of the carried balance besides, where that matters."""
     last_payable: int | None = None
@@ -233,12 +235,16 @@ def _left_out(bill: PushedBill, revision: BillRevision, given: Circumstances) ->
 
 def _changed(bill: PushedBill, revision: BillRevision, given: Circumstances) -> Verdict | None:
     """What stands in Paddle or the balance is not what m3ter says any more."""
-    if not bill.is_settled_in_part or bill.reviewed_revision_id == revision.pk:
+    if not bill.is_settled_in_part or bill.outstanding == 0:
         return None
-    if bill.outstanding == 0:
-        return None
-    if before := settled_words(bill, given.gone_outside):
+    if before := settled_words(bill, given.gone_outside):  # who approved it before could not know
         return held(Reason.CHANGED, f"{changed_words(bill)} {before}")
+    if given.others_ask_for > 0:
+        asked = money.words(given.others_ask_for, bill.currency)
+        words = f"A refund of {asked} that somebody asked for in Paddle waits to be decided there: wait for that."
+        return held(Reason.CHANGED, f"{changed_words(bill)} {words}")
+    if bill.reviewed_revision_id == revision.pk:
+        return None
     if given.policy.changed == PushPolicy.Changed.SETTLE:
         return None
     return held(Reason.CHANGED, changed_words(bill))

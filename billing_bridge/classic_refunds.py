@@ -58,7 +58,8 @@ def _give_back(push_id: int, event: WebhookEvent, fields: Fields) -> int:
         elif part is not None:
             given = money.round_half_up(part, push.currency)
             push.refunded = min(push.refunded + max(given, 0), push.collected)
-        push.save(update_fields=("refunded", "payment"))
+        push.given_by_others = push.refunded
+        push.save(update_fields=("refunded", "given_by_others", "payment"))
         words = f"Of payment {push.paddle_transaction_id}, {fields.get('refund_type', '')}: counted as given back"
         Journal(bill, push).after(STEP, event.event_id, f"{words} {money.words(push.refunded, push.currency)} in all.")
         payments.add_up(bill)

@@ -42,6 +42,7 @@ def circumstances(bill: PushedBill) -> Circumstances:
         in_doubt=in_doubt_words(bill),
         paddle_decimals=currencies.decimals(bill.currency),
         gone_outside=gone_outside(bill) if bill.outstanding < 0 or bill.written_off < 0 else 0,
+        others_ask_for=others_ask_for(bill) if bill.outstanding < 0 else 0,
         carried_debits=carrying.debits(bill) if policy.review == PushPolicy.Review.ABOVE else 0,
         last_payable=_last_payable(bill) if policy.differs_percent is not None else None,
     )
@@ -49,9 +50,19 @@ def circumstances(bill: PushedBill) -> Circumstances:
 
 def gone_outside(bill: PushedBill) -> int:
     """What of a bill was given back without a refund of ours, or discounted away."""
-    sums = bill.pushes.aggregate(refunded=Sum("refunded"), discounted=Sum("discounted"))
-    ours = bill.pushes.filter(mode=modes.REFUND.name, payment=PushedBill.Payment.REFUNDED).aggregate(sum=Sum("amount"))
-    return max((sums["refunded"] or 0) - (ours["sum"] or 0), 0) + (sums["discounted"] or 0)
+    sums = _standing(bill).aggregate(given=Sum("given_by_others"), discounted=Sum("discounted"))
+    return max(sums["given"] or 0, 0) + (sums["discounted"] or 0)
+
+
+def others_ask_for(bill: PushedBill) -> int:
+    """What somebody else asked Paddle to give back of a bill, and Paddle has not decided about."""
+    return _standing(bill).aggregate(asked=Sum("others_ask_for"))["asked"] or 0
+
+
+def _standing(bill: PushedBill) -> QuerySet[Push]:
+    """The charges that Paddle collects or has collected; what came off others went with them."""
+    standing = bill.pushes.filter(Q(state=Push.State.PUSHED) | Q(payment=PushedBill.Payment.PAID))
+    return standing.exclude(kind=Push.Kind.REFUND)
 
 
 def _last_payable(bill: PushedBill) -> int | None:

@@ -107,7 +107,7 @@ def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjus
 
 def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustment]) -> str:
     lines, inside = {line.id for line in carried.lines_of(push.push_id)}, carried.lines_with_tax_inside
-    given = by_others = 0
+    given = by_others = asked = 0
     for adjustment in adjustments:
         size = sum(
             payments.counted(item.totals, tax_inside=item.item_id in inside)
@@ -116,13 +116,17 @@ def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustmen
         )
         amount = adjusting.moved(adjustment.action, adjustment.status) * size
         given += amount
-        by_others += 0 if _refunds_named(adjustment) else amount
+        if not _refunds_named(adjustment):
+            by_others += amount
+            asked += adjusting.claimed(adjustment.action, adjustment.status) * size - amount
+        elif adjustment.status == adjusting.REVERSED:  # what reverses it names nobody: it is ours too
+            by_others += amount
     with transaction.atomic():
         bill, locked = ledger.locked_with_push(push.pk)
-        locked.refunded = given
+        locked.refunded, locked.given_by_others, locked.others_ask_for = given, by_others, asked
         paid = Payment.PAID if locked.payment in payments.GIVEN_OR_TAKEN else locked.payment
         locked.payment = payments.with_refunds(locked, paid)
-        locked.save(update_fields=("refunded", "payment"))
+        locked.save(update_fields=("refunded", "given_by_others", "others_ask_for", "payment"))
         payments.add_up(bill)
         _report_given_by_others(locked, by_others, carried.id)
     return f"{money.words(given, push.currency)} of push {push.push_id} was given back."

@@ -359,13 +359,15 @@ def record_deleted(bill_id: str, *, read_at: datetime) -> PushedBill | None:
 
 def deleted_verdict(known: PushedBill) -> Verdict:
     """What becomes of a bill that m3ter no longer has."""
+    if words := deciding.collected(known):
+        return held(Reason.DELETED, f"It was deleted in m3ter. {words} Give it back in Paddle by hand, then skip it.")
     if not known.outstanding:
         return held(
             Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
         )
     before = charges.settled_words(known, deciding.gone_outside(known))
-    words = (charges.changed_words(known), "Nothing more is charged.", *([before] if before else []))
-    return held(Reason.DELETED, f"It was deleted in m3ter. {' '.join(words)}")
+    said = (charges.changed_words(known), "Nothing more is charged.", *([before] if before else []))
+    return held(Reason.DELETED, f"It was deleted in m3ter. {' '.join(said)}")
 
 
 def absorb_deletion(owner: PushedBill) -> Verdict:

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from billing_bridge import carrying, charges, ledger
 from billing_bridge.ledger import LOCKABLE
-from billing_bridge.models import BillEntry, Push, PushedBill
+from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy
 from billing_bridge.queues import CONFIRM, FINISH, PUSH
 from integration_project import clock, work
 
@@ -118,11 +118,17 @@ def _take_out(bill: PushedBill, push: Push, detail: str) -> None:
     accepted = push.entries.filter(kind__in=(Kind.PUSHED, Kind.CREDITED)).get()
     push.state = Push.State.LOST
     push.detail = detail
-    push.save(update_fields=("state", "detail"))
+    if push.kind == Push.Kind.REFUND:
+        push.payment = PushedBill.Payment.NONE
+    push.save(update_fields=("state", "detail", "payment"))
     if push.kind == Push.Kind.REFUND:
         ledger.post(bill, Kind.CREDITED, -accepted.amount, push=push, note=detail)
-    else:
-        ledger.post(bill, Kind.LOST, accepted.amount, push=push, note=detail)
+        return
+    ledger.post(bill, Kind.LOST, accepted.amount, push=push, note=detail)
+    if push.mode == PushPolicy.Mode.INVOICE and push.paddle_transaction_id:
+        credits = bill.pushes.filter(kind=Push.Kind.REFUND, state=Push.State.PUSHED)
+        for credit in credits.filter(paddle_transaction_id=push.paddle_transaction_id).select_for_update(of=LOCKABLE):
+            _take_out(bill, credit, f"It lowered an invoice that is no more. {detail}")
 
 
 def record_lost(push_id: int, *, detail: str) -> bool:

@@ -16,6 +16,7 @@ import logging
 from django.db import transaction
 
 from billing_bridge import (
+    carrying,
     charges,
     deciding,
     drafting,
@@ -89,6 +90,7 @@ def _push(bill: PushedBill, vendors: Vendors, journal: Journal) -> None:
         if _is_where_it_was_sent(bill, vendors, journal):
             return
         withdrawing.withdraw(bill, vendors, journal)
+    _look_for_what_was_carried(bill, vendors)
     intent = intending.write_intent(bill, journal)
     if intent is None:
         return
@@ -139,6 +141,18 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
             looking.report_collected(lost, found.transaction_id)
             raise NotNow(charges.held(Reason.COLLECTED, deciding.collected_words(lost.push_id, found.transaction_id)))
     journal.push = None
+
+
+def _look_for_what_was_carried(bill: PushedBill, vendors: Vendors) -> None:
+    """The same before a bill takes what others left for it to charge: what was collected after all is called in."""
+    for lost in carrying.lost_and_left(bill).select_related("bill").order_by("id"):
+        try:
+            found = looking.look(lost, vendors, Journal(lost.bill, lost))
+        except CannotTell:
+            continue
+        if found is not None and found.transaction_id is not None:
+            with transaction.atomic():
+                settlement.collected_after_all(ledger.locked(lost.bill_id), lost, found.transaction_id)
 
 
 def _is_where_it_was_sent(bill: PushedBill, vendors: Vendors, journal: Journal) -> bool:

@@ -88,9 +88,9 @@ def _refuse_unseen(bill: PushedBill, seen: str | None, *, by: str) -> None:
 def _refuse_too_much(bill: PushedBill) -> None:
     """A credit that was written off, for a push that is lost since, leaves more open than the bill says.
 
-    What it took of the carried balance is more than the bill says for a reason.
+    What it took of the carried balance, and what was refunded of it, is more than the bill says for a reason.
     """
-    if bill.outstanding > bill.payable - bill.carried:
+    if bill.outstanding > bill.payable - bill.carried + bill.credited:
         raise NotPossible(
             f"{money.words(bill.outstanding, bill.currency)} is open, but m3ter's bill is "
             f"{money.words(bill.payable, bill.currency)}: settle it in Paddle by hand, then skip it."
@@ -110,6 +110,8 @@ def _refuse_pending(bill: PushedBill) -> None:
 
 def _count_what_was_settled(bill: PushedBill, *, by: str) -> None:
     """Leave open only what is: neither what was written off and never charged, nor what went back outside already."""
+    if words := deciding.collected(bill):
+        raise NotPossible(words)
     outside = deciding.gone_outside(bill)
     settled = owed.settled_before(bill.outstanding, written_off=bill.written_off, gone_outside=outside)
     if settled:
@@ -294,8 +296,14 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
             bill.reviewed_revision = None
         elif bill.state in {State.FAILED, State.LOST}:
             bill.reviewed_revision = bill.revision
-        bill.chosen_mode = mode
+        was_settled = bill.is_settled_in_part
+        _count_what_was_settled(bill, by=by)
+        bill.chosen_mode = mode or _was_to_give_back(bill)
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
+        if was_settled and not bill.outstanding:
+            looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
+            _become(bill, _nothing_open(bill))
+            return
         _refuse_too_much(bill)
         verdict = deciding.judge(bill)
         if verdict.state not in GOES_ON and verdict.reason not in APPROVAL_DECIDES:
@@ -303,6 +311,13 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
         if verdict.state in GOES_ON:
             looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
+
+
+def _was_to_give_back(bill: PushedBill) -> str:
+    """The way of a refund that failed, which is tried again as one; empty where it was none."""
+    last = _last_push(bill)
+    failed = last is not None and last.kind == Push.Kind.REFUND and last.state == Push.State.FAILED
+    return last.mode if last is not None and failed and bill.outstanding < 0 else ""
 
 
 def send(bill_id: int, *, by: str, reason: str, mode: str, seen: str | None = None) -> None:

@@ -231,8 +231,11 @@ def _report_discount(push: Push) -> None:
 def collected_after_all(bill: PushedBill, push: Push, transaction_id: str) -> None:
     """A lost push was collected: its locked bill is not charged again, unless a charge is under way already."""
     looking.report_collected(push, transaction_id)
-    verdict = charges.held(Reason.COLLECTED, deciding.collected_words(push.push_id, transaction_id))
-    PushedBill.objects.filter(pk=bill.pk, state__in=MAY_BE_SENT_AGAIN).update(
+    words = deciding.collected_words(push.push_id, transaction_id)
+    called_in = carrying.call_in(bill, note=f"{words} No later bill takes it.")
+    verdict = charges.held(Reason.COLLECTED, words)
+    states = (*MAY_BE_SENT_AGAIN, State.CARRIED, State.PUSHED) if called_in else MAY_BE_SENT_AGAIN
+    PushedBill.objects.filter(pk=bill.pk, state__in=states).update(
         **deciding.columns(verdict), lease=None, lease_until=None, leased_by=""
     )
 

@@ -294,6 +294,12 @@ class Push(models.Model):
     refunded = models.BigIntegerField(
         default=0, help_text="Given back of what was collected, whoever asked for it; in minor units."
     )
+    given_by_others = models.BigIntegerField(
+        default=0, help_text="What of that no refund of ours gave back; in minor units."
+    )
+    others_ask_for = models.BigIntegerField(
+        default=0, help_text="What somebody else asked Paddle to give back, and Paddle has not decided; in minor units."
+    )
     transaction_seen_at = models.DateTimeField(
         null=True, blank=True, help_text="When what we know of the transaction happened; older news is not applied."
     )
