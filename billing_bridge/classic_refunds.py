@@ -1,14 +1,16 @@
 """What Paddle Classic's alerts say of refunds: how much of a charge of ours went back, which nobody here asked for."""
 
+from collections.abc import Iterable
+
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing_bridge import ledger, money, payments
-from billing_bridge.classic_alerts import SUCCEEDED, fields_of
+from billing_bridge.classic_alerts import REFUNDED, SUCCEEDED, fields_of
 from billing_bridge.classic_amounts import Fields, Paid, given_back
-from billing_bridge.giving_back import GIVEN_BY_OTHERS
 from billing_bridge.journal import LONGEST_OUTCOME, Journal
 from billing_bridge.models import Push, PushedBill
+from billing_bridge.payments import GIVEN_BY_OTHERS
 from integration_project import finding
 from paddle_sync.models import WebhookEvent
 
@@ -28,21 +30,54 @@ def note(event: WebhookEvent, fields: Fields) -> list[str]:
     How much of a part is for a push, Classic does not say: as much as it can be is counted, so that a bill that is
     corrected afterwards waits for a person instead of giving the money back once more.
     """
+    on_it = _collected().filter(
+        paddle_subscription_id=event.paddle_subscription_id, paddle_transaction_id__in=payment_ids(fields)
+    )
+    return _note_on(on_it.order_by("id"), event, fields)
+
+
+def note_collected(push_id: int, transaction_id: str) -> bool:
+    """A payment has a push, less what alerts said was given back before that was known. False: it was known."""
+    with transaction.atomic():
+        if not payments.note_collected(push_id, transaction_id):
+            return False
+        for push in _collected().filter(pk=push_id):
+            _note_earlier(push)
+    return True
+
+
+def _note_earlier(push: Push) -> None:
+    """Count what was given back of a push's payment while nobody knew that the push is in it."""
+    for alert in _alerts(REFUNDED, push.paddle_subscription_id).order_by("occurred_at", "id"):
+        fields = fields_of(alert)
+        if push.paddle_transaction_id in payment_ids(fields):
+            _note_on([push], alert, fields)
+
+
+def _collected() -> QuerySet[Push]:
+    """What can be given back at all."""
+    return Push.objects.exclude(Q(kind=Push.Kind.REFUND) | Q(collected=0))
+
+
+def _alerts(event_type: str, subscription_id: str) -> QuerySet[WebhookEvent]:
+    """Paddle Classic's alerts of a subscription that can still be read."""
+    return WebhookEvent.objects.filter(
+        source=WebhookEvent.Source.PADDLE_CLASSIC,
+        paddle_subscription_id=subscription_id,
+        event_type=event_type,
+        payload__isnull=False,
+    ).select_related("payload")
+
+
+def _note_on(pushes: Iterable[Push], event: WebhookEvent, fields: Fields) -> list[str]:
     if fields.get("refund_type", "") == VAT:
         return []
-    on_it = _on(event.paddle_subscription_id, payment_ids(fields))
     said = []
-    for push in on_it.order_by("id"):
+    for push in pushes:
         counted = _give_back(push.pk, event, fields)
         _report(push, fields, counted)
         said.append(f"Payment {fields.get('order_id', '')}, which push {push.push_id} is in, was given back.")
     return said
-
-
-def _on(subscription_id: str, ids: set[str]) -> QuerySet[Push]:
-    return Push.objects.filter(paddle_subscription_id=subscription_id, paddle_transaction_id__in=ids).exclude(
-        Q(kind=Push.Kind.REFUND) | Q(collected=0)
-    )
 
 
 def _give_back(push_id: int, event: WebhookEvent, fields: Fields) -> int:
@@ -67,18 +102,8 @@ def _give_back(push_id: int, event: WebhookEvent, fields: Fields) -> int:
 
 def _has_tax_inside(push: Push, payment_id: str) -> bool:
     """Whether the push's amount holds its tax, which the alert of its payment tells; else it came on top."""
-    alert = (
-        WebhookEvent.objects.filter(
-            source=WebhookEvent.Source.PADDLE_CLASSIC,
-            paddle_subscription_id=push.paddle_subscription_id,
-            event_type=SUCCEEDED,
-            subject_id=payment_id,
-            payload__isnull=False,
-        )
-        .select_related("payload")
-        .order_by("-occurred_at")
-        .first()
-    )
+    told = _alerts(SUCCEEDED, push.paddle_subscription_id).filter(subject_id=payment_id)
+    alert = told.order_by("-occurred_at").first()
     paid = Paid.of(fields_of(alert)) if alert is not None else None
     together = Push.objects.filter(
         paddle_subscription_id=push.paddle_subscription_id, paddle_transaction_id=push.paddle_transaction_id
