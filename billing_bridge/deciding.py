@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing_bridge import carrying, currencies, ledger, modes, payments
+from billing_bridge import carrying, classic_refunds, currencies, ledger, modes, payments
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
@@ -51,7 +51,8 @@ def gone_outside(bill: PushedBill) -> int:
     """What of a bill was given back without a refund of ours, or discounted away."""
     sums = bill.pushes.aggregate(refunded=Sum("refunded"), discounted=Sum("discounted"))
     ours = bill.pushes.filter(mode=modes.REFUND.name, payment=PushedBill.Payment.REFUNDED).aggregate(sum=Sum("amount"))
-    return max((sums["refunded"] or 0) - (ours["sum"] or 0), 0) + (sums["discounted"] or 0)
+    refunded = (sums["refunded"] or 0) - classic_refunds.counted_too_often(bill)
+    return max(refunded - (ours["sum"] or 0), 0) + (sums["discounted"] or 0)
 
 
 def _last_payable(bill: PushedBill) -> int | None:
