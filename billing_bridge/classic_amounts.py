@@ -46,8 +46,8 @@ class Paid:
     def collected(self, ours: Sequence[Decimal], *, recurring: Decimal = NOTHING) -> Collected:
         """Say how much of our modifiers is in it; `recurring` is what others' modifiers add to every payment.
 
-        An exact sum is certain. Else a coupon, a balance or somebody else's modifier is in it, and only a payment that
-        is no more than the plan alone has certainly none of what would have raised it.
+        An exact sum is certain. Else a coupon, a balance or somebody else's modifier is in it, and whatever it was
+        lowered by may hide ours: however little was paid, that does not say that ours was not part of it.
         """
         if self.plan is None:
             return Collected.UNSURE
@@ -58,11 +58,8 @@ class Paid:
             return Collected.WHOLE if exact[0] else Collected.NONE
         if exact[0]:  # the tax comes to as much as ours
             return Collected.UNSURE if whole != without else Collected.WHOLE
-        if all(each > 0 for each in ours):
-            if self.gross <= self.plan:
-                return Collected.NONE
-            if min(self.said) >= max(whole):
-                return Collected.WHOLE
+        if all(each > 0 for each in ours) and min(self.said) >= max(whole):
+            return Collected.WHOLE
         if all(each < 0 for each in ours) and self.gross <= min(whole):
             return Collected.WHOLE
         return Collected.UNSURE

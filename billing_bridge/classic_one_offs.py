@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing_bridge import ledger, looking, payments
+from billing_bridge import classic_refunds, ledger, looking, payments
 from billing_bridge.models import Push
 from billing_bridge.modes import CHARGE_AT_ONCE, CannotTell, classic
 from billing_bridge.settlement import collected_after_all
@@ -84,6 +84,6 @@ def _seen(push: Push, at: datetime) -> str:
         known.transaction_seen_at = at
         known.save(update_fields=("transaction_seen_at",))
         if known.state == Push.State.LOST:
-            payments.note_collected(push.pk, order)
+            classic_refunds.note_collected(push.pk, order)
             collected_after_all(bill, known, order)
     return f"One-off charge {push.push_id} is payment {order}."

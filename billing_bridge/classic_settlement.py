@@ -241,7 +241,7 @@ def _short_words(name: str, paid: Paid, ours: Decimal, push: Push) -> str:
 
 
 def _paid(push: Push, name: str) -> str:
-    payments.note_collected(push.pk, name)
+    classic_refunds.note_collected(push.pk, name)
     return f"Push {push.push_id} is in payment {name}."
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing_bridge import carrying, currencies, ledger, modes, payments
+from billing_bridge import carrying, classic_refunds, currencies, ledger, modes, payments
 from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
@@ -51,7 +51,8 @@ def circumstances(bill: PushedBill) -> Circumstances:
 def gone_outside(bill: PushedBill) -> int:
     """What of a bill was given back without a refund of ours, or discounted away."""
     sums = _standing(bill).aggregate(given=Sum("given_by_others"), discounted=Sum("discounted"))
-    return max(sums["given"] or 0, 0) + (sums["discounted"] or 0)
+    given = (sums["given"] or 0) - classic_refunds.counted_too_often(bill)
+    return max(given, 0) + (sums["discounted"] or 0)
 
 
 def others_ask_for(bill: PushedBill) -> int:

@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from billing_bridge import charges, deciding, looking, payments
+from billing_bridge import charges, classic_refunds, deciding, looking, payments
 from billing_bridge.models import Push, PushedBill
 from integration_project import finding
 from integration_project.errors import NotPossible
@@ -72,7 +72,7 @@ def collected(bill: PushedBill, *, by: str, reason: str, transaction_id: str = "
         if transaction_id:
             Push.objects.filter(pk=push.pk).update(paddle_transaction_id=transaction_id)
         Push.objects.filter(pk=push.pk).update(detail=f"Collected, says {by}: {reason}")
-        payments.note_collected(push.pk, push.paddle_transaction_id)
+        classic_refunds.note_collected(push.pk, push.paddle_transaction_id)
         finding.settle(SHORT, push.push_id, reason=f"{by}: it was collected.")
 
 

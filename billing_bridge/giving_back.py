@@ -8,6 +8,7 @@ from billing_bridge import adjusting, ledger, looking, money, payments, settleme
 from billing_bridge.ledger import ACCEPTED
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.modes.refund import marked
+from billing_bridge.payments import GIVEN_BY_OTHERS
 from billing_bridge.settlement import LONGEST_MARK
 from integration_project import finding
 from integration_project.errors import Ignored, Permanent, Temporary
@@ -17,7 +18,6 @@ from integration_project.vendors.reading import Unreadable
 from paddle_sync.models import WebhookEvent
 
 Payment = PushedBill.Payment
-GIVEN_BY_OTHERS = "given back outside"
 
 
 def adjustment_changed(event: WebhookEvent, vendors: Vendors) -> None:

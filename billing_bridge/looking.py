@@ -7,7 +7,7 @@ from itertools import product
 
 from django.db import transaction
 
-from billing_bridge import deciding, ledger, modes, money, outcomes, payments
+from billing_bridge import classic_refunds, deciding, ledger, modes, money, outcomes
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushAttempt, PushedBill
 from billing_bridge.modes import CannotTell
@@ -171,7 +171,7 @@ def record_made(push: Push, *, amount: int, detail: str, owner: PushedBill | Non
             _report_another_open(push)
         mode = modes.of(push.mode)
         if recorded and mode.is_collected(transaction_id):
-            payments.note_collected(push.pk, transaction_id)
+            classic_refunds.note_collected(push.pk, transaction_id)
         is_pending = recorded and not transaction_id and mode in modes.WITH_RENEWAL
         if is_pending and _is_cancelled(push.paddle_subscription_id):
             lose(push, CANCELLED_WORDS)

@@ -13,6 +13,8 @@ from integration_project.vendors.paddle.entities import PlainTotals, Totals
 Payment = PushedBill.Payment
 GIVEN_OR_TAKEN = frozenset({Payment.PAID, Payment.REFUNDED, Payment.CREDITED})
 """What was paid does not become unpaid by older or lesser news."""
+GIVEN_BY_OTHERS = "given back outside"
+"""The finding that somebody gave back what nobody here asked to."""
 
 
 def in_payment(push: Push) -> Decimal:

@@ -127,13 +127,13 @@ def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None,
     carried, and so is what is too little to charge.
     """
     with _deciding(bill_id, "approve", by=by, reason=reason, only_from=frozenset({State.HELD}), seen=seen) as bill:
+        doubting.refuse_unanswered(bill)
         if bill.reason == Reason.DELETED:
             _close_deleted(bill, by=by, reason=reason)
             return
         if bill.revision is None:
             raise NotPossible("Nothing of it has been read from m3ter yet.")
         _refuse_misfit(bill, mode)
-        doubting.refuse_unanswered(bill)
         bill.reviewed_revision, bill.chosen_mode = bill.revision, mode
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         _refuse_uncountable(bill)
@@ -174,6 +174,7 @@ def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
 def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Let a bill's open amount be taken by the next bills of its account, whatever the policy says."""
     with _deciding(bill_id, "carry", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
+        doubting.refuse_unanswered(bill)
         if not bill.outstanding or bill.m3ter_status == ledger.GONE:
             raise NotPossible("Nothing of it is open that could be carried.")
         _refuse_pending(bill)
@@ -192,6 +193,7 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
 def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Ask for nothing more of what is open of a bill: it was settled outside, or is given up."""
     with _deciding(bill_id, "write off", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
+        doubting.refuse_unanswered(bill)
         if not bill.outstanding:
             raise NotPossible("Nothing of it is open.")
         _refuse_pending(bill)
@@ -212,6 +214,7 @@ def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
     In Paddle Classic, whose refunds are in no list to find one again, it is taken off the next payment.
     """
     with _deciding(bill_id, "refund", by=by, reason=reason, only_from=frozenset({State.HELD}), seen=seen) as bill:
+        doubting.refuse_unanswered(bill)
         if bill.outstanding >= 0:
             raise NotPossible("The customer is owed nothing for it.")
         if bill.revision is None:
@@ -236,6 +239,7 @@ def take_back(entry_id: int, *, by: str, reason: str, seen: str | None = None) -
         if found is None:
             raise NotPossible("It is not there any more.")
         with _deciding(found, "take back", by=by, reason=reason, only_from=TAKES_BACK, seen=seen) as bill:
+            doubting.refuse_unanswered(bill)
             entry = CarriedEntry.objects.select_for_update(of=("self",)).get(pk=entry_id)
             if not entry.remaining:
                 raise NotPossible("Nothing is left of it.")
@@ -266,6 +270,7 @@ def hold(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None
 def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Charge nothing more for a bill. What Paddle has already stays; a difference is written off."""
     with _deciding(bill_id, "skip", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
+        doubting.refuse_unanswered(bill)
         PushedBill.objects.filter(pk=bill.pk).update(reviewed_revision=None, chosen_mode="")
         looking.loss_is_dealt_with(bill, f"{by} skipped it: {reason}")
         if not bill.is_settled_in_part:
@@ -415,7 +420,8 @@ def charge_was_made(
         if doubting.is_accepted(push):
             doubting.collected(bill, by=by, reason=reason, transaction_id=transaction_id)
             bill.refresh_from_db()
-            _become(bill, deciding.judge(bill) if bill.outstanding else _nothing_open(bill))
+            judge = importing.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
+            _become(bill, judge(bill) if bill.outstanding else _nothing_open(bill))
             return
         looking.record_made(
             push,

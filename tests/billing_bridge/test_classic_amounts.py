@@ -23,7 +23,6 @@ def money(*amounts: str) -> list[Decimal]:
         (paid("178.45"), ("143.45",), "0", WHOLE),
         (paid("178.450"), ("143.45",), "0", WHOLE),
         (paid("35.00"), ("143.45",), "0", NONE),
-        (paid("0.00"), ("143.45",), "0", NONE),
         (paid("100.00"), ("143.45",), "0", UNSURE),
         (paid("200.00"), ("143.45",), "0", WHOLE),
         # Tax on top, and inside.
@@ -39,6 +38,14 @@ def money(*amounts: str) -> list[Decimal]:
         (paid("178.45"), ("143.45",), "10.00", WHOLE),
         (paid("235.00"), ("143.45",), "200.00", NONE),
         (paid("230.00"), ("143.45",), "200.00", UNSURE),
+        # A coupon, a balance or somebody's modifier has lowered it, with ours or without.
+        (paid("30.00"), ("5.00",), "0", UNSURE),
+        (paid("34.99"), ("143.45",), "0", UNSURE),
+        (paid("0.00"), ("143.45",), "0", UNSURE),
+        (paid("0.00", plan="0.00"), ("143.45",), "0", NONE),
+        (paid("35.00"), ("143.45",), "-10.00", NONE),
+        (paid("25.00"), ("143.45",), "-10.00", NONE),
+        (paid("30.00"), ("5.00",), "-10.00", WHOLE),
         # What the customer is owed.
         (paid("15.00"), ("-20.00",), "0", WHOLE),
         (paid("35.00"), ("-20.00",), "0", NONE),
@@ -58,7 +65,7 @@ def money(*amounts: str) -> list[Decimal]:
         (paid("178.45", "0.00", None), ("143.45",), "0", UNSURE),
     ],
 )
-def test_an_exact_sum_is_certain_and_less_than_the_plan_has_nothing(
+def test_an_exact_sum_is_certain_and_less_than_the_plan_is_not(
     payment: Paid, ours: tuple[str, ...], recurring: str, says: Collected
 ) -> None:
     assert payment.collected(money(*ours), recurring=Decimal(recurring)) is says

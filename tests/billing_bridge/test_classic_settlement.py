@@ -5,15 +5,16 @@ from decimal import Decimal
 
 import pytest
 
-from billing_bridge import importing, jobs, review
+from billing_bridge import carrying, doubting, importing, jobs, review
 from billing_bridge.admin.bill_decisions import DECISIONS
-from billing_bridge.models import Push, PushedBill, PushPolicy
+from billing_bridge.models import CarriedEntry, Push, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.errors import NotPossible
 from integration_project.models import Finding
 from integration_project.vendors.paddle_classic.simulator import sample
 from paddle_sync import jobs as event_jobs
 from paddle_sync.models import WebhookEvent
+from tests.billing_bridge.breaking import change
 from tests.billing_bridge.classic_world import ClassicWorld
 from tests.billing_bridge.test_vouching import name_it
 from tests.billing_bridge.world import fresh, push_of
@@ -129,6 +130,21 @@ def test_a_modifier_that_its_payment_does_not_have_is_lost(
     assert "came to 35.00 USD; the plan alone costs 35.00, and 178.45" in Finding.objects.get(kind="charge lost").detail
 
 
+def test_one_in_a_payment_that_somebody_lowered_below_the_plan_is_not_taken_for_lost(
+    classic_world: ClassicWorld, tell: Run
+) -> None:
+    make_mapping(str(sample.PLAN_TEAM))
+    bill = classic_world.pushed((("API calls", "5.00"),))
+    again(classic_world, "-10.00", "Goodwill of the support desk")
+    classic_world.collect()
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).reason, fresh(bill).outstanding) == (State.HELD, Reason.CANNOT_TELL, 0)
+    assert "came to 30.00 USD; the plan alone costs 35.00, and 40.00 with our" in fresh(bill).reason_detail
+    assert alarms() == ["modifier not in payment"]
+
+
 def test_tax_on_top_hides_no_modifier_that_is_missing(classic_world: ClassicWorld, tell: Run) -> None:
     make_mapping(str(sample.PLAN_TEAM))
     classic_world.classic.set_tax(sample.PLAN_TEAM, "0.19")
@@ -216,6 +232,64 @@ def test_before_that_is_said_nothing_else_is_decided(
     offered = {each.name for each in DECISIONS if each.offered(fresh(in_doubt))}
     assert {"made", "not_made"} <= offered
     assert alarms() == ["modifier not in payment"]
+
+
+@pytest.mark.parametrize(
+    "decide", [review.approve, review.carry, review.write_off, review.settled_outside, review.refund, review.skip]
+)
+@pytest.mark.parametrize("happens", ["lowered", "deleted"])
+def test_what_is_in_doubt_cannot_be_decided_away(
+    classic_world: ClassicWorld, in_doubt: PushedBill, happens: str, decide: Callable[..., None]
+) -> None:
+    becomes_less(classic_world, in_doubt, happens)
+    before = PushedBill.objects.filter(pk=in_doubt.pk).values().get()
+
+    with pytest.raises(NotPossible, match="Say first whether it is in Paddle"):
+        decide(in_doubt.pk, by="finance", reason="it became less")
+
+    assert PushedBill.objects.filter(pk=in_doubt.pk).values().get() == before
+    assert carrying.balance(classic_world.account_id, "USD") == 0
+    assert doubting.is_asked(fresh(in_doubt))
+
+
+def becomes_less(world: ClassicWorld, bill: PushedBill, how: str) -> None:
+    """m3ter's bill is lowered or deleted, where that may still be."""
+    PushPolicy.objects.update(changed="hold", lock_after_days=30)
+    if how == "deleted":
+        world.delete_in_m3ter(bill)
+        jobs.sweep_bills()
+    else:
+        change(world, bill, ("API calls", "43.45"))
+        world.import_all()
+
+
+def test_what_it_has_left_in_the_carried_balance_is_not_taken_back_before_that_is_said(
+    classic_world: ClassicWorld, in_doubt: PushedBill
+) -> None:
+    carrying.carry_out(in_doubt, -2000, note="Corrected", by="finance")
+    (entry,) = CarriedEntry.objects.all()
+
+    with pytest.raises(NotPossible, match="Say first whether it is in Paddle"):
+        review.take_back(entry.pk, by="finance", reason="to refund it")
+
+    assert carrying.balance(classic_world.account_id, "USD") == -2000
+
+
+@pytest.mark.parametrize(("answer", "carried"), [(review.charge_was_made, -14345), (review.charge_was_not_made, 0)])
+def test_a_deleted_bill_is_closed_after_that_is_said(
+    classic_world: ClassicWorld, in_doubt: PushedBill, answer: Callable[..., None], carried: int
+) -> None:
+    becomes_less(classic_world, in_doubt, "deleted")
+
+    answer(in_doubt.pk, by="finance", reason="looked")
+    jobs.sweep_bills()
+    said = (fresh(in_doubt).state, fresh(in_doubt).reason)
+    review.approve(in_doubt.pk, by="finance", reason="gone")
+
+    assert said == (State.HELD, Reason.DELETED)
+    assert fresh(in_doubt).state == State.SUPERSEDED
+    assert (fresh(in_doubt).outstanding, alarms()) == (0, [])
+    assert carrying.balance(classic_world.account_id, "USD") == carried
 
 
 def test_a_held_bill_that_nobody_is_asked_about_is_not_answered(classic_world: ClassicWorld) -> None:
