@@ -238,8 +238,7 @@ def _words(asked: BillToDate) -> tuple[Finding.Severity, str, str] | None:
             return (
                 Finding.Severity.NOTICE,
                 f"It is here, {bill}, and not charged yet: {asked.detail} {ends}.",
-                "Have it charged here before then: approve it where it is held, send it again where it failed. Later "
-                "it cannot be charged any more.",
+                "Approve it here before then, or send it again where it failed; later it cannot be charged any more.",
             )
         case State.TOO_LATE if asked.detail:
             return (

@@ -355,7 +355,7 @@ def test_a_bill_that_is_held_for_review_here_is_told_of_until_it_is_charged(endi
     assert (asked(ending).state, told.state, told.severity) == ("approved", "open", "notice")
     assert told.detail.startswith(f"It is here, the bill of account {ending.link.m3ter_account_code} up to ")
     assert "waits for Finance to approve it here" in told.detail
-    assert told.next_step.startswith("Have it charged here before then: approve it")
+    assert told.next_step.startswith("Approve it here before then")
 
     for bill in PushedBill.objects.filter(state="held"):
         review.approve(bill.pk, by="fiona", reason="right")
