@@ -2,7 +2,7 @@
 
     note     the lead days before the cancellation, where policy charges what ends at once: a row for the bill
     follow   a bill job for the account, up to the day before, unless m3ter has such a bill already; then until it is
-             approved and read here, or the cancellation is called off, or it is too late
+             approved, read and settled here, or the cancellation is called off, or it is too late
 
 What becomes of the approved bill is decided as of any other: policy has it charged at once (charges.at_once_instead).
 """
@@ -12,13 +12,16 @@ import logging
 from collections import Counter
 
 from django.db import transaction
+from django.db.models import Q
 
+from billing_bridge import ledger
 from billing_bridge.deciding import policy_for, today
 from billing_bridge.models import BillToDate, PushedBill, PushPolicy
 from integration_project import clock, finding, installation
 from integration_project.errors import BudgetSpent, IntegrationError, NotFound, Permanent, VendorClosed
 from integration_project.models import Finding, Installation
 from integration_project.vendors import PADDLE, Vendors
+from integration_project.vendors.paddle.entities import CANCELED
 from paddle_sync.models import AccountLink
 
 logger = logging.getLogger(__name__)
@@ -32,13 +35,20 @@ STATUSES = ("active", "past_due")
 LOOKED_AT = (State.DUE, State.ASKED, State.MADE)
 UNSETTLED = (*LOOKED_AT, State.REFUSED, State.TOO_LATE)
 """What an approved bill, however late, brings to an end."""
+HAS_A_DEADLINE = (*LOOKED_AT, State.APPROVED)
+SETTLED = (PushedBill.State.PUSHED, PushedBill.State.CARRIED, PushedBill.State.SKIPPED)
+"""Where nothing of a bill waits to be charged."""
+FORGOTTEN = {"m3ter_bill_job_id": "", "m3ter_bill_id": "", "detail": ""}
+"""The columns of what is to be asked for as if it never had been."""
 
 
 def go_through(vendors: Vendors) -> Counter[str]:
     """Ask for every bill that is due, and see what became of those asked for; how many came to stand how."""
     note()
     seen: Counter[str] = Counter()
-    for asked in BillToDate.objects.filter(state__in=UNSETTLED).select_related("link").order_by("ends_at", "pk"):
+    waits_here = Q(state=State.APPROVED) & ~Q(detail="")
+    rows = BillToDate.objects.filter(Q(state__in=UNSETTLED) | waits_here)
+    for asked in rows.select_related("link").order_by("ends_at", "pk"):
         try:
             seen[follow(asked, vendors)] += 1
         except (BudgetSpent, VendorClosed):
@@ -54,15 +64,22 @@ def go_through(vendors: Vendors) -> Counter[str]:
 
 
 def note() -> None:
-    """Add a row for every live subscription that is cancelled within the lead days, once for each such moment."""
+    """Add a row for every live subscription that is cancelled within the lead days, once for each such moment.
+
+    A cancellation that was called off and stands again is for the same moment: its row begins again.
+    """
     ours = installation.current()
     now, day = clock.now(), today(ours)
     if ours.charge_from is None or day <= ours.charge_from:
         return
+    about_to_end = _about_to_end(ours)
+    for link, ends_at in about_to_end:
+        called_off = BillToDate.objects.filter(link=link, ends_at=ends_at, state=State.TAKEN_BACK)
+        called_off.update(state=State.DUE, until=day, updated_at=now, **FORGOTTEN)
     BillToDate.objects.bulk_create(
         [
             BillToDate(link=link, ends_at=ends_at, until=day, state=State.DUE, created_at=now, updated_at=now)
-            for link, ends_at in _about_to_end(ours)
+            for link, ends_at in about_to_end
         ],
         ignore_conflicts=True,
     )
@@ -78,7 +95,8 @@ def _about_to_end(ours: Installation) -> list[tuple[AccountLink, dt.datetime]]:
         scheduled_at__gt=clock.now(),
         scheduled_at__lt=clock.now() + lead + dt.timedelta(days=1),
     )
-    noted = set(BillToDate.objects.filter(link__in=near).values_list("link_id", "ends_at"))
+    stands = BillToDate.objects.filter(link__in=near).exclude(state=State.TAKEN_BACK)
+    noted = set(stands.values_list("link_id", "ends_at"))
     return [
         (link, link.scheduled_at)
         for link in near
@@ -101,12 +119,19 @@ def _is_wanted(link: AccountLink) -> bool:
 
 def follow(asked: BillToDate, vendors: Vendors) -> str:
     """Bring one on as far as it goes now; a finding says where a person must do something, and by when."""
-    if _is_read(asked):
+    bills = _read(asked)
+    waiting = next((bill for bill in bills if bill.outstanding and bill.state not in SETTLED), None)
+    if bills and waiting is None:
         _save(asked, State.APPROVED)
-    elif asked.state in LOOKED_AT and _is_called_off(asked.link, asked.ends_at):
+    elif asked.state in HAS_A_DEADLINE and _is_called_off(asked.link, asked.ends_at):
         _save(asked, State.TAKEN_BACK)
-    elif asked.state in LOOKED_AT and asked.ends_at <= clock.now():
+    elif waiting is not None:
+        state = State.TOO_LATE if _has_ended(asked) else State.APPROVED
+        _save(asked, state, detail=_why_it_waits(waiting), m3ter_bill_id=waiting.m3ter_bill_id)
+    elif asked.state in HAS_A_DEADLINE and _has_ended(asked):
         _save(asked, State.TOO_LATE)
+    elif asked.state == State.APPROVED:  # it was read, and m3ter does not have it any more
+        _save(asked, State.DUE, **FORGOTTEN)
     elif asked.state == State.DUE:
         if not _found(asked, vendors):
             _ask(asked, vendors)
@@ -114,18 +139,31 @@ def follow(asked: BillToDate, vendors: Vendors) -> str:
         is_over = _is_over(asked, vendors)  # read first: when it is over, its bill is there to be found
         if not _found(asked, vendors) and is_over:
             _save(asked, State.NOTHING)
+    elif asked.state == State.MADE and not _found(asked, vendors):
+        _save(asked, State.DUE, **FORGOTTEN)
+        _ask(asked, vendors)
     return str(asked.state)
 
 
-def _is_read(asked: BillToDate) -> bool:
-    """Whether a bill that reaches as far was approved in m3ter and imported."""
+def _read(asked: BillToDate) -> list[PushedBill]:
+    """The bills that reach as far, were approved in m3ter and imported, and are still there."""
     bills = PushedBill.objects.filter(m3ter_account_id=asked.link.m3ter_account_id, period_end__gte=asked.until)
-    return bills.exclude(state=PushedBill.State.SUPERSEDED).exists()
+    standing = bills.exclude(state=PushedBill.State.SUPERSEDED).exclude(m3ter_status=ledger.GONE)
+    return list(standing.order_by("period_end", "pk"))
+
+
+def _why_it_waits(bill: PushedBill) -> str:
+    state = bill.get_state_display().partition(":")[0]
+    return f"{state}. {bill.reason_detail or bill.get_reason_display()}".strip()
 
 
 def _is_called_off(link: AccountLink, ends_at: dt.datetime) -> bool:
-    """Whether the subscription lives on, or ends at another time; that it has ended calls nothing off."""
-    return link.paddle_status in STATUSES and (link.scheduled_action, link.scheduled_at) != (CANCEL, ends_at)
+    """Whether the subscription lives on, is paused, or ends at another time; that it has ended calls nothing off."""
+    return link.paddle_status != CANCELED and (link.scheduled_action, link.scheduled_at) != (CANCEL, ends_at)
+
+
+def _has_ended(asked: BillToDate) -> bool:
+    return asked.ends_at <= clock.now() or asked.link.paddle_status == CANCELED
 
 
 def _found(asked: BillToDate, vendors: Vendors) -> bool:
@@ -160,8 +198,14 @@ def _is_over(asked: BillToDate, vendors: Vendors) -> bool:
 
 
 def _save(asked: BillToDate, state: State | None = None, *, detail: str = "", **columns: str) -> None:
-    """Write down how it stands, and open or close the finding that says so."""
-    for name, value in {"state": state or asked.state, "detail": detail, "updated_at": clock.now(), **columns}.items():
+    """Write down how it stands, and open or close the finding that says so; nothing where it stands as before.
+
+    So a finding that a person has closed stays so until something changes.
+    """
+    values = {"state": state or asked.state, "detail": detail, **columns}
+    if all(getattr(asked, name) == value for name, value in values.items()):
+        return
+    for name, value in {**values, "updated_at": clock.now()}.items():
         setattr(asked, name, value)
     with transaction.atomic():
         asked.save()
@@ -189,6 +233,18 @@ def _words(asked: BillToDate) -> tuple[Finding.Severity, str, str] | None:
                 Finding.Severity.NOTICE,
                 f"m3ter has {bill}: {asked.m3ter_bill_id}. {ends}.",
                 "Approve it in m3ter before then, and it is charged at once; later it cannot be charged any more.",
+            )
+        case State.APPROVED if asked.detail:
+            return (
+                Finding.Severity.NOTICE,
+                f"It is here, {bill}, and not charged yet: {asked.detail} {ends}.",
+                "Approve it here before then, or send it again where it failed; later it cannot be charged any more.",
+            )
+        case State.TOO_LATE if asked.detail:
+            return (
+                Finding.Severity.PROBLEM,
+                f"It is here, {bill}, and was not charged in time: {asked.detail} {ends}.",
+                "Invoice it, mark it as settled outside Paddle, or write it off here.",
             )
         case State.REFUSED:
             return (

@@ -262,6 +262,20 @@ def settled_words(bill: PushedBill, gone_outside: int) -> str:
     return " ".join([*said, "Approving it settles the rest alone."] if said else [])
 
 
+def too_much_words(bill: PushedBill) -> str:
+    """Say why a bill may not be charged of which more is open than m3ter says; empty where that is not so.
+
+    A credit that was written off, for a push that is lost since, leaves that. What the bill took of the carried
+    balance, and what was refunded of it, is more than m3ter says for a reason.
+    """
+    if bill.outstanding <= bill.payable - bill.carried + bill.credited:
+        return ""
+    return (
+        f"{money.words(bill.outstanding, bill.currency)} is open, but m3ter's bill is "
+        f"{money.words(bill.payable, bill.currency)}: settle it in Paddle by hand, then skip it."
+    )
+
+
 def changed_words(bill: PushedBill) -> str:
     """Say what is different between m3ter and what stands of a bill here."""
     stands = [f"Paddle has {money.words(bill.in_paddle, bill.currency)}"]

@@ -341,24 +341,24 @@ def _line(billed: Billed, line: Line) -> Iterator[Part]:
     where = f"in {billed.name}"
     left = line.asked - (line.subtotal - line.discount)
     tax = line.tax if line.is_tax_inside else 0
-    discount = _discount(line)
+    discount = discounted(line)
     yield Part(Why.DISCOUNT, discount, f"A discount {where}.")
     yield Part(Why.TAX, tax, f"Tax that the amount includes, {where}.")
-    left -= discount + tax
-    if line.is_tax_inside and line.discount and abs(left) == 1:
-        yield Part(Why.ROUNDING, left, f"Paddle rounds discount and tax apart, {where}.")
-    else:
-        yield from _missing(left, f"A line {where} is billed with another amount than its item.")
+    yield from _missing(left - discount - tax, f"A line {where} is billed with another amount than its item.")
 
 
-def _discount(line: Line) -> int:
-    """A line's discount as it lowers the amount asked for; where that includes tax, so does the discount."""
-    base = line.subtotal - line.discount
+def discounted(line: Line) -> int:
+    """A line's discount as it lowers the amount asked for; where that includes tax, so does the discount.
+
+    That is what the line comes to less, if its rate of tax agrees: else something other than a discount is missing too.
+    """
+    base, less = line.subtotal - line.discount, line.asked - line.total
     if not line.is_tax_inside or not line.discount:
         return line.discount
     if base == 0:  # no rate can be told from nothing, and all of it is discount
-        return line.asked - line.tax
-    return line.discount + (2 * line.discount * line.tax + base) // (2 * base)
+        return less
+    by_rate = line.discount + (2 * line.discount * line.tax + base) // (2 * base)
+    return less if abs(less - by_rate) <= 1 else by_rate  # Paddle rounds discount and tax apart
 
 
 def _payment(billed: Billed) -> Iterator[Part]:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any
 
 from billing_bridge import payments
-from billing_bridge.explaining import ADJUSTMENT, INVOICE, NOWHERE, TRANSACTION, Absent, Billed, GivenBack, Line, Why
+from billing_bridge.explaining import ADJUSTMENT, INVOICE, NOWHERE, TRANSACTION, Absent, Billed, GivenBack, Why
 from billing_bridge.models import Push, PushPolicy
 from billing_bridge.settlement import LONGEST_MARK
 from integration_project import clock
@@ -180,27 +179,4 @@ def _refunded(push: Push, found: Adjustment, status: str) -> Billed:
 def _billed(push_id: str, found: Transaction, given_back: tuple[GivenBack, ...]) -> Billed:
     """What a transaction says of one push: a line of each of its items, and what was given back of those lines."""
     kind = INVOICE if found.invoiced_push_id == push_id else TRANSACTION
-    return Billed(found.id, found.status, tuple(_lines(push_id, found)), given_back, kind)
-
-
-def _lines(push_id: str, found: Transaction) -> Iterator[Line]:
-    """Pair items with their lines by price; a draft may have no lines yet, and an item no line."""
-    by_price: defaultdict[str | None, list[Any]] = defaultdict(list)
-    for line in found.lines_of(push_id):
-        by_price[line.price_id].append(line.totals)
-    asked: defaultdict[tuple[str | None, bool], int] = defaultdict(int)
-    for item in found.items_of(push_id):
-        asked[item.price.id, item.price.tax_mode == "internal"] += item.amount
-    for (price_id, is_tax_inside), amount in asked.items():
-        totals = by_price.get(price_id, ())
-        if not totals:
-            yield Line(amount, amount, total=amount, is_tax_inside=is_tax_inside)
-            continue
-        yield Line(
-            amount,
-            sum(each.subtotal for each in totals),
-            sum(each.discount for each in totals),
-            sum(each.tax for each in totals),
-            sum(each.total for each in totals),
-            is_tax_inside,
-        )
+    return Billed(found.id, found.status, tuple(payments.lines_of(push_id, found)), given_back, kind)

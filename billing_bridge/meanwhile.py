@@ -3,8 +3,8 @@
 from dataclasses import astuple, dataclass, fields
 from typing import Self
 
-from billing_bridge import carrying, money
-from billing_bridge.models import PushAttempt, PushedBill
+from billing_bridge import carrying, deciding, money
+from billing_bridge.models import BillEntry, CarriedEntry, PushAttempt, PushedBill
 from integration_project import showing
 
 DID = {
@@ -40,6 +40,16 @@ def last_decision_in_words(bill: PushedBill, *, reader: str) -> str:
     return showing.sentence(f"{who} {did} {showing.since(decision.at)}{why}")
 
 
+def who_took(entry: CarriedEntry, *, reader: str) -> str:
+    """Say who or what took the last of a carried entry, and when; empty where nothing did."""
+    taken = BillEntry.objects.filter(carried=entry, kind=BillEntry.Kind.CARRIED_IN).select_related("bill")
+    last = taken.order_by("-id").first()
+    if last is None:
+        return ""
+    who = "You" if last.by == reader else last.by or f"Bill {last.bill.m3ter_bill_id}"
+    return showing.sentence(f"{who} took it {showing.since(last.at)}: {last.note}")
+
+
 def what_it_is(bill: PushedBill) -> str:
     """Say what state a bill is in."""
     return f"It is now {showing.in_a_sentence(bill.get_state_display())}."
@@ -51,6 +61,8 @@ class Shown:
 
     revision: str
     open: str
+    outside: str
+    """What went back without a refund of ours: an approval counts it."""
     balance: str
     state: str
     reason: str
@@ -65,6 +77,7 @@ class Shown:
         return cls(
             revision=str(bill.revision_id or "-"),
             open=str(bill.outstanding),
+            outside=str(deciding.gone_outside(bill)),
             balance=str(carrying.balance(bill.m3ter_account_id, bill.currency)),
             state=bill.state,
             reason=bill.reason,
@@ -98,6 +111,9 @@ def in_words(bill: PushedBill, seen: str, *, reader: str) -> str:
         said.append("m3ter says something else of it by now.")
     if "open" in changed:
         said.append(f"{money.words(bill.outstanding, bill.currency)} is open of it now.")
+    if "outside" in changed:
+        words = money.words(int(now.outside), bill.currency)
+        said.append(f"{words} of it was refunded or discounted in Paddle by now.")
     if "balance" in changed:
         said.append(f"The carried balance of its account is {money.words(int(now.balance), bill.currency)} now.")
     return " ".join(said) or "The page did not say what it showed."

@@ -1,14 +1,17 @@
 """What Paddle collected and gave back of our charges, added up on each bill."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Q, Sum
 
 from billing_bridge import ledger, money
+from billing_bridge.explaining import Line
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock
-from integration_project.vendors.paddle.entities import PlainTotals, Totals
+from integration_project.vendors.paddle.entities import PlainTotals, Totals, Transaction
 
 Payment = PushedBill.Payment
 GIVEN_OR_TAKEN = frozenset({Payment.PAID, Payment.REFUNDED, Payment.CREDITED})
@@ -104,3 +107,26 @@ def counted(totals: PlainTotals | Totals, *, tax_inside: bool) -> int:
 def collected(totals: Totals, *, tax_inside: bool) -> int:
     """What a line comes to after discounts, counted as its item was asked; a total has them taken off already."""
     return totals.total if tax_inside else totals.subtotal - totals.discount
+
+
+def lines_of(push_id: str, found: Transaction) -> Iterator[Line]:
+    """Pair items with their lines by price; a draft may have no lines yet, and an item no line."""
+    by_price: defaultdict[str | None, list[Totals]] = defaultdict(list)
+    for line in found.lines_of(push_id):
+        by_price[line.price_id].append(line.totals)
+    asked: defaultdict[tuple[str | None, bool], int] = defaultdict(int)
+    for item in found.items_of(push_id):
+        asked[item.price.id, item.price.tax_mode == "internal"] += item.amount
+    for (price_id, is_tax_inside), amount in asked.items():
+        totals = by_price.get(price_id, ())
+        if not totals:
+            yield Line(amount, amount, total=amount, is_tax_inside=is_tax_inside)
+            continue
+        yield Line(
+            amount,
+            sum(each.subtotal for each in totals),
+            sum(each.discount for each in totals),
+            sum(each.tax for each in totals),
+            sum(each.total for each in totals),
+            is_tax_inside,
+        )

@@ -204,6 +204,8 @@ def _preview(found: Preview, vendors: Vendors) -> None:
         raise NotNow(importing.deleted_verdict(bill))
     if bill.revision is None:
         raise NotNow(charges.held(bill.reason or Reason.REVIEW, NOT_READ))
+    if found.first and (too_much := charges.too_much_words(bill)):
+        raise NotNow(charges.held(Reason.CHANGED, too_much))
     if standing := withdrawing.standing(bill):
         names = ", ".join(push.push_id for push in standing)
         found.notes.append(
@@ -213,7 +215,9 @@ def _preview(found: Preview, vendors: Vendors) -> None:
         raise NotNow(charges.held(Reason.CHANGED, charges.changed_words(bill)))
     draft = _draft(found)
     if draft.intent is None:
-        drafting.refuse_to_carry(found.bill, draft.netting, draft.given.policy)
+        is_agreed = found.first == APPROVE and bill.reason == Reason.BELOW_MINIMUM  # as an approval carries it
+        refuse = drafting.refuse_to_net if is_agreed else drafting.refuse_to_carry
+        refuse(found.bill, draft.netting, draft.given.policy)
         found.carried = _carried_words(found.bill, draft.netting)
         return
     found.intent = draft.intent

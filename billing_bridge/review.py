@@ -86,15 +86,8 @@ def _refuse_unseen(bill: PushedBill, seen: str | None, *, by: str) -> None:
 
 
 def _refuse_too_much(bill: PushedBill) -> None:
-    """A credit that was written off, for a push that is lost since, leaves more open than the bill says.
-
-    What it took of the carried balance, and what was refunded of it, is more than the bill says for a reason.
-    """
-    if bill.outstanding > bill.payable - bill.carried + bill.credited:
-        raise NotPossible(
-            f"{money.words(bill.outstanding, bill.currency)} is open, but m3ter's bill is "
-            f"{money.words(bill.payable, bill.currency)}: settle it in Paddle by hand, then skip it."
-        )
+    if words := charges.too_much_words(bill):
+        raise NotPossible(words)
 
 
 def _refuse_uncountable(bill: PushedBill) -> None:
@@ -166,7 +159,8 @@ def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
         words = money.words(bill.outstanding, bill.currency)
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
     if bill.outstanding:
-        carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by)
+        tax = drafting.tax_of(bill, deciding.policy_for(deciding.live_link(bill.m3ter_account_id)))
+        carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by, tax=tax)
     looking.loss_is_dealt_with(bill, f"{by} closed it: {reason}")
     _become(bill, _nothing_open(bill, bill.reason_detail))
 
@@ -242,7 +236,7 @@ def take_back(entry_id: int, *, by: str, reason: str, seen: str | None = None) -
             doubting.refuse_unanswered(bill)
             entry = CarriedEntry.objects.select_for_update(of=("self",)).get(pk=entry_id)
             if not entry.remaining:
-                raise NotPossible("Nothing is left of it.")
+                raise NotPossible(f"Nothing is left of it. {meanwhile.who_took(entry, reader=by)}".rstrip())
             if entry.reserved_by_id is not None:
                 raise NotPossible("A charge that takes it is under way; wait until that is settled.")
             carrying.take(bill, carrying.as_parts([entry]), note=f"Taken back: {reason}", by=by)

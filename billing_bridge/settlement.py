@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from billing_bridge import carrying, charges, deciding, ledger, looking, modes, money, payments
+from billing_bridge import carrying, charges, deciding, explaining, ledger, looking, modes, money, payments
 from billing_bridge.ledger import ACCEPTED
 from billing_bridge.models import Push, PushedBill
 from integration_project import clock, finding
@@ -211,7 +211,7 @@ def _collected(push: Push, happened: Transaction) -> tuple[int, int]:
     lines, inside = happened.lines_of(push.push_id), happened.lines_with_tax_inside
     if not lines:
         return happened.amount_of(push.push_id), 0
-    discount = sum(line.totals.discount for line in lines)
+    discount = sum(explaining.discounted(line) for line in payments.lines_of(push.push_id, happened))
     return sum(payments.collected(line.totals, tax_inside=line.id in inside) for line in lines), discount
 
 

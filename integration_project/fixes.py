@@ -245,7 +245,7 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         "mail not sent": "A mail that was given up is sent again from its own page. Acknowledging says that somebody"
         " sees to the mail server, or that the mail is not needed any more.",
         # Bills and charges: what is to be decided is decided on the bill
-        "bill to date": "The bill is made and approved in m3ter; the finding closes when it is read here. Acknowledging"
+        "bill to date": "The bill is approved in m3ter, and then charged here; that closes the finding. Acknowledging"
         " says that it need not be charged while the subscription lives.",
         "charging refused": "Nothing is charged until the cause is put right. Acknowledging says that somebody sees to"
         " it; it opens again as long as it holds.",

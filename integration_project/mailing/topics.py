@@ -182,8 +182,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "bill to date": Kind(
             _BILLS,
             "A subscription is about to be cancelled. What was used until now can be charged only while it lives, and"
-            " only once its bill is approved in m3ter.",
-            "Approve the bill in m3ter before the subscription ends.",
+            " only once its bill is approved in m3ter, and here where policy wants a review.",
+            "Approve the bill, in m3ter and here, before the subscription ends.",
         ),
         "charging refused": Kind(
             _BILLS,

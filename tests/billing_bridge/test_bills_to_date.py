@@ -9,7 +9,7 @@ import pytest
 from django.db.models import F
 from pytest_django import Settings
 
-from billing_bridge import jobs
+from billing_bridge import jobs, review
 from billing_bridge.models import BillToDate, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.models import Finding, Installation
@@ -101,8 +101,8 @@ def test_what_was_used_until_the_day_before_is_billed_and_charged_while_the_subs
     for bill in bills:
         ending.m3ter.approve_bill(bill["id"])
     ending.import_all()
-    go()
     ending.work()
+    go()
 
     assert (asked(ending).state, found()) == ("approved", [("closed", "notice")])
     pushed = PushedBill.objects.filter(m3ter_account_id=ending.account_id)
@@ -254,6 +254,7 @@ def test_what_m3ter_refuses_is_a_problem_that_ends_with_an_approved_bill(ending:
     for bill in bills_of(ending):
         ending.m3ter.approve_bill(bill["id"])
     ending.import_all()
+    ending.work()
     go()
 
     assert (asked(ending).state, found()) == ("approved", [("closed", "problem")])
@@ -300,6 +301,121 @@ def test_a_cancellation_that_is_called_off_ends_it_and_a_later_one_begins_again(
 
 
 @pytest.mark.parametrize("runs", [1, 4], ids=["asked", "made"])
+def test_a_cancellation_called_off_and_made_again_for_the_same_moment_is_asked_for_again(
+    ending: World, deliver: Deliver, run_jobs: Deliver, runs: int
+) -> None:
+    go(runs)
+    ends_at = ending.link.scheduled_at
+    ending.paddle.call_off_change(ending.subscription_id)
+    deliver()
+    run_jobs()
+    go()
+    assert asked(ending).state == "taken back"
+    earlier = asked(ending).until - A_DAY
+    BillToDate.objects.update(until=earlier)
+
+    ending.paddle.cancel(ending.subscription_id, effective_from="next_billing_period")
+    deliver()
+    run_jobs()
+    assert ending.link.scheduled_at == ends_at
+    go(4)
+
+    assert (asked(ending).state, asked(ending).until) == ("made", earlier + A_DAY)
+    assert ("open", "notice") in found()
+    until = [bill["endDate"] for bill in bills_of(ending)]
+    assert len(until) == len(set(until))
+
+
+def test_a_pause_instead_of_the_cancellation_calls_it_off(ending: World, deliver: Deliver, run_jobs: Deliver) -> None:
+    go()
+    ending.paddle.call_off_change(ending.subscription_id)
+    ending.paddle.pause(ending.subscription_id)
+    deliver()
+    run_jobs()
+    BillToDate.objects.update(ends_at=F("ends_at") - 2 * A_DAY)
+
+    go(2)
+
+    assert (ending.link.paddle_status, asked(ending).state, found()) == ("paused", "taken back", [])
+
+
+def approve_all(world: World) -> None:
+    for bill in bills_of(world):
+        world.m3ter.approve_bill(bill["id"])
+    world.import_all()
+    go()
+
+
+def test_a_bill_that_is_held_for_review_here_is_told_of_until_it_is_charged(ending: World) -> None:
+    PushPolicy.objects.update(review="always")
+    go(4)
+    approve_all(ending)
+
+    told = Finding.objects.get(kind="bill to date")
+    assert (asked(ending).state, told.state, told.severity) == ("approved", "open", "notice")
+    assert told.detail.startswith(f"It is here, the bill of account {ending.link.m3ter_account_code} up to ")
+    assert "waits for Finance to approve it here" in told.detail
+    assert told.next_step.startswith("Approve it here before then")
+
+    for bill in PushedBill.objects.filter(state="held"):
+        review.approve(bill.pk, by="fiona", reason="right")
+    ending.work()
+    go()
+    assert (asked(ending).state, asked(ending).detail, found()) == ("approved", "", [("closed", "notice")])
+
+
+def test_a_bill_that_nobody_reviewed_before_the_end_is_a_problem_until_it_is_settled(
+    ending: World, deliver: Deliver, run_jobs: Deliver
+) -> None:
+    PushPolicy.objects.update(review="always")
+    go(4)
+    approve_all(ending)
+    ending.paddle.cancel(ending.subscription_id)
+    deliver()
+    run_jobs()
+    go(2)
+
+    assert (asked(ending).state, found()) == ("too late", [("open", "problem")])
+    assert Finding.objects.get(kind="bill to date").next_step.startswith("Invoice it")
+
+    for bill in PushedBill.objects.filter(state="held"):
+        review.write_off(bill.pk, by="fiona", reason="given up")
+    go()
+    assert (asked(ending).state, found()) == ("approved", [("closed", "problem")])
+
+
+def test_a_finding_that_a_person_has_closed_stays_so_while_nothing_changes(ending: World) -> None:
+    PushPolicy.objects.update(review="always")
+    go(4)
+    approve_all(ending)
+    Finding.objects.filter(kind="bill to date").update(state="closed")
+
+    go(3)
+
+    assert found() == [("closed", "notice")]
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["made", "read"])
+def test_a_bill_that_m3ter_does_not_have_any_more_is_asked_for_again(ending: World, is_read: bool) -> None:
+    PushPolicy.objects.update(review="always")
+    go(4)
+    first = asked(ending).m3ter_bill_id
+    if is_read:
+        approve_all(ending)
+        assert (asked(ending).state, asked(ending).m3ter_bill_id) == ("approved", first)
+    ending.m3ter.memory.bills.remove(ending.in_m3ter(first))
+    jobs.sweep_bills()
+
+    go(5)
+
+    again = asked(ending)
+    assert (again.state, ending.calls("create bill job", "m3ter")) == ("made", 2)
+    assert again.m3ter_bill_id != first
+    assert ending.in_m3ter(again.m3ter_bill_id)["endDate"] == str(again.until)
+    assert ("open", "notice") in found()
+
+
+@pytest.mark.parametrize("runs", [1, 4], ids=["asked", "made"])
 def test_a_bill_not_approved_in_time_is_a_problem_until_it_is_approved(
     ending: World, deliver: Deliver, run_jobs: Deliver, runs: int
 ) -> None:
@@ -320,6 +436,10 @@ def test_a_bill_not_approved_in_time_is_a_problem_until_it_is_approved(
     if runs > 1:
         held = PushedBill.objects.filter(m3ter_account_id=ending.account_id)
         assert {(bill.state, bill.reason) for bill in held} == {("held", "cancelled")}
+        assert (asked(ending).state, found()) == ("too late", [("open", "problem")])
+        for bill in held:
+            review.settled_outside(bill.pk, by="fiona", reason="paid by bank transfer")
+        go()
         assert (asked(ending).state, found()) == ("approved", [("closed", "problem")])
 
 

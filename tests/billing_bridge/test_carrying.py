@@ -244,8 +244,18 @@ def test_what_was_carried_can_be_taken_back_and_settled_otherwise(world: World) 
     assert (held.state, held.reason, held.outstanding, balance(world)) == (State.HELD, Reason.CHANGED, 20, 0)
     assert ledger_of(bill) == [("carried_out", 20), ("carried_in", 20), ("written_off", 20)]
     assert bill.entries.get(kind=BillEntry.Kind.WRITTEN_OFF).note == "Settled outside. paid in cash"
-    with pytest.raises(NotPossible, match="Nothing is left"):
+    with pytest.raises(NotPossible, match=r"Nothing is left of it\. fiona took it just now: Taken back: the customer"):
+        review.take_back(entry.pk, by="george", reason="me too")
+    with pytest.raises(NotPossible, match=r"Nothing is left of it\. You took it"):
         review.take_back(entry.pk, by="fiona", reason="again")
+
+
+def test_what_a_later_bill_took_cannot_be_taken_back_and_the_bill_is_named(world: World) -> None:
+    settled(world, ("API calls", "0.20"))
+    later = another(world, ("API calls", "10.00"))
+
+    with pytest.raises(NotPossible, match=rf"Nothing is left of it\. Bill {later.m3ter_bill_id} took it just now"):
+        review.take_back(CarriedEntry.objects.get().pk, by="fiona", reason="too late")
 
 
 def test_what_a_charge_under_way_takes_cannot_be_taken_back(world: World) -> None:

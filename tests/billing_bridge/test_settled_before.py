@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_bridge import carrying, deciding, importing, jobs, owed, review
-from billing_bridge.models import BillEntry, PushedBill, PushPolicy
+from billing_bridge.models import BillEntry, CarriedEntry, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.errors import NotPossible
+from paddle_sync.jobs import drain_events
 from paddle_sync.models import AccountLink
 from tests.billing_bridge import truth
 from tests.billing_bridge.world import World, fresh, push_of
+from tests.builders import make_event
 
 pytestmark = pytest.mark.django_db
 Deliver = Callable[[], int]
@@ -313,3 +315,90 @@ def test_a_deleted_bill_is_nothing_to_compare_the_next_one_with(world: World) ->
     assert following is not None
 
     assert (before, deciding._last_payable(fresh(following))) == (None, None)
+
+
+def test_what_goes_back_between_the_look_and_the_click_is_told_and_nothing_is_done(
+    world: World, deliver: Deliver, run_jobs: Deliver
+) -> None:
+    PushPolicy.objects.update(mode="immediately", lock_after_days=30)
+    bill = world.pushed()
+    deliver()
+    run_jobs()
+    bill = corrected(world, bill, "123.45")
+    seen = review.what_is_seen(bill)
+    world.refund_by_hand(push_of(bill).paddle_transaction_id, 1000)
+    world.paddle.settle_adjustments()
+    deliver()
+    run_jobs()
+
+    with pytest.raises(NotPossible, match=r"20\.00 USD of it was refunded or discounted in Paddle by now"):
+        review.approve(bill.pk, by="fiona", reason="it is carried", seen=seen)
+
+    assert (fresh(bill).state, fresh(bill).outstanding, fresh(bill).written_off) == (State.HELD, -2000, 0)
+    assert carrying.balance(world.account_id, "USD") == 0
+
+
+# --- Discounted -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def discounted(world: World, deliver: Deliver, run_jobs: Deliver) -> PushedBill:
+    """119.00 with 19 % tax inside, less 10 %: 100.00 - 10.00 and the tax on that, 107.10, was collected."""
+    PushPolicy.objects.update(mode="immediately", tax_mode="internal", lock_after_days=30)
+    bill = world.pushed((("API calls", "119.00"),))
+    charged = next(row for row in world.paddle.transactions.values() if row["origin"] == "subscription_charge")
+    totals = {"subtotal": "10000", "discount": "1000", "tax": "1710", "total": "10710"}
+    charged["details"]["line_items"][0]["totals"] = totals
+    make_event("transaction.updated", world.vendors.paddle.get_transaction(charged["id"]).raw)
+    drain_events()
+    deliver()
+    run_jobs()
+    push = push_of(bill)
+    assert (push.collected, push.discounted, push.amount) == (10710, 1190, 11900)
+    return fresh(bill)
+
+
+def test_a_discount_on_an_amount_with_tax_in_it_took_off_the_tax_too(world: World, discounted: PushedBill) -> None:
+    world.delete_in_m3ter(discounted)
+    jobs.sweep_bills()
+    review.approve(discounted.pk, by="fiona", reason="gone")
+
+    assert (fresh(discounted).paid, carrying.balance(world.account_id, "USD")) == (10710, -10710)
+
+
+def test_a_discounted_charge_with_tax_in_it_is_refunded_as_far_as_it_was_paid(
+    world: World, discounted: PushedBill, deliver: Deliver, run_jobs: Deliver
+) -> None:
+    world.delete_in_m3ter(discounted)
+    jobs.sweep_bills()
+    review.refund(discounted.pk, by="fiona", reason="gone")
+    for _ in range(3):
+        world.work()
+        world.paddle.settle_adjustments()
+        deliver()
+        run_jobs()
+
+    assert (fresh(discounted).outstanding, fresh(discounted).credited) == (0, 10710)
+
+
+# --- A deleted bill's credit ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tax_mode", ["external", "internal"])
+def test_the_credit_of_a_deleted_bill_lowers_the_next_one_that_is_taxed_as_it_was(world: World, tax_mode: str) -> None:
+    PushPolicy.objects.update(mode="immediately", review="never", lock_after_days=30, tax_mode=tax_mode)
+    gone = world.imported((("API calls", "100.00"),))
+    following = world.another_bill((("API calls", "300.00"),), approve=False)
+    world.work()
+    world.delete_in_m3ter(gone)
+    jobs.sweep_bills()
+    review.approve(gone.pk, by="fiona", reason="gone")
+
+    world.m3ter.approve_bill(following)
+    bill = importing.import_bill(following, world.vendors)
+    assert bill is not None
+    world.work()
+
+    entry = CarriedEntry.objects.get(source_bill=gone)
+    assert (entry.tax_category, entry.tax_mode, entry.remaining) == ("saas", tax_mode, 0)
+    assert (fresh(bill).state, push_of(bill).amount) == (State.PUSHED, 20000)

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from billing_bridge import importing, jobs, review
+from billing_bridge import importing, jobs, looking, review
 from billing_bridge.models import CarriedEntry, PaddleCurrency, Push, PushedBill, PushPolicy
 from integration_project import clock
+from integration_project.errors import NotPossible
 from integration_project.models import CallBudget, Circuit, Installation
 from integration_project.vendors.paddle.simulator import sample
 from paddle_sync.models import AccountLink
 from tests.billing_bridge.classic_world import ClassicWorld
 from tests.billing_bridge.conftest import classic_world, live, world
-from tests.billing_bridge.world import World, fresh
+from tests.billing_bridge.world import World, fresh, push_of
 from tests.builders import make_link
 from tests.console.previews import ASKED, Browser, panel, press, said
 from tests.console.rows import MARKUP, make_bill, make_push
@@ -114,6 +115,38 @@ def test_what_is_too_little_is_said_to_be_carried(browser: Browser, world: World
     )
     assert held.context["story"].cause.startswith("0.30 USD is less than the 0.70 USD that Paddle charges at least.")
     assert CarriedEntry.objects.count() == 0
+
+
+def test_what_is_held_for_being_too_little_is_said_to_be_carried_as_an_approval_does(
+    browser: Browser, world: World
+) -> None:
+    PushPolicy.objects.update(review="never", small="hold")
+    bill = world.imported((("API calls", "0.30"),))
+    world.work()
+    assert (fresh(bill).state, fresh(bill).reason) == (State.HELD, Reason.BELOW_MINIMUM)
+
+    shown = press(browser, fresh(bill)).context["story"].cause
+    review.approve(bill.pk, by="fiona", reason="let it be carried")
+
+    assert shown == "Once it is approved, nothing would be charged: 0.30 USD is carried to the next bill."
+    assert (fresh(bill).state, fresh(bill).reason_detail) == (State.CARRIED, "0.30 USD is carried to the next bill.")
+
+
+def test_more_open_than_the_bill_says_is_not_said_to_be_charged(browser: Browser, world: World) -> None:
+    PushPolicy.objects.update(changed="hold")
+    bill = world.pushed((("API calls", "100.00"),))
+    world.correct(bill.m3ter_bill_id, 8000)
+    world.import_all()
+    review.write_off(bill.pk, by="fiona", reason="they do not want it")
+    looking.lose(push_of(bill), "It is in no renewal.")
+
+    shown = press(browser, fresh(bill)).context["story"]
+    with pytest.raises(NotPossible) as refused:
+        review.resend(bill.pk, by="fiona", reason="again")
+
+    assert "100.00 USD is open, but m3ter's bill is 80.00 USD" in shown.cause
+    assert shown.cause.rstrip(".") in str(refused.value)
+    assert world.charges_of(bill) == 1
 
 
 def test_what_only_paddle_finds_too_little_is_said_to_be_carried(browser: Browser, world: World) -> None:
