@@ -32,10 +32,8 @@ KIND = "bill to date"
 CANCEL = "cancel"
 STATUSES = ("active", "past_due")
 """Of subscriptions that can owe something: a trial costs nothing, and one that is paused uses nothing."""
-LOOKED_AT = (State.DUE, State.ASKED, State.MADE)
-UNSETTLED = (*LOOKED_AT, State.REFUSED, State.TOO_LATE)
-"""What an approved bill, however late, brings to an end."""
-HAS_A_DEADLINE = (*LOOKED_AT, State.APPROVED)
+UNSETTLED = (State.DUE, State.ASKED, State.MADE, State.REFUSED, State.TOO_LATE)
+"""What a bill that is settled here, however late, brings to an end."""
 SETTLED = (PushedBill.State.PUSHED, PushedBill.State.CARRIED, PushedBill.State.SKIPPED)
 """Where nothing of a bill waits to be charged."""
 FORGOTTEN = {"m3ter_bill_job_id": "", "m3ter_bill_id": "", "detail": ""}
@@ -123,12 +121,12 @@ def follow(asked: BillToDate, vendors: Vendors) -> str:
     waiting = next((bill for bill in bills if bill.outstanding and bill.state not in SETTLED), None)
     if bills and waiting is None:
         _save(asked, State.APPROVED)
-    elif asked.state in HAS_A_DEADLINE and _is_called_off(asked.link, asked.ends_at):
+    elif _is_called_off(asked.link, asked.ends_at):
         _save(asked, State.TAKEN_BACK)
     elif waiting is not None:
         state = State.TOO_LATE if _has_ended(asked) else State.APPROVED
         _save(asked, state, detail=_why_it_waits(waiting), m3ter_bill_id=waiting.m3ter_bill_id)
-    elif asked.state in HAS_A_DEADLINE and _has_ended(asked):
+    elif _has_ended(asked):
         _save(asked, State.TOO_LATE)
     elif asked.state == State.APPROVED:  # it was read, and m3ter does not have it any more
         _save(asked, State.DUE, **FORGOTTEN)

@@ -326,6 +326,28 @@ def test_a_cancellation_called_off_and_made_again_for_the_same_moment_is_asked_f
     assert len(until) == len(set(until))
 
 
+@pytest.mark.parametrize("state", ["refused", "too late"])
+def test_no_problem_is_left_of_a_cancellation_that_is_called_off_later(
+    ending: World, deliver: Deliver, run_jobs: Deliver, state: str
+) -> None:
+    if state == "refused":
+        AccountLink.objects.filter(pk=ending.link.pk).update(m3ter_account_id="gone")
+    else:  # what Paddle did instead is told later than the moment itself
+        ended_at = clock.now() - dt.timedelta(minutes=1)
+        go()
+        BillToDate.objects.update(ends_at=ended_at)
+        AccountLink.objects.filter(pk=ending.link.pk).update(scheduled_at=ended_at)
+    go()
+    assert (asked(ending).state, found()) == (state, [("open", "problem")])
+
+    ending.paddle.call_off_change(ending.subscription_id)
+    deliver()
+    run_jobs()
+    go()
+
+    assert (asked(ending).state, found()) == ("taken back", [("closed", "problem")])
+
+
 def test_a_pause_instead_of_the_cancellation_calls_it_off(ending: World, deliver: Deliver, run_jobs: Deliver) -> None:
     go()
     ending.paddle.call_off_change(ending.subscription_id)
