@@ -176,13 +176,12 @@ def _decided(bill: PushedBill) -> Preview:
         return Preview(bill)
     why = bill.last_error if bill.state == State.FAILED else ""
     found = Preview(_approved(bill), first, why or bill.reason_detail or bill.get_reason_display())
-    if first == APPROVE:
-        _count_what_was_settled(found)
+    _count_what_was_settled(found)
     return found
 
 
 def _count_what_was_settled(found: Preview) -> None:
-    """An approval writes off first what was given up or given back before; `review` does that for good."""
+    """A decision writes off first what was given up or given back before; `review` does that for good."""
     bill = found.bill
     outside = deciding.gone_outside(bill)
     settled = owed.settled_before(bill.outstanding, written_off=bill.written_off, gone_outside=outside)
