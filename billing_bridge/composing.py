@@ -7,8 +7,7 @@ items      names and texts filled in and cut to Paddle's limits, with the push i
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -227,14 +226,12 @@ def exact_lines(revision: BillRevision) -> list[Decimal]:
 def whole_bill(revision: BillRevision, *, remaining: bool = False) -> Line:
     """One line for all of a bill, or for what is left of it: booked as its largest line is."""
     by_size = sorted(revision.lines, key=lambda line: -Decimal(line["amount"]))
+    booked = [line for line in by_size if line.get("accounting_product") or line.get("accounting_product_id")]
+    largest = booked[0] if booked else {}
     return {
         "description": "Usage, remaining part" if remaining else "Usage",
-        "accounting_product": next(
-            (line["accounting_product"] for line in by_size if line.get("accounting_product")), ""
-        ),
-        "accounting_product_id": next(
-            (line["accounting_product_id"] for line in by_size if line.get("accounting_product_id")), ""
-        ),
+        "accounting_product": largest.get("accounting_product", ""),
+        "accounting_product_id": largest.get("accounting_product_id", ""),
         "product": next((line["product"] for line in by_size if line.get("product")), ""),
         **_period_of(revision.lines),
     }
@@ -401,22 +398,37 @@ def _product_id(line: PreviewLine) -> str | None:
 def _amounts(lines: Sequence[PreviewLine], items: Sequence[ChargeItem]) -> list[int]:
     """What Paddle will charge of ours, line by line: before tax, or with it where our amount includes it.
 
-    A preview does not say of which item a line is. Where some of our amounts include tax and others do not, a line is
-    counted as the one of these that it fits, those that fit in one way only first.
+    A preview does not say of which item a line is. Where some of our amounts include tax and others do not, as many
+    lines as possible are counted as the item that they fit.
     """
-    left = Counter((item.tax_mode, item.amount_minor) for item in items)
+    asked = [(item.tax_mode, item.amount_minor) for item in items]
     modes = sorted({item.tax_mode for item in items})
     ways = [{mode: _amount(line, mode) for mode in modes} for line in lines]
-    fitting, others = [], []
-    for of_line in sorted(ways, key=lambda each: sum(way in left for way in each.items())):
-        way = next((each for each in of_line.items() if left[each]), None)
-        if way is None:
-            others.append(of_line)
-            continue
-        left[way] -= 1
-        fitting.append(way[1])
-    missing = chain((mode for mode, _ in left.elements()), repeat(modes[0]))
-    return [*fitting, *(of_line[mode] for of_line, mode in zip(others, missing, strict=False))]
+    found = _matched([{number for number, each in enumerate(asked) if each in way.items()} for way in ways])
+    fitting = [asked[number][1] for number in found]
+    others = [way for number, way in enumerate(ways) if number not in found.values()]
+    missing = chain((mode for number, (mode, _) in enumerate(asked) if number not in found), repeat(modes[0]))
+    return [*fitting, *(way[mode] for way, mode in zip(others, missing, strict=False))]
+
+
+def _matched(fits: Sequence[Set[int]]) -> dict[int, int]:
+    """Give as many lines as possible an item of their own, where `fits` says which each may have: item -> line.
+
+    By augmenting paths: a line whose items are taken has one of them if its line can have another.
+    """
+    taken: dict[int, int] = {}
+
+    def finds(line: int, asked: set[int]) -> bool:
+        for item in fits[line] - asked:
+            asked.add(item)
+            if item not in taken or finds(taken[item], asked):
+                taken[item] = line
+                return True
+        return False
+
+    for line in range(len(fits)):
+        finds(line, set())
+    return taken
 
 
 def _amount(line: PreviewLine, tax_mode: str) -> int:

@@ -1,11 +1,15 @@
 """Amounts with tax in them and without are not the same money: each item keeps its own, nothing is netted unseen."""
 
+import random
 from collections.abc import Sequence
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from billing_bridge import importing, review
-from billing_bridge.composing import Owed, Rules, Tax, compose, read_preview
+from billing_bridge.composing import Owed, Rules, Tax, compose, read_preview, unlike
 from billing_bridge.models import CarriedEntry, ProductRule, PushedBill, PushPolicy
 from integration_project.vendors.paddle.entities import Charge
 from tests.billing_bridge.breaking import Deliver, told
@@ -205,3 +209,40 @@ def test_a_small_bill_of_one_kind_is_carried_as_that(world: World) -> None:
         ("5000", "external"),
         ("30", "internal"),
     ]
+
+
+def test_what_is_left_of_a_bill_is_taxed_as_its_largest_line_is() -> None:
+    other = ProductRule(accounting_product="id-b", tax_category="standard", tax_mode="external")
+    content = revision(
+        line("90.00", accounting_product="Shop", accounting_product_id=""),
+        line("10.00", accounting_product="B", accounting_product_id="id-b"),
+    )
+
+    made = compose(Owed(content, 500), marks=MARKS, policy=PushPolicy(), rules={**RULES, "id-b": other})
+
+    assert [(item.tax_mode, item.tax_category) for item in made.items] == [("internal", "saas")]
+
+
+def asked_and_shown(chance: random.Random) -> tuple[list[Any], list[Any]]:
+    """Items with tax inside and on top, many of which come to the same amounts, and what Paddle shows of them."""
+    rates = [chance.choice([0, 5, 7, 10, 19, 20]) for _ in range(2)]
+    items, lines = [], []
+    for _ in range(chance.randint(2, 6)):
+        mode, rate, base = chance.choice(["internal", "external"]), chance.choice(rates), 100 * chance.randint(1, 12)
+        with_tax = base + base * rate // 100
+        amount = base if mode == "external" else chance.choice((base, with_tax))
+        total = amount if mode == "internal" else with_tax
+        subtotal = amount if mode == "external" else round(Fraction(100 * total, 100 + rate))
+        items.append(SimpleNamespace(tax_mode=mode, amount_minor=amount))
+        lines.append(SimpleNamespace(totals=SimpleNamespace(subtotal=subtotal, discount=0, total=total)))
+    chance.shuffle(lines)
+    return items, lines
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_preview_of_what_was_asked_is_never_unlike_it_however_its_lines_are_taxed(seed: int) -> None:
+    chance = random.Random(seed)
+
+    for _ in range(3_000):
+        items, lines = asked_and_shown(chance)
+        assert unlike(lines, items) == ""
