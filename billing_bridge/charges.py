@@ -239,15 +239,21 @@ def _changed(bill: PushedBill, revision: BillRevision, given: Circumstances) -> 
         return None
     if before := settled_words(bill, given.gone_outside):  # who approved it before could not know
         return held(Reason.CHANGED, f"{changed_words(bill)} {before}")
-    if given.others_ask_for > 0:
-        asked = money.words(given.others_ask_for, bill.currency)
-        words = f"A refund of {asked} that somebody asked for in Paddle waits to be decided there: wait for that."
-        return held(Reason.CHANGED, f"{changed_words(bill)} {words}")
+    if asked := asked_words(bill, given.others_ask_for):
+        return held(Reason.CHANGED, f"{changed_words(bill)} {asked}")
     if bill.reviewed_revision_id == revision.pk:
         return None
     if given.policy.changed == PushPolicy.Changed.SETTLE:
         return None
     return held(Reason.CHANGED, changed_words(bill))
+
+
+def asked_words(bill: PushedBill, others_ask_for: int) -> str:
+    """Say that somebody else may be giving back what the customer is owed for a bill; empty where nobody is."""
+    if bill.outstanding >= 0 or others_ask_for <= 0:
+        return ""
+    asked = money.words(others_ask_for, bill.currency)
+    return f"A refund of {asked} that somebody asked for in Paddle waits to be decided there: wait for that."
 
 
 def settled_words(bill: PushedBill, gone_outside: int) -> str:

@@ -141,7 +141,7 @@ def _given(push: Push) -> int | None:
             told[alert.event_id[:LONGEST_OUTCOME]] = _part(push, alert, fields)
     parts = [told.get(event_id) for event_id in push.history.filter(step=STEP).values_list("outcome", flat=True)]
     known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None
+    return sum(known) if parts and len(known) == len(parts) else None
 
 
 def _written_off_first(bill: PushedBill, others: Sequence[Push], *, since: datetime) -> int:

@@ -366,8 +366,9 @@ def deleted_verdict(known: PushedBill) -> Verdict:
             Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
         )
     before = charges.settled_words(known, deciding.gone_outside(known))
-    said = (charges.changed_words(known), "Nothing more is charged.", *([before] if before else []))
-    return held(Reason.DELETED, f"It was deleted in m3ter. {' '.join(said)}")
+    asked = charges.asked_words(known, deciding.others_ask_for(known))
+    said = ("It was deleted in m3ter.", charges.changed_words(known), "Nothing more is charged.", before, asked)
+    return held(Reason.DELETED, " ".join(filter(None, said)))
 
 
 def absorb_deletion(owner: PushedBill) -> Verdict:

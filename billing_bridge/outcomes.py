@@ -38,6 +38,8 @@ def record_pushed(
         push.save(update_fields=("state", "settled_at", "detail", "sent_at", "paddle_transaction_id"))
         if push.kind == Push.Kind.REFUND:
             ledger.post(bill, Kind.CREDITED, amount, push=push, note=detail)
+            if _lowered_what_is_no_more(bill, push):
+                _take_out(bill, push, NO_MORE)
         else:
             ledger.post(bill, Kind.PUSHED, amount, push=push, note=detail)
             carrying.take_reserved(bill, push)
@@ -47,6 +49,16 @@ def record_pushed(
             _look_for_the_other(bill)
         ledger.resume(push.paddle_subscription_id)
     return True
+
+
+NO_MORE = "It lowered an invoice that is no more."
+
+
+def _lowered_what_is_no_more(bill: PushedBill, credit: Push) -> bool:
+    """Whether a credit that was found late is one on an invoice of the bill that was cancelled meanwhile."""
+    lost = bill.pushes.filter(state=Push.State.LOST, mode=PushPolicy.Mode.INVOICE)
+    on_it = credit.paddle_transaction_id
+    return bool(on_it) and lost.filter(paddle_transaction_id=on_it).exclude(kind=Push.Kind.REFUND).exists()
 
 
 def _look_for_the_other(bill: PushedBill) -> None:
@@ -128,7 +140,7 @@ def _take_out(bill: PushedBill, push: Push, detail: str) -> None:
     if push.mode == PushPolicy.Mode.INVOICE and push.paddle_transaction_id:
         credits = bill.pushes.filter(kind=Push.Kind.REFUND, state=Push.State.PUSHED)
         for credit in credits.filter(paddle_transaction_id=push.paddle_transaction_id).select_for_update(of=LOCKABLE):
-            _take_out(bill, credit, f"It lowered an invoice that is no more. {detail}")
+            _take_out(bill, credit, f"{NO_MORE} {detail}")
 
 
 def record_lost(push_id: int, *, detail: str) -> bool:

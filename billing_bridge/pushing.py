@@ -150,7 +150,7 @@ def _look_for_what_was_carried(bill: PushedBill, vendors: Vendors) -> None:
             found = looking.look(lost, vendors, Journal(lost.bill, lost))
         except CannotTell:
             continue
-        if found is not None and found.transaction_id is not None:
+        if found is not None and found.transaction_id is not None and settlement.is_paid(found.transaction_status):
             with transaction.atomic():
                 settlement.collected_after_all(ledger.locked(lost.bill_id), lost, found.transaction_id)
 

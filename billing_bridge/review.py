@@ -111,6 +111,8 @@ def _count_what_was_settled(bill: PushedBill, *, by: str) -> None:
         _refuse_pending(bill)
         note = charges.settled_words(bill, outside)
         ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, settled.write_off, by=by, note=note)
+    if words := charges.asked_words(bill, deciding.others_ask_for(bill)):
+        raise NotPossible(words)
 
 
 def approve(bill_id: int, *, by: str, reason: str = "", seen: str | None = None, mode: str = "") -> None:
@@ -313,7 +315,9 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
 
 
 def _was_to_give_back(bill: PushedBill) -> str:
-    """The way of a refund that failed, which is tried again as one; empty where it was none."""
+    """The way in which a customer was to get back what they are owed, which stays so; empty where there was none."""
+    if bill.outstanding < 0 and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
+        return bill.chosen_mode
     last = _last_push(bill)
     failed = last is not None and last.kind == Push.Kind.REFUND and last.state == Push.State.FAILED
     return last.mode if last is not None and failed and bill.outstanding < 0 else ""

@@ -228,6 +228,11 @@ def _report_discount(push: Push) -> None:
         )
 
 
+def is_paid(status: str | None) -> bool:
+    """Whether a transaction that stands so has been paid; Paddle Classic lists what was paid alone, and no status."""
+    return status is None or PAYMENTS.get(status) == Payment.PAID
+
+
 def collected_after_all(bill: PushedBill, push: Push, transaction_id: str) -> None:
     """A lost push was collected: its locked bill is not charged again, unless a charge is under way already."""
     looking.report_collected(push, transaction_id)

@@ -1,18 +1,20 @@
 """Whoever gives a customer money back, and however late the news: it is counted once, and charged once."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.apps import apps
 
 from billing_bridge import carrying, importing, jobs, looking, review
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.errors import NotPossible, VendorRejected
 from integration_project.vendors.paddle.entities import NewAdjustment, NewAdjustmentItem
 from paddle_sync.jobs import drain_events
 from paddle_sync.models import WebhookEvent
 from tests.billing_bridge.test_settled_before import corrected
-from tests.billing_bridge.world import World, fresh, push_of
+from tests.billing_bridge.world import World, fresh, look_through_schedule, push_of
 
 pytestmark = pytest.mark.django_db
 Run = Callable[[], int]
@@ -208,6 +210,66 @@ def test_a_refund_by_hand_that_paddle_has_not_decided_is_waited_for(world: World
     assert (fresh(bill).paid - fresh(bill).refunded, balance(world), fresh(bill).outstanding) == (8000, 0, 0)
 
 
+def test_nothing_is_carried_while_a_refund_by_hand_is_not_decided(world: World, tell: Tell) -> None:
+    bill = charged(world, tell)
+    by_hand(world, push_of(bill).paddle_transaction_id, 2000)
+    tell()
+    corrected(world, bill, "80.00")
+
+    with pytest.raises(NotPossible, match="wait for that"):
+        review.carry(bill.pk, by="fiona", reason="with the next")
+
+    assert balance(world) == 0
+
+
+def test_a_deleted_bill_is_not_closed_while_a_refund_by_hand_is_not_decided(world: World, tell: Tell) -> None:
+    bill = charged(world, tell)
+    by_hand(world, push_of(bill).paddle_transaction_id, 10000)
+    tell()
+    world.delete_in_m3ter(bill)
+    jobs.sweep_bills()
+
+    with pytest.raises(NotPossible, match="wait for that"):
+        review.approve(bill.pk, by="fiona", reason="gone")
+    world.paddle.settle_adjustments()
+    tell()
+    review.approve(bill.pk, by="fiona", reason="gone, and given back")
+
+    assert (balance(world), fresh(bill).state, fresh(bill).outstanding) == (0, State.SUPERSEDED, 0)
+
+
+def test_a_credit_that_is_found_after_its_invoice_was_cancelled_goes_with_it(
+    world: World, tell: Tell, deliver: Run, run_jobs: Run
+) -> None:
+    bill = charged(world, tell, mode="invoice")
+    (invoice,) = world.invoices()
+    corrected(world, bill, "80.00")
+    review.refund(bill.pk, by="fiona", reason="lower")
+    world.paddle.fault("create adjustment", "lose_answer")
+    jobs.drain_bills()
+    unconfirmed = fresh(bill).state
+    world.paddle.cancel_transaction(invoice)
+    deliver()
+    WebhookEvent.objects.filter(event_type__startswith="adjustment").delete()
+    run_jobs()
+
+    look_through_schedule(bill)
+
+    assert unconfirmed == State.UNCONFIRMED
+    assert (fresh(bill).credited, fresh(bill).outstanding) == (0, 8000)
+
+
+def test_a_refund_that_waits_stays_one_when_it_is_sent_again(world: World, tell: Tell) -> None:
+    bill = charged(world, tell)
+    corrected(world, bill, "80.00")
+    review.refund(bill.pk, by="fiona", reason="theirs")
+
+    review.resend(bill.pk, by="fiona", reason="now")
+    world.work()
+
+    assert (fresh(bill).credited, balance(world)) == (2000, 0)
+
+
 def test_what_was_given_back_by_hand_after_an_approval_stops_what_was_approved(
     world: World, tell: Tell, deliver: Run
 ) -> None:
@@ -331,3 +393,43 @@ def test_a_deleted_bill_that_was_collected_says_so(world: World, tell: Tell) -> 
         review.approve(bill.pk, by="fiona", reason="gone")
 
     assert "Give it back in Paddle by hand, then skip it." in fresh(bill).reason_detail
+
+
+@pytest.mark.parametrize("how", ["unpaid", "given back"])
+def test_a_loss_whose_transaction_brought_nothing_can_be_carried(world: World, tell: Tell, how: str) -> None:
+    PushPolicy.objects.update(mode="immediately", review="never", changed="hold", lock_after_days=30)
+    bill = world.imported(ONE)
+    world.work()
+    looking.lose(push_of(bill), "it seemed so")
+    tell()
+    if how == "given back":
+        by_hand(world, push_of(bill).paddle_transaction_id, 10000)
+        world.paddle.settle_adjustments()
+        tell()
+    else:
+        Push.objects.update(payment="none", collected=0)
+        world.paddle.transactions[push_of(bill).paddle_transaction_id]["status"] = "past_due"
+    review.carry(bill.pk, by="fiona", reason="with the next")
+
+    following = another(world, "50.00")
+    world.work()
+
+    assert fresh(following).pushed == 15000
+
+
+# --- What was noted before others' refunds were told apart ------------------------------------------------------------
+
+
+def test_a_refund_of_ours_is_taken_off_one_charge_of_its_transaction_once(world: World, tell: Tell) -> None:
+    first = charged(world, tell)
+    second = another(world, "50.00")
+    world.work()
+    tell()
+    refunded_by_us(world, corrected(world, first, "80.00"), tell)
+    charges = Push.objects.exclude(kind="refund")
+    Push.objects.update(paddle_transaction_id="txn_together", given_by_others=0)
+    charges.update(refunded=2000)
+
+    importlib.import_module("billing_bridge.migrations.0016_given_by_others").tell_apart(apps, None)
+
+    assert dict(charges.values_list("bill_id", "given_by_others")) == {first.pk: 0, second.pk: 2000}
