@@ -5,7 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from billing_bridge import modes
+from billing_bridge.looking import TWICE
 from billing_bridge.models import Push
+from billing_bridge.settlement import MISFIT, UNKNOWN
 from integration_project import finding
 from integration_project.finding import Found
 from integration_project.models import Finding
@@ -14,7 +16,6 @@ from integration_project.vendors.paddle_classic.entities import Modifier
 UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 MARK = re.compile(rf"\[({UUID}-[1-9][0-9]{{0,5}})\]\s*$", re.ASCII)
 """How a description of ours ends: with the m3ter bill's id, which is a UUID, and the ordinal of the push."""
-UNKNOWN, TWICE, MISFIT = "unknown push", "charged twice", "push does not fit"
 
 
 def mark_of(modifier: Modifier) -> str:

@@ -8,15 +8,16 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing_bridge import ledger, modes, money, payments
-from billing_bridge.classic_alerts import REFUNDED, SUCCEEDED, fields_of
 from billing_bridge.classic_amounts import Fields, Paid, given_back
 from billing_bridge.journal import LONGEST_OUTCOME, Journal
 from billing_bridge.models import BillEntry, Push, PushedBill
 from billing_bridge.payments import GIVEN_BY_OTHERS
 from integration_project import finding
+from integration_project.vendors.paddle_classic import signature
 from paddle_sync.models import WebhookEvent
 
 PAID = PushedBill.Payment.PAID
+SUCCEEDED, REFUNDED = "subscription_payment_succeeded", "subscription_payment_refunded"
 STEP = "refund"
 VAT = "vat"
 FULL = "full"
@@ -52,7 +53,7 @@ def note_collected(push_id: int, transaction_id: str) -> bool:
 def _note_earlier(push: Push) -> None:
     """Count what was given back of a push's payment while nobody knew that the push is in it."""
     for alert in _alerts(REFUNDED, push.paddle_subscription_id).order_by("occurred_at", "id"):
-        fields = fields_of(alert)
+        fields = signature.fields_of(alert.payload.body)
         if push.paddle_transaction_id in payment_ids(fields):
             _note_on([push], alert, fields)
 
@@ -136,7 +137,7 @@ def _given(push: Push) -> int | None:
     """What parts were given back of a push's payment in all; None where that is not known, or is the whole of it."""
     told = {}
     for alert in _alerts(REFUNDED, push.paddle_subscription_id):
-        fields = fields_of(alert)
+        fields = signature.fields_of(alert.payload.body)
         if push.paddle_transaction_id in payment_ids(fields) and fields.get("refund_type", "") != VAT:
             told[alert.event_id[:LONGEST_OUTCOME]] = _part(push, alert, fields)
     parts = [told.get(event_id) for event_id in push.history.filter(step=STEP).values_list("outcome", flat=True)]
@@ -176,7 +177,7 @@ def _has_tax_inside(push: Push, payment_id: str) -> bool:
     """Whether the push's amount holds its tax, which the alert of its payment tells; else it came on top."""
     told = _alerts(SUCCEEDED, push.paddle_subscription_id).filter(subject_id=payment_id)
     alert = told.order_by("-occurred_at").first()
-    paid = Paid.of(fields_of(alert)) if alert is not None else None
+    paid = Paid.of(signature.fields_of(alert.payload.body)) if alert is not None else None
     together = Push.objects.filter(
         paddle_subscription_id=push.paddle_subscription_id, paddle_transaction_id=push.paddle_transaction_id
     )

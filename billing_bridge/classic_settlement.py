@@ -25,8 +25,8 @@ from billing_bridge import (
     money,
     payments,
 )
-from billing_bridge.classic_alerts import REFUNDED, SUCCEEDED, fields_of
 from billing_bridge.classic_amounts import Collected, Fields, Paid, plan_of
+from billing_bridge.classic_refunds import REFUNDED, SUCCEEDED
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.modes import classic
 from billing_bridge.settlement import ON_THE_SUBSCRIPTION
@@ -34,6 +34,7 @@ from integration_project import clock
 from integration_project.errors import Temporary
 from integration_project.vendors import Vendors
 from integration_project.vendors.paddle.entities import CANCELED
+from integration_project.vendors.paddle_classic import signature
 from integration_project.vendors.paddle_classic.client import DELETED
 from integration_project.vendors.paddle_classic.entities import ClassicPaymentEntry, Modifier
 from paddle_sync.models import AccountLink, WebhookEvent
@@ -83,7 +84,7 @@ def _fields(event: WebhookEvent) -> Fields:
     """What an alert says; of our own events only the status."""
     if event.event_type.startswith(OWN):
         return {"status": str(event.payload.entity().get("status") or "")}
-    return fields_of(event)
+    return signature.fields_of(event.payload.body)
 
 
 def _waiting(subscription_id: str) -> QuerySet[Push]:

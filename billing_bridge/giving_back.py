@@ -1,8 +1,9 @@
 """Paddle's adjustments tell what was given back: by a refund of ours, by somebody in Paddle's console, by a bank."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing_bridge import adjusting, ledger, looking, money, payments, settlement
 from billing_bridge.ledger import ACCEPTED
@@ -26,7 +27,7 @@ def adjustment_changed(event: WebhookEvent, vendors: Vendors) -> None:
     News comes in any order, so what counts is what Paddle says of the transaction now.
     """
     happened = _adjustment(event)
-    refunds = _refunds_named(happened)
+    refunds = list(refunds_named(happened.words).select_related("bill").order_by("id"))
     mark = marked(happened.reason)
     unknown = ""
     if mark and not Push.objects.filter(push_id=mark).exists():
@@ -69,10 +70,10 @@ def _adjustment(event: WebhookEvent) -> Adjustment:
         raise Permanent(f"The adjustment cannot be read: {error}") from None
 
 
-def _refunds_named(happened: Adjustment) -> list[Push]:
-    """Our refunds whose id stands in the adjustment's reason."""
-    words = [word for word in happened.words if len(word) <= LONGEST_MARK and word.isprintable()]
-    return list(Push.objects.filter(push_id__in=words, kind=Push.Kind.REFUND).select_related("bill").order_by("id"))
+def refunds_named(words: Iterable[str]) -> QuerySet[Push]:
+    """Our refunds whose ids are among the words of adjustments' reasons."""
+    possible = [word for word in words if len(word) <= LONGEST_MARK and word.isprintable()]
+    return Push.objects.filter(push_id__in=possible, kind=Push.Kind.REFUND)
 
 
 def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjustment]) -> str:
@@ -107,6 +108,8 @@ def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjus
 
 def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustment]) -> str:
     lines, inside = {line.id for line in carried.lines_of(push.push_id)}, carried.lines_with_tax_inside
+    words = {word for adjustment in adjustments for word in adjustment.words}
+    ours = set(refunds_named(words).values_list("push_id", flat=True))
     given = by_others = asked = 0
     for adjustment in adjustments:
         size = sum(
@@ -116,7 +119,7 @@ def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustmen
         )
         amount = adjusting.moved(adjustment.action, adjustment.status) * size
         given += amount
-        if not _refunds_named(adjustment):
+        if not ours & adjustment.words:
             by_others += amount
             asked += adjusting.claimed(adjustment.action, adjustment.status) * size - amount
         elif adjustment.status == adjusting.REVERSED:  # what reverses it names nobody: it is ours too

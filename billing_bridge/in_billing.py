@@ -13,15 +13,14 @@ from itertools import chain
 
 from billing_bridge import payments
 from billing_bridge.explaining import ADJUSTMENT, INVOICE, NOWHERE, TRANSACTION, Absent, Billed, GivenBack, Why
+from billing_bridge.giving_back import refunds_named
 from billing_bridge.models import Push, PushPolicy
-from billing_bridge.settlement import LONGEST_MARK
 from integration_project import clock
 from integration_project.vendors import Vendors
-from integration_project.vendors.paddle.entities import API_ORIGIN, CANCELED, Adjustment, Transaction
+from integration_project.vendors.paddle.entities import API_ORIGIN, CANCELED, COMPLETED, Adjustment, Transaction
 from paddle_sync.models import AccountLink, WebhookEvent
 
 IDS_TOGETHER = 25
-COMPLETED = "completed"
 GRACE = timedelta(days=1)
 """How long after its moment a renewal may take to show, or a charge made at once to be listed."""
 UNNAMED_RENEWAL = timedelta(days=35)
@@ -156,9 +155,8 @@ def _adjustments(
 
 
 def _our_refunds(adjustments: Sequence[Adjustment]) -> frozenset[str]:
-    words = {word for each in adjustments for word in each.words if len(word) <= LONGEST_MARK and word.isprintable()}
-    known = Push.objects.filter(push_id__in=words, kind=Push.Kind.REFUND)
-    return frozenset(known.values_list("push_id", flat=True))
+    words = {word for each in adjustments for word in each.words}
+    return frozenset(refunds_named(words).values_list("push_id", flat=True))
 
 
 def _together(ids: set[str], prefix: str) -> Iterator[Sequence[str]]:

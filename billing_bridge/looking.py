@@ -37,6 +37,7 @@ LOOK_AGAIN = timedelta(seconds=60)
 DAY = timedelta(days=1)
 UNCONFIRMED = "charge unconfirmed"
 LOST = "charge lost"
+TWICE = "charged twice"
 COLLECTED = "lost and collected"
 NOT_REFUNDED = "refund not made"
 NOT_LOOKED = "charge not looked for"
@@ -262,7 +263,7 @@ def _is_cancelled(subscription_id: str) -> bool:
 def report_double(push: Push, how_often: str) -> None:
     """Raise the alarm that Paddle has a push more than once."""
     finding.report(
-        "charged twice",
+        TWICE,
         push.push_id,
         detail=f"Paddle has push {push.push_id} of {money.words(push.amount, push.currency)} {how_often}.",
         next_step=f"Refund what is too much on {push.paddle_subscription_id} in Paddle, once it is paid.",

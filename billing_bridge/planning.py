@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from billing_bridge import charge_limits
+from billing_bridge import charge_limits, modes
 from billing_bridge.charges import AFTER_RENEWAL, NEEDS_NO_SUBSCRIPTION, RENEWAL_LOCK
 from billing_bridge.composing import MOST_ITEMS
 from billing_bridge.models import PushedBill, PushPolicy
@@ -31,7 +31,7 @@ CALLS = 2
 MORE_CALLS = 3
 """An invoice reads the subscription first, a refund the transaction; a charge that does not fit is previewed twice."""
 NEVER = datetime.max.replace(tzinfo=UTC)
-AT_ONCE = frozenset({Mode.IMMEDIATELY.value, PushPolicy.ClassicMode.CHARGE.value})
+AT_ONCE = frozenset(mode.name for mode in modes.AT_ONCE)
 """The ways of charging that need no renewal to carry them."""
 
 

@@ -27,6 +27,8 @@ BILLED = frozenset({"billed", "paid", "completed", "past_due"})
 RENEWAL = "subscription_recurring"
 AT_ONCE = "subscription_charge"
 DRAFT = "draft"
+UNKNOWN = "unknown push"
+MISFIT = "push does not fit"
 DISCOUNTED = "usage discounted"
 LONGEST_MARK = 80
 """No push id of ours is longer; a mark is somebody else's text until the push is found."""
@@ -132,7 +134,7 @@ def report_mark(mark: str, where: str) -> str:
     """Marks of ours that this database has no push for: another copy of it charges too, or has charged."""
     push_id = safe(mark)[:LONGEST_MARK]
     finding.report(
-        "unknown push",
+        UNKNOWN,
         push_id,
         detail=f"{where} carries push {push_id}, which this database never made. Another copy of it may be charging.",
         next_step="Find out which other installation uses the same Paddle account, and stop one of them.",
@@ -159,7 +161,7 @@ def _misfit(push: Push, happened: Transaction) -> str:
 
 def _does_not_fit(push: Push, happened: Transaction, misfit: str) -> str:
     finding.report(
-        "push does not fit",
+        MISFIT,
         push.push_id,
         key=happened.id,
         detail=f"Transaction {happened.id} carries push {push.push_id}, but {misfit}. Nothing was recorded by it.",

@@ -144,7 +144,7 @@ class CountFreePaginator(Pages):
         return len(rows)
 
 
-OF_THE_PAGE = ("p", "o", "all")
+OF_THE_PAGE = ("p", "e", "o", "all", "totals")
 """What a list's address says about the page that is looked at, not about the rows."""
 
 

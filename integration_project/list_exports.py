@@ -23,7 +23,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from integration_project import clock, spreadsheets
-from integration_project.ledger_admin import LedgerAdmin
+from integration_project.ledger_admin import OF_THE_PAGE, LedgerAdmin
 from integration_project.showing import Link
 from integration_project.spreadsheets import Cell
 
@@ -33,8 +33,6 @@ CHUNK = 2_000
 """Rows that are read, and held in memory, at a time."""
 LABELS = {"csv": "CSV", "xlsx": "spreadsheet"}
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-PAGING = ("p", "e", "all", "totals")
-"""What a list's address says about the page that is looked at, not about the rows."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,7 @@ class ExportingAdmin(LedgerAdmin):
 def _filters(request: HttpRequest) -> str:
     """Say which rows a list's address asks for."""
     asked = (
-        (name, " ".join(" or ".join(values).split()))
-        for name, values in request.GET.lists()
-        if name not in (*PAGING, "o")
+        (name, " ".join(" or ".join(values).split())) for name, values in request.GET.lists() if name not in OF_THE_PAGE
     )
     return ", ".join(f"{name} {value}" for name, value in asked if value) or "all of them"
 

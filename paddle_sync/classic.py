@@ -63,20 +63,12 @@ def is_classic(subscription_id: str) -> bool:
     return subscription_id.isascii() and subscription_id.isdigit()
 
 
-def fields_of(event: WebhookEvent) -> dict[str, str]:
-    """The fields of an alert; Permanent when its body is no form."""
-    try:
-        return signature.decoded(event.payload.body.encode())
-    except signature.NotAForm as problem:
-        raise Permanent(f"Paddle Classic's alert could not be read: it {problem}.") from None
-
-
 def subscription_of(event: WebhookEvent) -> Mapping[str, Any] | None:
     """What an event says its subscription is, as Billing would write it; None where it has to be read instead."""
     if event.event_type.startswith(OWN):
         data = event.payload.entity()
         return data if "items" in data else None
-    return of_alert(event.event_type, fields_of(event), occurred_at=event.occurred_at)
+    return of_alert(event.event_type, signature.fields_of(event.payload.body), occurred_at=event.occurred_at)
 
 
 def of_alert(name: str, fields: Mapping[str, str], *, occurred_at: datetime) -> Mapping[str, Any] | None:
@@ -268,7 +260,7 @@ def _paid(subscription_id: str) -> Mapping[str, str]:
         payload__isnull=False,
     )
     newest = alerts.select_related("payload").order_by("-occurred_at", "-event_id").first()
-    return {} if newest is None else fields_of(newest)
+    return {} if newest is None else signature.fields_of(newest.payload.body)
 
 
 def _quantity(text: str | None) -> int:

@@ -17,7 +17,8 @@ from rest_framework.exceptions import ValidationError
 from integration_project import clock, finding, installation
 from integration_project.vendors import Vendors, exact_json
 from integration_project.vendors.paddle import event_ids
-from paddle_sync import alerts, classic, intake
+from integration_project.vendors.paddle_classic import signature
+from paddle_sync import alerts, intake
 from paddle_sync.alerts import BadAlert
 from paddle_sync.intake import Envelope
 from paddle_sync.models import ListPosition, WebhookEvent
@@ -283,7 +284,7 @@ def _known_of_classic(page: Sequence[Listed]) -> set[str]:
     alike = stored.filter(
         paddle_subscription_id__in=subscriptions, event_type__in={entry.likeness[0] for entry in rest}
     ).select_related("payload")
-    there = {_likeness(event.event_type, classic.fields_of(event)) for event in alike}
+    there = {_likeness(event.event_type, signature.fields_of(event.payload.body)) for event in alike}
     return known | {entry.event_id for entry in rest if entry.likeness in there}
 
 

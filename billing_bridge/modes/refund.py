@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from billing_bridge import adjusting, charges, money, payments
+from billing_bridge.explaining import NOT_BILLED
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from billing_bridge.modes.base import Mode, Order, Request, Seen
 from integration_project.vendors import PADDLE, Vendors
 from integration_project.vendors.paddle.entities import (
     CANCELED,
+    COMPLETED,
     CREDIT,
     MANUAL,
     PENDING_APPROVAL,
@@ -22,9 +24,6 @@ from integration_project.vendors.paddle.entities import (
 )
 
 NAME = "refund"
-COMPLETED = "completed"
-DRAFTS = frozenset({"draft", "ready"})
-"""How an invoice stands that nobody has issued yet."""
 UNPAID = frozenset({"billed", "past_due"})
 """How an issued invoice stands that Paddle takes a credit on."""
 LOOK_AGAIN = timedelta(hours=6)
@@ -76,7 +75,7 @@ class Refund(Mode):
             asked = _request(order, push, transaction, adjustments, action or REFUND)
             if asked is None:
                 continue
-            if transaction.status in DRAFTS:
+            if transaction.status in NOT_BILLED:
                 words = f"Invoice {transaction.id} is a draft: correct or cancel it in Paddle."
                 return Seen(verdict=charges.held(charges.Reason.REFUND, words))
             if not action or _is_pending(adjustments):  # Paddle takes none on it as yet

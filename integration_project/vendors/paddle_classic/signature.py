@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from integration_project.errors import Permanent
+
 FIELD = "p_signature"
 CLASSICS_HASH = SHA1()  # noqa: S303  # nosec B303
 """Paddle Classic signs with this one and no other."""
@@ -60,6 +62,14 @@ def decoded(body: bytes) -> dict[str, str]:
     if "" in fields:
         raise NotAForm("has a value without a name")
     return fields
+
+
+def fields_of(body: str) -> dict[str, str]:
+    """Read the fields of a stored alert; Permanent when its body is no form."""
+    try:
+        return decoded(body.encode())
+    except NotAForm as problem:
+        raise Permanent(f"Paddle Classic's alert could not be read: it {problem}.") from None
 
 
 def encoded(fields: Mapping[str, str]) -> bytes:

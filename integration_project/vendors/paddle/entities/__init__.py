@@ -63,6 +63,7 @@ from integration_project.vendors.paddle.entities.subscriptions import (
 from integration_project.vendors.paddle.entities.transactions import (
     API_ORIGIN,
     CANCELED,
+    COMPLETED,
     MANUAL,
     ONE_OFF_CHARGE,
     FoundCharge,
@@ -79,6 +80,7 @@ __all__ = [
     "API_ORIGIN",
     "APPROVED",
     "CANCELED",
+    "COMPLETED",
     "CREDIT",
     "INVOICE_CURRENCIES",
     "LONGEST_ADDITIONAL_INFORMATION",

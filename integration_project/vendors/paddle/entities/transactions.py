@@ -13,6 +13,7 @@ from integration_project.vendors.reading import Json
 
 API_ORIGIN = "api"
 """What Paddle calls transactions that an API key made, our invoices among them."""
+COMPLETED = "completed"
 MANUAL = "manual"
 
 
