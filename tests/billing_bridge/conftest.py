@@ -1,5 +1,7 @@
 """A subscription in the simulated Paddle, its account in the simulated m3ter, and an approved bill between them."""
 
+from collections.abc import Callable
+
 import pytest
 from pytest_django import Settings
 
@@ -43,3 +45,14 @@ def classic_world(
     settings.PADDLE_CLASSIC_CALLS_PER_MINUTE = 100_000
     classic.rate_limit.limit = None
     return ClassicWorld.begun_in(classic, paddle, m3ter, vendors)
+
+
+@pytest.fixture
+def tell(deliver: Callable[[], int], run_jobs: Callable[[], int]) -> Callable[[], None]:
+    """Paddle tells, and its events are worked on."""
+
+    def both() -> None:
+        deliver()
+        run_jobs()
+
+    return both

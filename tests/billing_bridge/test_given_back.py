@@ -21,17 +21,6 @@ LESS, WHOLE = 10000, 14345
 
 
 @pytest.fixture
-def tell(deliver: Run, run_jobs: Run) -> Callable[[], None]:
-    """Paddle tells, and its events are worked on."""
-
-    def both() -> None:
-        deliver()
-        run_jobs()
-
-    return both
-
-
-@pytest.fixture
 def invoiced(world: World, tell: Callable[[], None]) -> PushedBill:
     """A bill that was invoiced, was not paid yet, and is lower by now."""
     world.complete_the_customer()

@@ -24,17 +24,6 @@ Reason = PushedBill.Reason
 ONE = (("API calls", "100.00"),)
 
 
-@pytest.fixture
-def tell(deliver: Run, run_jobs: Run) -> Tell:
-    """Paddle tells, and its events are worked on."""
-
-    def both() -> None:
-        deliver()
-        run_jobs()
-
-    return both
-
-
 def charged(world: World, tell: Tell, *, mode: str = "immediately", **policy: Any) -> PushedBill:
     """A bill of 100.00 that was charged, and paid unless it is an invoice; a change of it is looked at by a person."""
     world.complete_the_customer()
@@ -65,6 +54,17 @@ def refunded_by_us(world: World, bill: PushedBill, tell: Tell) -> None:
     world.work()
     world.paddle.settle_adjustments()
     tell()
+
+
+def credited_invoice(world: World, tell: Tell) -> tuple[PushedBill, str]:
+    """A bill of 100.00 that was invoiced, and then lowered by 20.00 with a credit of ours; and the invoice's id."""
+    bill = charged(world, tell, mode="invoice")
+    (invoice,) = world.invoices()
+    corrected(world, bill, "80.00")
+    review.refund(bill.pk, by="fiona", reason="lower")
+    world.work()
+    tell()
+    return bill, invoice
 
 
 def balance(world: World) -> int:
@@ -131,12 +131,7 @@ def test_a_refund_of_ours_whose_news_is_late_is_ours_all_the_same(
 
 
 def test_a_credit_of_ours_that_paddle_reversed_and_one_by_hand_are_told_apart(world: World, tell: Tell) -> None:
-    bill = charged(world, tell, mode="invoice")
-    (invoice,) = world.invoices()
-    corrected(world, bill, "80.00")
-    review.refund(bill.pk, by="fiona", reason="lower")
-    world.work()
-    tell()
+    bill, invoice = credited_invoice(world, tell)
     (ours,) = world.paddle.adjustments
     world.paddle.reverse_credit(ours)
     tell()
@@ -170,12 +165,7 @@ def test_what_came_off_a_cancelled_invoice_is_nothing_of_the_charge_made_instead
 
 
 def test_a_credit_of_ours_goes_with_the_invoice_that_it_lowered(world: World, tell: Tell) -> None:
-    bill = charged(world, tell, mode="invoice")
-    (invoice,) = world.invoices()
-    corrected(world, bill, "80.00")
-    review.refund(bill.pk, by="fiona", reason="lower")
-    world.work()
-    tell()
+    bill, invoice = credited_invoice(world, tell)
 
     world.paddle.cancel_transaction(invoice)
     tell()

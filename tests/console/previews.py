@@ -20,10 +20,6 @@ def address(bill: PushedBill) -> str:
     return reverse("admin:billing_bridge_pushedbill_preview", args=(bill.pk,))
 
 
-def page_of(bill: PushedBill) -> str:
-    return reverse("admin:billing_bridge_pushedbill_change", args=(bill.pk,))
-
-
 def everything_kept() -> dict[str, list[dict[str, Any]]]:
     """Every row of every table of ours, and what people did, except the bookkeeping of calls."""
     models: list[type[Model]] = [

@@ -452,3 +452,18 @@ def hidden(asked: Any) -> dict[str, str]:
 def confirm(client: Client, address: str, answers: dict[str, Any]) -> Any:
     """Open a confirmation page, fill it in and send it, as a browser does."""
     return client.post(address, {**answers, **hidden(client.get(address))}, follow=True)
+
+
+def page_of(row: Any) -> str:
+    """The address of a row's page."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=(row.pk,))
+
+
+def decide(row: Any, name: str) -> str:
+    """The address of the confirmation page of a decision about a row."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_decide", args=(row.pk, name))
+
+
+def again(bill: PushedBill) -> PushedBill:
+    """The bill as it is stored now."""
+    return PushedBill.objects.get(pk=bill.pk)

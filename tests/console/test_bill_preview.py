@@ -26,13 +26,12 @@ from tests.console.previews import (
     Browser,
     address,
     everything_kept,
-    page_of,
     panel,
     plain,
     press,
     said,
 )
-from tests.console.rows import make_bill, make_push
+from tests.console.rows import make_bill, make_push, page_of
 
 __all__ = ["classic_world", "live", "world"]  # fixtures
 Deliver = Callable[[], int]

@@ -19,7 +19,7 @@ from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from tests.billing_bridge.world import World
 from tests.builders import make_link
-from tests.console.rows import confirm, hidden, make_bill, make_push
+from tests.console.rows import again, confirm, decide, hidden, make_bill, make_push, page_of
 
 Browser = Callable[[str], Client]
 State = PushedBill.State
@@ -30,18 +30,6 @@ LIST = "/admin/billing_bridge/pushedbill/"
 def live(installation: Installation) -> None:
     """Bills are charged since long ago."""
     Installation.objects.update(charge_from=dt.date(2020, 1, 1))
-
-
-def page_of(row: Any) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=(row.pk,))
-
-
-def decide(row: Any, name: str) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_decide", args=(row.pk, name))
-
-
-def again(bill: PushedBill) -> PushedBill:
-    return PushedBill.objects.get(pk=bill.pk)
 
 
 def change_revision(bill: PushedBill) -> None:

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -12,7 +11,7 @@ from django.urls import reverse
 from billing_bridge.models import BillRevision, ProductRule, PushedBill, PushPolicy
 from integration_project.models import Installation
 from tests.builders import make_link
-from tests.console.rows import make_bill
+from tests.console.rows import again, decide, make_bill, page_of
 
 Browser = Callable[[str], Client]
 State = PushedBill.State
@@ -22,18 +21,6 @@ State = PushedBill.State
 def live(installation: Installation) -> None:
     """Bills are charged since long ago."""
     Installation.objects.update(charge_from=dt.date(2020, 1, 1))
-
-
-def page_of(row: Any) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=(row.pk,))
-
-
-def decide(row: Any, name: str) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_decide", args=(row.pk, name))
-
-
-def again(bill: PushedBill) -> PushedBill:
-    return PushedBill.objects.get(pk=bill.pk)
 
 
 POLICY = {

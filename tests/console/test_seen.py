@@ -18,7 +18,7 @@ from billing_bridge.netting import Carried
 from integration_project import clock
 from integration_project.models import Finding, Installation
 from tests.builders import make_link
-from tests.console.rows import confirm, hidden, make_bill, make_finding, make_push
+from tests.console.rows import again, confirm, decide, hidden, make_bill, make_finding, make_push
 
 Browser = Callable[[str], Client]
 State = PushedBill.State
@@ -29,14 +29,6 @@ LIST = "/admin/billing_bridge/pushedbill/"
 def live(installation: Installation) -> None:
     """Bills are charged since long ago."""
     Installation.objects.update(charge_from=dt.date(2020, 1, 1))
-
-
-def decide(row: Any, name: str) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_decide", args=(row.pk, name))
-
-
-def again(bill: PushedBill) -> PushedBill:
-    return PushedBill.objects.get(pk=bill.pk)
 
 
 def change(bill: PushedBill) -> None:
