@@ -148,8 +148,9 @@ def test_a_preview_is_a_read_although_it_is_a_post(stage: Rehearsing) -> None:
 
 def writes_of(vendor: str) -> Iterator[str]:
     """Every operation in a client's code that is called by another verb than GET."""
-    tree = ast.parse((ROOT / vendor / "client.py").read_text(encoding="utf-8"))
-    for call in ast.walk(tree):
+    sources = [ROOT / vendor / "client.py", *(ROOT / vendor / "calls").glob("*.py")]
+    trees = [ast.parse(source.read_text(encoding="utf-8")) for source in sources]
+    for call in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and len(call.args) >= 2:
             operation, verb = call.args[:2]
             if isinstance(verb, ast.Constant) and verb.value in {"POST", "PUT", "PATCH", "DELETE"}:

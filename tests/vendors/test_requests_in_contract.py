@@ -1,17 +1,19 @@
 """Every request our clients can make is one that the vendor's published document describes."""
 
+import importlib
 import inspect
 import json
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
+from pkgutil import iter_modules
 from types import ModuleType
 from urllib.parse import parse_qs
 
 import pytest
 
-from integration_project.vendors.m3ter import client as m3ter_client
+from integration_project.vendors.m3ter import calls as m3ter_calls
 from integration_project.vendors.m3ter.entities import (
     AccountAddress,
     Measurement,
@@ -33,9 +35,15 @@ NEWER_PARAMETERS = {("list events", "event_type")}
 
 
 def operations(client: ModuleType) -> set[str]:
-    """The operations a client's module names."""
+    """The operations that a client's module, or a package of such, names."""
+    parts = [importlib.import_module(f"{client.__name__}.{part.name}") for part in iter_modules(_folders(client))]
     verbs = "get|list|find|create|update|replace|submit|lock|preview|charge|cancel|delete|end"
-    return set(re.findall(rf'"((?:{verbs}) [a-z ]+)"', inspect.getsource(client)))
+    sources = "".join(inspect.getsource(module) for module in (client, *parts))
+    return set(re.findall(rf'"((?:{verbs}) [a-z ]+)"', sources))
+
+
+def _folders(client: ModuleType) -> Iterable[str]:
+    return getattr(client, "__path__", ())
 
 
 def problems(document: Contract, calls: Iterable[Call]) -> list[str]:
@@ -100,7 +108,7 @@ def test_every_call_of_the_paddle_client_is_in_paddle_s_document(monkeypatch: py
 
 def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pytest.MonkeyPatch) -> None:
     document = contract("m3ter-openapi.yaml")
-    monkeypatch.setattr("integration_project.vendors.m3ter.client.PAGE", 2)
+    monkeypatch.setattr("integration_project.vendors.m3ter.calls.speaking.PAGE", 2)
     stage = m3ter_stage.new_stage()
     client, start = stage.client, m3ter_stage.START
     account, _ = client.ensure_account(m3ter_stage.new_account())
@@ -182,4 +190,4 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     assert problems(document, stage.simulator.calls) == []
     refused = [call.operation for call in stage.simulator.calls if call.status != 200]
     assert refused == ["create external mapping"]
-    assert set(stage.gate.entered) - {"get token"} == operations(m3ter_client)
+    assert set(stage.gate.entered) - {"get token"} == operations(m3ter_calls)

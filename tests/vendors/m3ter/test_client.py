@@ -149,7 +149,7 @@ def test_a_plan_is_put_on_an_account_listed_and_ended(stage: ClientStage) -> Non
 
 
 def test_ended_plans_are_listed_too_on_every_page(stage: ClientStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("integration_project.vendors.m3ter.client.PAGE", 2)
+    monkeypatch.setattr("integration_project.vendors.m3ter.calls.speaking.PAGE", 2)
     account = stage.account()
     for month in range(5):
         start = START + timedelta(days=30 * month)

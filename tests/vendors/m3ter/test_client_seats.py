@@ -20,7 +20,7 @@ def stage() -> ClientStage:
 
 @pytest.mark.parametrize("by", ["codes", "ids"])
 def test_many_accounts_are_read_a_page_at_a_time(stage: ClientStage, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
-    monkeypatch.setattr("integration_project.vendors.m3ter.client.PAGE", 2)
+    monkeypatch.setattr("integration_project.vendors.m3ter.calls.speaking.PAGE", 2)
     made = [stage.account(f"{CODE}{number}") for number in range(5)]
     asked = [account.code or "" if by == "codes" else account.id for account in made]
 
@@ -31,7 +31,7 @@ def test_many_accounts_are_read_a_page_at_a_time(stage: ClientStage, monkeypatch
 
 
 def test_all_accounts_are_read_page_by_page(stage: ClientStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("integration_project.vendors.m3ter.client.PAGE", 2)
+    monkeypatch.setattr("integration_project.vendors.m3ter.calls.speaking.PAGE", 2)
     made = [stage.account(f"{CODE}{number}").id for number in range(3)]
 
     assert [account.id for account in stage.client.list_accounts()] == made[::-1]
