@@ -216,6 +216,7 @@ class VendorHTTP:
         repeatable: bool = ...,
         params: Mapping[str, str] | None = ...,
         json: object = ...,
+        encoded: bytes | None = ...,
         form: Mapping[str, str] | None = ...,
         deadline: float | None = ...,
         private: Sequence[str] = ...,
@@ -232,6 +233,7 @@ class VendorHTTP:
         repeatable: bool = ...,
         params: Mapping[str, str] | None = ...,
         json: object = ...,
+        encoded: bytes | None = ...,
         form: Mapping[str, str] | None = ...,
         deadline: float | None = ...,
         private: Sequence[str] = ...,
@@ -247,12 +249,14 @@ class VendorHTTP:
         repeatable: bool = True,
         params: Mapping[str, str] | None = None,
         json: object = None,
+        encoded: bytes | None = None,
         form: Mapping[str, str] | None = None,
         deadline: float | None = None,
         private: Sequence[str] = (),
     ) -> Any:
         """Make one call and give what `read` makes of its JSON; raises only errors of our tree.
 
+        What is sent is `json`, or JSON that is `encoded` already and goes out byte for byte, or a `form`.
         `repeatable` False turns everything that leaves the outcome open into OutcomeUnknown. `private` are texts of
         the request that must not come back in the vendor's words.
         """
@@ -261,7 +265,7 @@ class VendorHTTP:
             method=method,
             path=path,
             params=params,
-            body=None if json is None else exact_json.encode(json),
+            body=encoded if json is None else exact_json.encode(json),
             form=form,
             repeatable=repeatable,
             deadline=deadline or self._deadline,

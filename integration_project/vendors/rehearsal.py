@@ -302,13 +302,14 @@ class RehearsedHTTP(VendorHTTP):
         repeatable: bool = True,
         params: Mapping[str, str] | None = None,
         json: object = None,
+        encoded: bytes | None = None,
         form: Mapping[str, str] | None = None,
         deadline: float | None = None,
         private: Sequence[str] = (),
     ) -> Any:
         """Answer as the vendor does, or would."""
         asked = replace(
-            _asked(operation, method, path, params, json),
+            _asked(operation, method, path, params, encoded if json is None else exact_json.encode(json)),
             form=None if form is None else tuple(sorted(form.items())),
         )
         if self.table.is_read(method, path):
@@ -341,7 +342,7 @@ class RehearsedHTTP(VendorHTTP):
                 asked.path,
                 read=keep,
                 params=dict(asked.params),
-                json=exact_json.decode(asked.body) if asked.body else None,
+                encoded=asked.body or None,
                 form=None if asked.form is None else dict(asked.form),
             )
         except errors.BudgetSpent:
@@ -378,9 +379,8 @@ def reads_only(session: Callable[[], requests.Session], table: Table) -> Callabl
     return lambda: new_session(ReadsOnly(session().get_adapter("https://"), table))
 
 
-def _asked(operation: str, method: str, path: str, params: Mapping[str, str] | None, json: object) -> _Asked:
-    body = b"" if json is None else exact_json.encode(json)
-    return _Asked(operation, method, path, tuple(sorted((params or {}).items())), body)
+def _asked(operation: str, method: str, path: str, params: Mapping[str, str] | None, body: bytes | None) -> _Asked:
+    return _Asked(operation, method, path, tuple(sorted((params or {}).items())), body or b"")
 
 
 def _planned(vendor: str, write: Write, before: Json, private: Sequence[str]) -> PlannedCall:
