@@ -9,7 +9,7 @@ from django.db import transaction
 from integration_project import clock
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.client import M3terClient
-from integration_project.vendors.m3ter.entities import PlanTemplate
+from integration_project.vendors.m3ter.entities import MeterField, PlanTemplate
 from integration_project.vendors.paddle.client import PaddleClient
 from integration_project.vendors.paddle.entities import Price
 from integration_project.vendors.paddle_classic.client import ClassicClient
@@ -20,7 +20,13 @@ from paddle_sync.resolving import PLAN_GROUP
 
 Kind = CatalogueEntry.Kind
 PADDLE_KINDS = (Kind.PADDLE_PRODUCT, Kind.PADDLE_PRICE)
-M3TER_KINDS = (Kind.M3TER_PRODUCT, Kind.M3TER_PLAN, Kind.M3TER_PLAN_GROUP, Kind.M3TER_COUNTER)
+M3TER_KINDS = (
+    Kind.M3TER_PRODUCT,
+    Kind.M3TER_PLAN,
+    Kind.M3TER_PLAN_GROUP,
+    Kind.M3TER_COUNTER,
+    Kind.M3TER_METER,
+)
 UNITS = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "ANNUALLY": "year"}
 VALUES = ("name", "code", "parent_id", "currency", "interval", "active", "data", "seen_at")
 
@@ -34,8 +40,8 @@ class Refreshed:
     gone: int
 
     def __str__(self) -> str:
-        listed = f"Paddle lists {self.paddle} products and prices, m3ter {self.m3ter} products, plans and counters"
-        return f"{listed}; {self.gone} are gone."
+        paddle = f"Paddle lists {self.paddle} products and prices"
+        return f"{paddle}, m3ter {self.m3ter} products, plans, counters and meters; {self.gone} are gone."
 
 
 def refresh(vendors: Vendors) -> Refreshed:
@@ -134,7 +140,7 @@ def _of_m3ter(m3ter: M3terClient) -> list[CatalogueEntry]:
         )
         for group in m3ter.list_plan_groups()
     ]
-    return products + plans + groups + _counters(m3ter)
+    return products + plans + groups + _counters(m3ter) + _meters(m3ter)
 
 
 def _counters(m3ter: M3terClient) -> list[CatalogueEntry]:
@@ -149,6 +155,24 @@ def _counters(m3ter: M3terClient) -> list[CatalogueEntry]:
         )
         for counter in m3ter.list_counters()
     ]
+
+
+def _meters(m3ter: M3terClient) -> list[CatalogueEntry]:
+    return [
+        _entry(
+            Kind.M3TER_METER,
+            meter.id,
+            meter.name,
+            code=meter.code or "",
+            parent_id=meter.product_id or "",
+            data={"fields": _fields(meter.data_fields), "derived": _fields(meter.derived_fields)},
+        )
+        for meter in m3ter.list_meters()
+    ]
+
+
+def _fields(fields: Iterable[MeterField]) -> list[dict[str, str]]:
+    return [{"code": field.code, "category": field.category, "unit": field.unit or ""} for field in fields]
 
 
 def _entry(kind: CatalogueEntry.Kind, vendor_id: str, name: str, **values: object) -> CatalogueEntry:

@@ -37,6 +37,7 @@ NAMES_OF_KINDS = {
     Kind.M3TER_PLAN: "plan",
     Kind.M3TER_PLAN_GROUP: "group of plans",
     Kind.M3TER_COUNTER: "counter",
+    Kind.M3TER_METER: "meter",
 }
 
 

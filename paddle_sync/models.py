@@ -292,7 +292,7 @@ class PlanMapping(models.Model):
 
 
 class CatalogueEntry(models.Model):
-    """A product, price, plan or plan group as the vendor last listed it, so that pages offer choices without a call."""
+    """A product, price, plan or meter as the vendor last listed it, so that pages offer choices without a call."""
 
     class Kind(models.TextChoices):
         PADDLE_PRODUCT = "paddle_product", "Paddle product"
@@ -301,18 +301,19 @@ class CatalogueEntry(models.Model):
         M3TER_PLAN = "m3ter_plan", "m3ter plan"
         M3TER_PLAN_GROUP = "m3ter_plan_group", "m3ter plan group"
         M3TER_COUNTER = "m3ter_counter", "m3ter counter"
+        M3TER_METER = "m3ter_meter", "m3ter meter"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     vendor_id = models.CharField(max_length=64)
     name = models.CharField(max_length=300)
     code = models.CharField(max_length=120, blank=True, default="")
-    parent_id = models.CharField(max_length=64, blank=True, default="", help_text="Product of a price or plan.")
+    parent_id = models.CharField(max_length=64, blank=True, default="", help_text="Product of a price, plan or meter.")
     currency = models.CharField(max_length=3, blank=True, default="")
     interval = models.CharField(
         max_length=40, blank=True, default="", help_text="Billing interval or frequency in words."
     )
     active = models.BooleanField(default=True)
-    data = models.JSONField(default=dict, blank=True, help_text="Product ids of a plan group, amounts of a price.")
+    data = models.JSONField(default=dict, blank=True, help_text="Products of a group, prices, fields of a meter.")
     seen_at = models.DateTimeField()
 
     class Meta:

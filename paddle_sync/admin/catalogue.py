@@ -79,8 +79,8 @@ class CatalogueEntryAdmin(LedgerAdmin):
             **self.admin_site.each_context(request),
             "title": "Read both catalogues again",
             "opts": self.opts,
-            "effect": "A worker reads products and prices from Paddle, and products, plans, plan groups and "
-            "counters from m3ter. "
+            "effect": "A worker reads products and prices from Paddle, and products, plans, plan groups, "
+            "counters and meters from m3ter. "
             "Nothing changes at the vendors; mappings stay as they are.",
             "back": back,
         }

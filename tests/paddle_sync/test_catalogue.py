@@ -4,6 +4,7 @@ import pytest
 
 from integration_project import clock
 from integration_project.vendors import Vendors
+from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from integration_project.vendors.paddle_classic.simulator import ClassicSimulator
@@ -44,6 +45,30 @@ def test_counters_say_what_they_count(vendors: Vendors) -> None:
     counter = entry("m3ter_counter", m3ter_sample.COUNTER_SEATS)
     assert (counter.name, counter.code, counter.parent_id) == ("Seats", "seats", m3ter_sample.PRODUCT_SEATS)
     assert (counter.data, counter.active) == ({"unit": "seats"}, True)
+
+
+def test_meters_say_what_their_measurements_carry(vendors: Vendors) -> None:
+    catalogue.refresh(vendors)
+
+    meter = entry("m3ter_meter", m3ter_sample.METER)
+    assert (meter.name, meter.code, meter.parent_id) == ("API calls", "api_calls", m3ter_sample.PRODUCT_CLOUD)
+    assert (meter.currency, meter.interval, meter.active) == ("", "", True)
+    assert meter.data == {
+        "fields": [
+            {"code": "calls", "category": "MEASURE", "unit": "calls"},
+            {"code": "endpoint", "category": "WHAT", "unit": ""},
+        ],
+        "derived": [],
+    }
+
+
+def test_a_meter_that_is_gone_is_marked(vendors: Vendors, m3ter: M3terSimulator) -> None:
+    catalogue.refresh(vendors)
+    m3ter.memory.meters.clear()
+
+    catalogue.refresh(vendors)
+
+    assert entry("m3ter_meter", m3ter_sample.METER).active is False
 
 
 def test_what_is_no_longer_listed_stays_and_is_marked(vendors: Vendors) -> None:

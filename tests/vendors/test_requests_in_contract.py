@@ -183,6 +183,7 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
         client.list_plan_groups,
         client.list_plan_group_links,
         client.list_counters,
+        client.list_meters,
         client.list_integration_configs,
     ):
         list(catalogue())

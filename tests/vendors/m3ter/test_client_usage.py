@@ -7,6 +7,7 @@ import pytest
 
 from integration_project import errors
 from integration_project.vendors.m3ter.client import LARGEST_BODY
+from integration_project.vendors.m3ter.entities import MeterField
 from integration_project.vendors.m3ter.simulator import sample
 from tests.vendors.m3ter.client_stage import CODE, ClientStage, new_stage
 from tests.vendors.rehearsing import new_rehearsing
@@ -110,3 +111,23 @@ def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing() -> None:
     (call,) = stage.written
     assert (call.operation, call.method) == ("submit measurements", "POST")
     assert call.body["measurements"][0]["measure"] == {"calls": Decimal("1.50")}
+
+
+def test_meters_say_what_a_measurement_may_carry(stage: ClientStage) -> None:
+    values = {
+        "name": "Transfers",
+        "code": "transfers",
+        "dataFields": [{"category": "MEASURE", "code": "bytes", "name": "Bytes", "unit": "By"}],
+        "derivedFields": [{"category": "COST", "code": "kib", "name": "KiB", "calculation": "bytes / 1024"}],
+    }
+    stage.simulator.memory.meters.add(values)
+
+    transfers, calls = stage.client.list_meters()
+
+    assert (calls.id, calls.code, calls.product_id) == (sample.METER, "api_calls", sample.PRODUCT_CLOUD)
+    assert calls.data_fields == (
+        MeterField("calls", "MEASURE", "Calls", "calls", None),
+        MeterField("endpoint", "WHAT", "Endpoint", None, None),
+    )
+    assert (transfers.name, transfers.version, transfers.product_id) == ("Transfers", 1, None)
+    assert transfers.derived_fields == (MeterField("kib", "COST", "KiB", None, "bytes / 1024"),)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from integration_project.vendors.m3ter.calls.speaking import Speaker
 from integration_project.vendors.m3ter.entities import (
     IntegrationConfig,
+    Meter,
     OrganizationConfig,
     Plan,
     PlanGroup,
@@ -40,6 +41,10 @@ class CatalogueCalls(Speaker):
     def list_plan_group_links(self) -> Iterator[PlanGroupLink]:
         """Read which plan is in which group."""
         return self._list("list plan group links", "/plangrouplinks", PlanGroupLink.from_m3ter)
+
+    def list_meters(self) -> Iterator[Meter]:
+        """Read all meters."""
+        return self._list("list meters", "/meters", Meter.from_m3ter)
 
     def list_integration_configs(self) -> Iterator[IntegrationConfig]:
         """Read m3ter's own integrations."""
