@@ -14,6 +14,7 @@ QUEUES: tuple[str, ...] = (
     "billing_bridge.queues.FINISH",
     "paddle_sync.queues.EVENTS",
     "paddle_sync.queues.REHEARSALS",
+    "paddle_sync.usage.queues.OUTBOX",
     "integration_project.mailing.outbox.MAIL",
 )
 

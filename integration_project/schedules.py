@@ -24,6 +24,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("follow bulk runs", timedelta(minutes=1), "paddle_sync.jobs.follow_bulk_runs"),
     Schedule("resume overtaken", timedelta(minutes=1), "paddle_sync.jobs.resume_overtaken"),
     Schedule("forget dry runs", timedelta(hours=1), "paddle_sync.jobs.forget_rehearsals"),
+    Schedule("release held usage", timedelta(seconds=30), "paddle_sync.usage.jobs.release_held"),
     Schedule("fetch missed events", timedelta(minutes=5), "paddle_sync.jobs.fetch_missed_events"),
     Schedule("check destination", timedelta(hours=1), "paddle_sync.jobs.check_destination"),
     Schedule("check drift", timedelta(minutes=10), "paddle_sync.jobs.check_drift"),

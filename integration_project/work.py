@@ -116,9 +116,23 @@ def settle(row: WorkItem, *, state: str | None = None, due_at: datetime | None =
     return True
 
 
+def settle_together(rows: Sequence[WorkItem], **columns: Any) -> int:
+    """End the claim of rows that were claimed together, with one outcome for all; say how many were still ours.
+
+    `columns` may name `state` and `due_at`; without `due_at` nothing more is to be done with them.
+    """
+    if not rows:
+        return 0
+    ours = _rows(type(rows[0])).filter(pk__in=[row.pk for row in rows], lease=rows[0].lease)
+    settled = ours.update(**{"due_at": None, **columns, **_UNLEASED, "deaths": 0})
+    if settled < len(rows):
+        logger.warning("%s of %s outcomes discarded: others own the rows by now.", len(rows) - settled, len(rows))
+    return settled
+
+
 def give_back(queue: Queue[Row], row: Row, *, due_at: datetime, **columns: Any) -> bool:
     """End the claim as if the attempt had never begun: the budget was spent, the vendor closed, or the time was up."""
-    if not settle(row, state=_resting_state(queue), due_at=due_at, attempts=_UNCOUNTED, **columns):
+    if not settle(row, state=_resting_state(queue), due_at=due_at, attempts=UNCOUNTED, **columns):
         return False
     row.attempts = max(row.attempts - 1, 0)
     return True
@@ -158,7 +172,7 @@ def drain(queue: Queue[Row], handle: Callable[[Row], None], *, seconds: float = 
                     _handler(queue, row, handle)(row)
         finally:
             if waiting:
-                _not_begun(queue, waiting)
+                not_begun(queue, waiting)
     return run
 
 
@@ -191,7 +205,7 @@ def backoff(attempts: int) -> timedelta:
 
 
 _UNLEASED: dict[str, Any] = {"lease": None, "lease_until": None, "leased_by": ""}
-_UNCOUNTED = Greatest(F("attempts") - 1, 0)
+UNCOUNTED = Greatest(F("attempts") - 1, 0)
 """One attempt less; somebody who decided about the row meanwhile may have set them back to none."""
 
 
@@ -317,9 +331,9 @@ def _still_ours(queue: Queue[Row], row: Row) -> bool:
     return True
 
 
-def _not_begun(queue: Queue[Row], rows: Sequence[Row]) -> None:
-    """Give back what was claimed with others and never begun."""
-    back = {**_UNLEASED, "attempts": _UNCOUNTED}
+def not_begun(queue: Queue[Row], rows: Sequence[Row]) -> None:
+    """Give back rows that were claimed with others and never begun."""
+    back = {**_UNLEASED, "attempts": UNCOUNTED}
     if queue.running is not None:
         back["state"] = queue.ready[0]
     _rows(queue.model).filter(pk__in=[row.pk for row in rows], lease=rows[0].lease).update(**back)

@@ -14,6 +14,17 @@ from paddle_sync.bulk_models import BulkItem as BulkItem
 from paddle_sync.bulk_models import BulkRun as BulkRun
 from paddle_sync.link_models import CounterLink as CounterLink
 from paddle_sync.link_models import PlanMove as PlanMove
+from paddle_sync.usage.models import LateUsage as LateUsage
+from paddle_sync.usage.models import SettledPeriod as SettledPeriod
+from paddle_sync.usage.models import UsageBatch as UsageBatch
+from paddle_sync.usage.models import UsageBody as UsageBody
+from paddle_sync.usage.models import UsageDay as UsageDay
+from paddle_sync.usage.models import UsageFailure as UsageFailure
+from paddle_sync.usage.models import UsageFilePart as UsageFilePart
+from paddle_sync.usage.models import UsageLayout as UsageLayout
+from paddle_sync.usage.models import UsageRejects as UsageRejects
+from paddle_sync.usage.models import UsageUid as UsageUid
+from paddle_sync.usage.models import UsageUpload as UsageUpload
 
 
 class WebhookEvent(WorkItem):

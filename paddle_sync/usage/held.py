@@ -1,0 +1,122 @@
+"""Usage of subscriptions that had no account yet: once there is one it is checked as if it came now, and sent.
+
+What does not stand the checks then was accepted once, so it becomes a row for people to see.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from integration_project import clock, wakeups
+from integration_project.vendors import exact_json
+from paddle_sync.models import AccountLink, UsageBatch, UsageBody, UsageFailure
+from paddle_sync.usage import bodies, intake, meters
+from paddle_sync.usage.addresses import Book, Destination
+from paddle_sync.usage.bodies import Line
+from paddle_sync.usage.checking import Checked, Circumstances, address_of, check
+from paddle_sync.usage.intake import Outcome, Source
+from paddle_sync.usage.items import Refusal
+
+logger = logging.getLogger(__name__)
+
+State = UsageBatch.State
+NAME = "held usage"
+JOB = "paddle_sync.usage.jobs.release_held"
+
+
+def linked(subscription_id: str) -> None:
+    """A subscription has an account now: what waits for it goes on, once this is committed."""
+    if UsageBatch.objects.filter(state=State.HELD, paddle_subscription_id=subscription_id).exists():
+        transaction.on_commit(lambda: wakeups.ask_for(NAME, JOB), robust=True)
+
+
+def release(*, stop: Callable[[], bool] = lambda: False) -> int:
+    """Take in what waits for an account that there is by now; say how many batches that were."""
+    links = AccountLink.objects.filter(paddle_subscription_id=OuterRef("paddle_subscription_id"))
+    waiting = UsageBatch.objects.filter(Exists(links), state=State.HELD).order_by("pk")
+    released = 0
+    for batch_id in list(waiting.values_list("pk", flat=True)[:1000]):
+        if stop():
+            break
+        released += take_in_again(batch_id, State.HELD)
+    return released
+
+
+def take_in_again(batch_id: int, state: State) -> bool:
+    """Check the items of a batch anew and put them where they belong now; False when somebody else did."""
+    with transaction.atomic():
+        batch = UsageBatch.objects.select_for_update().filter(pk=batch_id, state=state).first()
+        if batch is None:
+            return False
+        body = UsageBody.objects.get(batch=batch)
+        lines = bodies.unpack(body.measurements, body.keys, body.rows)
+        intake.forget((line.key for line in lines), batch.pk)
+        now = clock.now()
+        circumstances = Circumstances(meters.known(), now)
+        good: list[tuple[int, Checked]] = []
+        wrong: list[tuple[Line, Refusal]] = []
+        for line, checked in _checked(lines, circumstances):
+            if isinstance(checked, Refusal):
+                wrong.append((line, checked))
+            else:
+                good.append((line.row, checked))
+        source = Source(
+            upload=batch.upload,
+            client=batch.client,
+            api_key_prefix=batch.api_key_prefix,
+            idempotency_key=batch.idempotency_key,
+            received_at=batch.received_at,
+        )
+        taken = intake.take_in(good, source)
+        wrong += [(line, _counted_already(taken.outcomes[line.row])) for line in lines if _is_lost(taken, line.row)]
+        tell(batch, wrong, now)
+        batch.delete()
+    return True
+
+
+def _is_lost(taken: intake.TakenIn, row: int) -> bool:
+    return taken.outcomes.get(row) in (Outcome.CONFLICT, Outcome.REFUSED)
+
+
+def _counted_already(outcome: Outcome) -> Refusal:
+    return Refusal(
+        outcome.value, "uid", "the account has usage with this uid and another content. That counts; this does not."
+    )
+
+
+def _checked(lines: Sequence[Line], circumstances: Circumstances) -> Iterator[tuple[Line, Checked | Refusal]]:
+    book = Book(_nowhere)
+    items = [exact_json.decode(line.text) for line in lines]
+    addresses = [address_of(item) for item in items]
+    book.look_up(address for address in addresses if not isinstance(address, Refusal))
+    for line, item, address in zip(lines, items, addresses, strict=True):
+        to: Destination | Refusal = address if isinstance(address, Refusal) else book.entries[address]
+        yield line, to if isinstance(to, Refusal) else check(item, to, item["uid"], circumstances)
+
+
+def _nowhere(subscription_ids: Sequence[str]) -> Mapping[str, Refusal | None]:
+    """What is held is of subscriptions that were known; nobody is asked again."""
+    return {name: Refusal("unknown_subscription", "paddle_subscription_id", "it is gone.") for name in subscription_ids}
+
+
+def tell(batch: UsageBatch, wrong: Sequence[tuple[Line, Refusal]], now: datetime) -> None:
+    """Put what was accepted and cannot be counted before people."""
+    UsageFailure.objects.bulk_create(
+        [
+            UsageFailure(
+                occurred_at=now,
+                kind=refusal.code,
+                state=UsageFailure.State.OPEN,
+                upload=batch.upload,
+                row=line.row,
+                m3ter_account_code=batch.paddle_subscription_id,
+                measurement=exact_json.decode(line.text),
+                detail=f"It was accepted when its subscription had no account yet, and does not fit now: {refusal}",
+            )
+            for line, refusal in wrong
+        ],
+        batch_size=500,
+    )
