@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing_bridge import contents, deciding, importing
+from billing_bridge import contents, deciding, importing, periods
 from billing_bridge.journal import Journal
 from billing_bridge.models import Push, PushedBill
 from billing_bridge.queues import FINISH
@@ -55,7 +55,7 @@ def _lock(bill: PushedBill, vendors: Vendors) -> datetime | None:
         answer = vendors.m3ter.lock_bill(bill.m3ter_bill_id)
     except VendorRejected as refused:
         return _refused(bill, vendors, refused)
-    _remember(bill, m3ter_locked=True, locked_at=clock.now(), m3ter_version=max(answer.version, 0))
+    _remember_lock(bill, answer)
     if _is_another(bill, answer):
         importing.import_bill(bill.m3ter_bill_id, vendors)
     return None
@@ -81,11 +81,18 @@ def _refused(bill: PushedBill, vendors: Vendors, refused: VendorRejected) -> dat
     current = vendors.m3ter.get_bill(bill.m3ter_bill_id)
     importing.record(current, read_at=read_at)
     if current.locked:
-        _remember(bill, m3ter_locked=True, locked_at=clock.now(), m3ter_version=max(current.version, 0))
+        _remember_lock(bill, current)
         return None
     if not current.is_approved:
         return clock.now() + PENDING_AGAIN
     raise refused
+
+
+def _remember_lock(bill: PushedBill, answer: Bill) -> None:
+    """Keep that the bill is locked, and that its period is."""
+    bill.m3ter_locked = True
+    periods.note_settled(bill)
+    _remember(bill, m3ter_locked=True, locked_at=clock.now(), m3ter_version=max(answer.version, 0))
 
 
 def _remember(bill: PushedBill, **columns: Any) -> None:

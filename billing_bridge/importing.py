@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from billing_bridge import charges, contents, deciding, ledger, looking, money, owed, renewals
+from billing_bridge import charges, contents, deciding, ledger, looking, money, owed, periods, renewals
 from billing_bridge.charges import Verdict, held, waiting
 from billing_bridge.contents import Content
 from billing_bridge.models import BillRevision, PushedBill
@@ -140,6 +140,7 @@ def _follow_link(known: PushedBill) -> None:
 
 
 def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
+    before = _of_its_period(known)
     known.m3ter_account_id = bill.account_id
     known.m3ter_account_code = (bill.account_code or "")[:80]
     known.purchase_order_number = (bill.purchase_order_number or "")[:100]
@@ -164,6 +165,14 @@ def _keep(known: PushedBill, bill: Bill, read_at: datetime) -> None:
             "period_end",
         )
     )
+    if before != _of_its_period(known):
+        periods.note_settled(known)
+
+
+def _of_its_period(known: PushedBill) -> tuple[object, ...]:
+    """What decides how usage of the bill's period is taken in."""
+    period = (known.m3ter_account_id, known.period_start, known.period_end)
+    return (*period, known.m3ter_status, known.m3ter_locked)
 
 
 def _take_revision(known: PushedBill, bill: Bill) -> bool:
@@ -352,6 +361,7 @@ def record_deleted(bill_id: str, *, read_at: datetime) -> PushedBill | None:
         known.m3ter_read_at = read_at
         known.reviewed_revision = None
         known.save(update_fields=("m3ter_status", "m3ter_read_at", "reviewed_revision"))
+        periods.note_settled(known)
         if known.reason != Reason.DELETED and (known.is_settled_in_part or not _by_a_person(known)):
             _settle(known, deleted_verdict(known))
     return known
@@ -378,6 +388,8 @@ def absorb_deletion(owner: PushedBill) -> Verdict:
         known = ledger.locked(owner.pk)
         ledger.add_up(known, payable=0)
         PushedBill.objects.filter(pk=known.pk).update(m3ter_status=ledger.GONE, m3ter_read_at=clock.now())
+        known.m3ter_status = ledger.GONE
+        periods.note_settled(known)
         return deleted_verdict(known)
 
 

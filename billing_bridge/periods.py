@@ -1,4 +1,4 @@
-"""Which periods of an account are settled: charged, perhaps charged, or locked, so that nothing in them changes."""
+"""Which periods of an account are settled: charged, perhaps charged, approved or locked: nothing in them just changes."""
 
 from datetime import UTC, datetime, time
 
@@ -6,7 +6,8 @@ from django.db.models import Max, Q
 
 from billing_bridge.models import Push, PushedBill
 from integration_project import installation
-from paddle_sync.models import AccountLink
+from integration_project.vendors.m3ter.entities import APPROVED
+from paddle_sync.models import AccountLink, SettledPeriod
 
 SENT = (Push.State.PUSHING, Push.State.UNCONFIRMED, Push.State.PUSHED, Push.State.LOST)
 
@@ -30,3 +31,24 @@ def note_charged(subscription_id: str) -> None:
     until = charged_until(link.m3ter_account_id)
     if link.charged_until != until:
         AccountLink.objects.filter(pk=link.pk).update(charged_until=until)
+
+
+def note_settled(bill: PushedBill) -> None:
+    """Tell those who take in usage whether the bill's period is approved or locked; usage in it needs a decision then."""
+    period = SettledPeriod.objects.filter(m3ter_bill_id=bill.m3ter_bill_id)
+    if bill.m3ter_status != APPROVED or bill.period_start is None or bill.period_end is None:
+        period.delete()
+        return
+    zone = installation.zone(installation.current())
+    starts_at, ends_at = (
+        datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC) for day in (bill.period_start, bill.period_end)
+    )
+    SettledPeriod.objects.update_or_create(
+        m3ter_bill_id=bill.m3ter_bill_id,
+        defaults={
+            "m3ter_account_id": bill.m3ter_account_id,
+            "starts_at": starts_at,
+            "ends_at": ends_at,
+            "state": SettledPeriod.State.LOCKED if bill.m3ter_locked else SettledPeriod.State.APPROVED,
+        },
+    )

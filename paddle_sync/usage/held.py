@@ -4,7 +4,7 @@ What does not stand the checks then was accepted once, so it becomes a row for p
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -14,9 +14,10 @@ from integration_project import clock, wakeups
 from integration_project.vendors import exact_json
 from paddle_sync.models import AccountLink, UsageBatch, UsageBody, UsageFailure
 from paddle_sync.usage import bodies, intake, meters
-from paddle_sync.usage.addresses import Book, Destination
+from paddle_sync.usage.addresses import Book
+from paddle_sync.usage.assessing import assess
 from paddle_sync.usage.bodies import Line
-from paddle_sync.usage.checking import Checked, Circumstances, address_of, check
+from paddle_sync.usage.checking import Circumstances
 from paddle_sync.usage.intake import Outcome, Source
 from paddle_sync.usage.items import Refusal
 
@@ -55,14 +56,8 @@ def take_in_again(batch_id: int, state: State) -> bool:
         lines = bodies.unpack(body.measurements, body.keys, body.rows)
         intake.forget((line.key for line in lines), batch.pk)
         now = clock.now()
-        circumstances = Circumstances(meters.known(), now)
-        good: list[tuple[int, Checked]] = []
-        wrong: list[tuple[Line, Refusal]] = []
-        for line, checked in _checked(lines, circumstances):
-            if isinstance(checked, Refusal):
-                wrong.append((line, checked))
-            else:
-                good.append((line.row, checked))
+        items = [(line.row, exact_json.decode(line.text)) for line in lines]
+        assessed = assess(items, Book(_nowhere), Circumstances(meters.known(), now))
         source = Source(
             upload=batch.upload,
             client=batch.client,
@@ -70,9 +65,11 @@ def take_in_again(batch_id: int, state: State) -> bool:
             idempotency_key=batch.idempotency_key,
             received_at=batch.received_at,
         )
-        taken = intake.take_in(good, source)
-        wrong += [(line, _counted_already(taken.outcomes[line.row])) for line in lines if _is_lost(taken, line.row)]
-        tell(batch, wrong, now)
+        taken = intake.take_in(assessed.good, source)
+        refused = assessed.refused | {
+            row: _counted_already(taken.outcomes[row]) for row, _ in assessed.good if _is_lost(taken, row)
+        }
+        tell(batch, [(line, refused[line.row]) for line in lines if line.row in refused], now)
         batch.delete()
     return True
 
@@ -85,16 +82,6 @@ def _counted_already(outcome: Outcome) -> Refusal:
     return Refusal(
         outcome.value, "uid", "the account has usage with this uid and another content. That counts; this does not."
     )
-
-
-def _checked(lines: Sequence[Line], circumstances: Circumstances) -> Iterator[tuple[Line, Checked | Refusal]]:
-    book = Book(_nowhere)
-    items = [exact_json.decode(line.text) for line in lines]
-    addresses = [address_of(item) for item in items]
-    book.look_up(address for address in addresses if not isinstance(address, Refusal))
-    for line, item, address in zip(lines, items, addresses, strict=True):
-        to: Destination | Refusal = address if isinstance(address, Refusal) else book.entries[address]
-        yield line, to if isinstance(to, Refusal) else check(item, to, item["uid"], circumstances)
 
 
 def _nowhere(subscription_ids: Sequence[str]) -> Mapping[str, Refusal | None]:

@@ -1,0 +1,40 @@
+"""Items that stand the checks are counted once, whoever sends them and however often."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from integration_project.vendors.m3ter.simulator import M3terSimulator
+from paddle_sync.models import AccountLink, UsageBatch, UsageUid
+from paddle_sync.usage.intake import Outcome
+from tests.paddle_sync.usage.metered import METER, accept, at, item, totals
+
+pytestmark = pytest.mark.django_db
+
+
+def test_accepted_usage_reaches_m3ter(link: AccountLink, m3ter: M3terSimulator, run_jobs: Callable[[], int]) -> None:
+    taken = accept(item(link, "a", 5), item(link, "b", Decimal("0.25")))
+
+    run_jobs()
+
+    assert set(taken.outcomes.values()) == {Outcome.ACCEPTED}
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal("5.25")}
+    assert UsageBatch.objects.get().state == UsageBatch.State.SENT
+
+
+def test_what_comes_again_is_told_and_not_counted_again(
+    link: AccountLink, m3ter: M3terSimulator, run_jobs: Callable[[], int]
+) -> None:
+    accept(item(link, "a", 5, ts=at(hours=5)))
+
+    again = accept(
+        item(link, "a", Decimal("5.0"), ts=at(hours=5, zone=1)),
+        item(link, "a", 6, ts=at(hours=5)),
+        item(link, "b", 1),
+    )
+    run_jobs()
+
+    assert again.outcomes == {0: Outcome.DUPLICATE, 1: Outcome.CONFLICT, 2: Outcome.ACCEPTED}
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(6)}
+    assert UsageUid.objects.count() == 2
