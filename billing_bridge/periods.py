@@ -1,4 +1,4 @@
-"""Which periods of an account are settled: charged, perhaps charged, approved or locked: nothing in them just changes."""
+"""Which periods of an account are settled: charged, perhaps charged, approved or locked."""
 
 from datetime import UTC, datetime, time
 
@@ -34,7 +34,7 @@ def note_charged(subscription_id: str) -> None:
 
 
 def note_settled(bill: PushedBill) -> None:
-    """Tell those who take in usage whether the bill's period is approved or locked; usage in it needs a decision then."""
+    """Tell those who take in usage whether the bill's period is approved or locked."""
     period = SettledPeriod.objects.filter(m3ter_bill_id=bill.m3ter_bill_id)
     if bill.m3ter_status != APPROVED or bill.period_start is None or bill.period_end is None:
         period.delete()

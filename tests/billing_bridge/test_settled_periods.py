@@ -21,7 +21,8 @@ def test_an_approved_bill_settles_its_period_until_its_approval_is_taken_back(wo
         bill.m3ter_account_id,
         "approved",
     )
-    assert bill.period_start is not None and bill.period_end is not None
+    assert bill.period_start is not None
+    assert bill.period_end is not None
     assert row.starts_at == dt.datetime.combine(bill.period_start, dt.time.min, dt.UTC)
     assert row.ends_at == dt.datetime.combine(bill.period_end, dt.time.min, dt.UTC)
 
