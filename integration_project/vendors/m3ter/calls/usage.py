@@ -1,15 +1,16 @@
 """Usage: measurements on their way to m3ter."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from integration_project.errors import Permanent
 from integration_project.vendors import exact_json
-from integration_project.vendors.m3ter.answers import accepted
+from integration_project.vendors.m3ter.answers import accepted, address, entity
 from integration_project.vendors.m3ter.calls.speaking import Speaker
-from integration_project.vendors.m3ter.entities import Measurement
+from integration_project.vendors.m3ter.entities import IngestFailure, IngestFailureDetail, Measurement
 
 MOST_MEASUREMENTS = 1000
 LARGEST_BODY = 512_000
+INGEST_FAILURES = "IngestValidationFailure"
 
 
 class UsageCalls(Speaker):
@@ -28,3 +29,17 @@ class UsageCalls(Speaker):
                 f" not {len(items)} in {len(body)}."
             )
         self._ingest.call("submit measurements", "POST", f"{self._root}/measurements", read=accepted, encoded=body)
+
+    def list_ingest_failures(self) -> Iterator[IngestFailure]:
+        """Read what m3ter found wrong with measurements, newest first; it forgets after 28 days.
+
+        A page is asked for when the one before is read, so whoever stops at what is known asks for no more.
+        """
+        params = {"eventType": INGEST_FAILURES, "includeActioned": "true"}
+        return self._list("list events", "/events", IngestFailure.from_m3ter, params)
+
+    def get_ingest_failure(self, file: str) -> IngestFailureDetail:
+        """Read what a failure's file says: the error, and the measurement as it was sent."""
+        path = f"{self._root}/measurements/failedIngest/getDownloadUrl"
+        where = self._http.call("get failed ingest url", "GET", path, read=address, params={"file": file})
+        return self._signed.get("download failed ingest", where, read=entity(IngestFailureDetail.from_m3ter))

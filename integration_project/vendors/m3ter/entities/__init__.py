@@ -26,6 +26,7 @@ from integration_project.vendors.m3ter.entities.catalogue import (
     Product,
 )
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
+from integration_project.vendors.m3ter.entities.ingest_failures import IngestFailure, IngestFailureDetail
 from integration_project.vendors.m3ter.entities.meters import Meter, MeterField
 from integration_project.vendors.m3ter.entities.usage import Measurement
 from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment, rewritten
@@ -45,6 +46,8 @@ __all__ = [
     "CustomFields",
     "EndedEntities",
     "ExternalMapping",
+    "IngestFailure",
+    "IngestFailureDetail",
     "IntegrationConfig",
     "Measurement",
     "Meter",

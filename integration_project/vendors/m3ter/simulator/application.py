@@ -27,6 +27,7 @@ from integration_project.vendors.m3ter.simulator.integrations import (
 )
 from integration_project.vendors.m3ter.simulator.memory import SERVICE_USER, Memory, Row, present, refusal
 from integration_project.vendors.m3ter.simulator.resources import Resource
+from integration_project.vendors.m3ter.simulator.usage_queries import UsageQueries
 from integration_project.vendors.simulation import (
     Answer,
     BusinessClock,
@@ -117,6 +118,7 @@ class M3terSimulator(Simulator):
             *self._links,
             self.events,
             self.ingest,
+            UsageQueries(self.memory),
             self.bills,
             self.bill_jobs,
             ExternalMappings(self.memory),
@@ -245,6 +247,16 @@ class M3terSimulator(Simulator):
         """Check and store what was submitted; counts of stored and failed."""
         with self.lock:
             return self.ingest.process()
+
+    @control
+    def usage_totals(self, account: str | None = None, meter: str | None = None) -> list[Row]:
+        """How often each field was stored and what its numbers come to, by code of account and of meter."""
+        with self.lock:
+            return [
+                {"account": key[0], "meter": key[1], "field": key[2], "count": total.count, "sum": total.sum}
+                for key, total in self.memory.measurements.totals().items()
+                if account in (None, key[0]) and meter in (None, key[1])
+            ]
 
     @control
     def run_bill_job(self, account_ids: Sequence[str] | None = None, bill_date: str | date | None = None) -> Row:
