@@ -16,10 +16,13 @@ import pytest
 
 from integration_project.vendors.m3ter import calls as m3ter_calls
 from integration_project.vendors.m3ter.entities import (
+    BY_ACCOUNT,
+    BY_DAY,
     AccountAddress,
     Measurement,
     NewAccountPlan,
     NewCounterAdjustment,
+    UsageAggregation,
 )
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle import client as paddle_client
@@ -37,12 +40,18 @@ SIGNED = {"download failed ingest"}
 NEWER_PARAMETERS = {("list events", "event_type")}
 
 
+VERBS = "|".join(
+    "cancel charge create delete download end find generate get list lock preview query recalculate replace submit "
+    "update upload".split()
+)
+"""What an operation may begin with."""
+
+
 def operations(client: ModuleType) -> set[str]:
     """The operations that a client's module, or a package of such, names."""
     parts = [importlib.import_module(f"{client.__name__}.{part.name}") for part in iter_modules(_folders(client))]
-    verbs = "download|get|list|find|create|update|replace|submit|lock|preview|charge|cancel|delete|end"
     sources = "".join(inspect.getsource(module) for module in (client, *parts))
-    return set(re.findall(rf'"((?:{verbs}) [a-z ]+)"', sources))
+    return set(re.findall(rf'"((?:{VERBS}) [a-z ]+)"', sources))
 
 
 def _folders(client: ModuleType) -> Iterable[str]:
@@ -173,7 +182,21 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     stage.simulator.process_measurements()
     (failure,) = client.list_ingest_failures()
     assert client.get_ingest_failure(failure.file).uid == "use-2"
+    summed = UsageAggregation(m3ter_sample.METER, m3ter_sample.MEASURE_CALLS)
+    found = client.query_usage(
+        start=when,
+        end=start,
+        meter_ids=(m3ter_sample.METER,),
+        account_ids=(account.id,),
+        aggregations=(summed,),
+        groups=(BY_ACCOUNT, BY_DAY),
+        limit=10,
+    )
+    assert [row.number(summed) for row in found.rows] == [Decimal("125.5")]
     (bill_id,) = stage.simulator.run_bill_job([m3ter_stage.CODE], "2026-02-26")["bill_ids"]
+    assert not client.recalculate_bills([bill_id]).is_over
+    for _ in range(3):
+        stage.simulator.tick()
     stage.simulator.approve_bill(bill_id)
     client.get_bill(bill_id)
     dates = {"bill_date_start": date(2026, 2, 1), "bill_date_end": date(2026, 3, 1)}

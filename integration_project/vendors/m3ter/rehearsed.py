@@ -95,6 +95,11 @@ def _entities_ended(stage: Stage, write: Write) -> Json:
     return {"statusMessage": "Success", "updatedEntities": {kind: [] for kind in kinds}, "failedEntities": {}}
 
 
+def _bills_recalculated(stage: Stage, write: Write) -> Json:
+    jobs = write.path.removesuffix("/recalculate")
+    return stage.add(jobs, "bill-job", {**write.body, **NEW_JOB, "type": "RECALCULATE"})
+
+
 def _locked(stage: Stage, write: Write) -> Json:
     path = write.path.removesuffix("/lock")
     bill = stage.look("get bill", path)
@@ -120,11 +125,13 @@ WRITES: Mapping[str, Rehearsed] = {
     "update counter adjustment": Rehearsed(_changed),
     "delete counter adjustment": Rehearsed(_deleted),
     "create bill job": Rehearsed(lambda stage, write: stage.add(write.path, "bill-job", {**write.body, **NEW_JOB})),
+    "recalculate bills": Rehearsed(_bills_recalculated),
     "lock bill": Rehearsed(_locked, subject=_before_last),
     "submit measurements": Rehearsed(lambda stage, write: {"result": "accepted"}),
 }
 TABLE = Table(
     writes=WRITES,
+    reading_posts={"query usage": re.compile(r"/usage/query$")},
     filters={"codes": "code", "ids": "id", "account": "accountId", "accountId": "accountId", "counterId": "counterId"},
     look_ups=(
         re.compile(

@@ -29,10 +29,20 @@ from integration_project.vendors.m3ter.entities.counters import Counter, Counter
 from integration_project.vendors.m3ter.entities.ingest_failures import IngestFailure, IngestFailureDetail
 from integration_project.vendors.m3ter.entities.meters import Meter, MeterField
 from integration_project.vendors.m3ter.entities.usage import Measurement
+from integration_project.vendors.m3ter.entities.usage_queries import (
+    BY_ACCOUNT,
+    BY_DAY,
+    UsageAggregation,
+    UsageGroup,
+    UsageRow,
+    UsageRows,
+)
 from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment, rewritten
 
 __all__ = [
     "APPROVED",
+    "BY_ACCOUNT",
+    "BY_DAY",
     "LONGEST_NAME",
     "PENDING",
     "Account",
@@ -63,6 +73,10 @@ __all__ = [
     "Product",
     "ReplacedAccountPlan",
     "UnreadBill",
+    "UsageAggregation",
+    "UsageGroup",
+    "UsageRow",
+    "UsageRows",
     "fitting",
     "given",
     "moment",

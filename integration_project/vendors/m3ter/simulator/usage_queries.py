@@ -3,14 +3,19 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
+from itertools import chain
 from typing import Any
 
 from integration_project.vendors.m3ter.simulator import fields
-from integration_project.vendors.m3ter.simulator.fields import Field, Invalid, moment_of, stamp
+from integration_project.vendors.m3ter.simulator.fields import Field, Invalid, stamp
 from integration_project.vendors.m3ter.simulator.measurements import field_values
 from integration_project.vendors.m3ter.simulator.memory import Memory, Row
 from integration_project.vendors.m3ter.simulator.resources import ORGANISATION
 from integration_project.vendors.simulation import Answer, Request, Route
+
+HOUR = len("2026-02-03T10")
+"""How much of a moment as it is stored names its hour."""
 
 
 class UsageQueries:
@@ -50,6 +55,7 @@ METER_FIELD = {
     "meterId": Field(fields.text(1), required=True),
     "fieldCode": Field(fields.text(1), required=True),
 }
+NEEDED_OF_GROUPS = {"ACCOUNT": (), "TIME": ("frequency",), "DIMENSION": ("meterId", "fieldCode")}
 FUNCTIONS = ("SUM", "MIN", "MAX", "COUNT", "LATEST", "MEAN", "UNIQUE")
 QUERY = {
     "startDate": Field(fields.moment, required=True),
@@ -93,7 +99,13 @@ def _queried(memory: Memory, query: Row) -> Row:
     aggregations, groups = query.get("aggregations", []), query.get("groups", [])
     if groups and not aggregations:
         raise Invalid("groups can only be used together with aggregations")
-    found = [measurement for measurement in memory.measurements if _selected(measurement, query)]
+    for index, group in enumerate(groups):
+        for name in NEEDED_OF_GROUPS[group["groupType"]]:
+            if name not in group:
+                raise Invalid(f"groups[{index}].{name} is required")
+    accounts = [memory.measurements.of_account(account_id) for account_id in query.get("accountIds") or ()]
+    looked_through = chain(*accounts) if accounts else memory.measurements
+    found = [measurement for measurement in looked_through if _selected(measurement, query)]
     if not aggregations:
         rows = [_plain(measurement) for measurement in found]
     else:
@@ -105,12 +117,10 @@ def _queried(memory: Memory, query: Row) -> Row:
 
 
 def _selected(measurement: Row, query: Row) -> bool:
-    at = moment_of(measurement["ts"])
-    if not moment_of(query["startDate"]) <= at < moment_of(query["endDate"]):
+    if not query["startDate"] <= measurement["ts"] < query["endDate"]:  # all are written the same way
         return False
-    for name, field in (("meterIds", "meterId"), ("accountIds", "accountId")):
-        if query.get(name) and measurement[field] not in query[name]:
-            return False
+    if query.get("meterIds") and measurement["meterId"] not in query["meterIds"]:
+        return False
     values = field_values(measurement)
     return all(
         measurement["meterId"] == wanted["meterId"] and values.get(wanted["fieldCode"]) in wanted["values"]
@@ -132,13 +142,14 @@ def _member_of(measurement: Row, group: Row) -> tuple[str, str]:
     if group["groupType"] == "ACCOUNT":
         return "account", measurement["account"]
     if group["groupType"] == "TIME":
-        return "ts", _slot(moment_of(measurement["ts"]), group.get("frequency", "DAY"))
-    name = str(group.get("fieldCode"))
+        return "ts", _slot(measurement["ts"][:HOUR], group["frequency"])
+    name = group["fieldCode"]
     return name, str(field_values(measurement).get(name, ""))
 
 
-def _slot(at: datetime, frequency: str) -> str:
-    start = at.replace(minute=0, second=0, microsecond=0)
+@cache
+def _slot(hour: str, frequency: str) -> str:
+    start = datetime.fromisoformat(f"{hour}:00:00+00:00")
     if frequency != "HOUR":
         start = start.replace(hour=0)
     if frequency == "WEEK":
