@@ -21,6 +21,7 @@ from integration_project.vendors.m3ter.entities import (
     AccountAddress,
     Measurement,
     NewAccountPlan,
+    NewCharge,
     NewCounterAdjustment,
     UsageAggregation,
 )
@@ -122,6 +123,7 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     document = contract("m3ter-openapi.yaml")
     monkeypatch.setattr("integration_project.vendors.m3ter.calls.speaking.PAGE", 2)
     stage = m3ter_stage.new_stage()
+    stage.simulator.limit_requests(None)
     client, start = stage.client, m3ter_stage.START
     account, _ = client.ensure_account(m3ter_stage.new_account())
     client.find_account(m3ter_stage.CODE)
@@ -194,6 +196,22 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     )
     assert [row.number(summed) for row in found.rows] == [Decimal("125.5")]
     (bill_id,) = stage.simulator.run_bill_job([m3ter_stage.CODE], "2026-02-26")["bill_ids"]
+    late = NewCharge(
+        code="late-1",
+        name="Late usage",
+        account_id=account.id,
+        currency="USD",
+        service_period_start=when,
+        service_period_end=start,
+        units=Decimal("1.5"),
+        unit_price=Decimal(-2),
+        bill_date=date(2026, 2, 26),
+        description="Calls of January",
+        accounting_product_id=m3ter_sample.PRODUCT_CLOUD,
+        notes="Ticket 7",
+    )
+    assert client.ensure_charge(late)[1]
+    assert not client.ensure_charge(late)[1]
     assert not client.recalculate_bills([bill_id]).is_over
     for _ in range(3):
         stage.simulator.tick()

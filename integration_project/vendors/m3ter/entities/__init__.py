@@ -25,6 +25,7 @@ from integration_project.vendors.m3ter.entities.catalogue import (
     PlanTemplate,
     Product,
 )
+from integration_project.vendors.m3ter.entities.charges import AD_HOC, Charge, NewCharge
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
 from integration_project.vendors.m3ter.entities.ingest_failures import IngestFailure, IngestFailureDetail
 from integration_project.vendors.m3ter.entities.meters import Meter, MeterField
@@ -40,6 +41,7 @@ from integration_project.vendors.m3ter.entities.usage_queries import (
 from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment, rewritten
 
 __all__ = [
+    "AD_HOC",
     "APPROVED",
     "BY_ACCOUNT",
     "BY_DAY",
@@ -51,6 +53,7 @@ __all__ = [
     "Bill",
     "BillJob",
     "BillLine",
+    "Charge",
     "Counter",
     "CounterAdjustment",
     "CustomFields",
@@ -64,6 +67,7 @@ __all__ = [
     "MeterField",
     "NewAccount",
     "NewAccountPlan",
+    "NewCharge",
     "NewCounterAdjustment",
     "OrganizationConfig",
     "Plan",

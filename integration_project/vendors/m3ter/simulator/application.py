@@ -13,6 +13,7 @@ from integration_project.vendors.m3ter.simulator.bill_jobs import BillJobs, summ
 from integration_project.vendors.m3ter.simulator.bills import Bills
 from integration_project.vendors.m3ter.simulator.bills import answered as answered_bill
 from integration_project.vendors.m3ter.simulator.catalogue import KINDS
+from integration_project.vendors.m3ter.simulator.charges import Charges
 from integration_project.vendors.m3ter.simulator.charging import Calculator
 from integration_project.vendors.m3ter.simulator.counters import CounterAdjustments, Counters
 from integration_project.vendors.m3ter.simulator.events import Events, Notifications
@@ -115,6 +116,7 @@ class M3terSimulator(Simulator):
             Organisation(self._accounts),
             *self._catalogue,
             CounterAdjustments(self.memory),
+            Charges(self.memory),
             *self._links,
             self.events,
             self.ingest,

@@ -150,6 +150,7 @@ class Memory:
         "currencies",
         "counters",
         "counter_adjustments",
+        "charges",
         "bills",
         "bill_jobs",
         "events",
