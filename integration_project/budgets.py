@@ -79,6 +79,8 @@ class Limit:
 
 PARTS: Mapping[str, float] = {"push": 0.4, "look": 0.2, "import": 0.4}
 """Purposes and their guaranteed parts of a vendor's limit."""
+ALONE = "all"
+"""The purpose of a bucket that neither lends nor borrows."""
 
 
 def limit_of(vendor: str) -> Limit:
@@ -110,6 +112,15 @@ def take(vendor: str, purpose: str, *, patience: float = PATIENCE, sleep: Callab
 def take_unless_open(vendor: str, purpose: str, operation: str) -> bool:
     """Take one call at once; False, and none taken, where no token is free or a circuit is open: look closer then."""
     return _take_once(vendor, purpose, limit_of(vendor).shares(), unless_open=operation)
+
+
+def take_at_once(holder: str, share: Share) -> float:
+    """Take one call from a bucket that stands alone: 0 where it was taken, else in how many seconds one is free."""
+    shares = {ALONE: share}
+    while not _take_once(holder, ALONE, shares):
+        if pause := _until_next(holder, ALONE, shares):
+            return pause
+    return 0.0
 
 
 def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share], *, unless_open: str | None = None) -> bool:
