@@ -10,6 +10,7 @@ from integration_project.api_root import RootView
 
 REST_API: list[URLPattern | URLResolver] = [
     path("", RootView.as_view(), name="api-root"),
+    path("usage/", include("paddle_sync.usage.urls")),
 ]
 """Everything under /api/v1/; an app's addresses are one line here: path("usage/", include(...))."""
 
