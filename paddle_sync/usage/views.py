@@ -65,7 +65,7 @@ def _items(body: Mapping[str, Any]) -> Sequence[Any]:
     """The measurements of a request, each still unread."""
     unknown = sorted(body.keys() - {"measurements"})
     if unknown:
-        raise ValidationError({unknown[0][:80]: ["There is no such field. The body is {\"measurements\": [...]}."]})
+        raise ValidationError({unknown[0][:80]: ['There is no such field. The body is {"measurements": [...]}.']})
     items = body.get("measurements")
     if not isinstance(items, list) or not items:
         raise ValidationError({"measurements": ["It must be a list of 1 to 1,000 measurements."]})
