@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
 from pytest_django import Settings
@@ -88,12 +88,17 @@ class BreakingView(ApiView):
         raise {"404": Http404("row 7"), "500": IntegrityError("secret words")}[request.query_params["how"]]
 
 
+def break_plainly(request: HttpRequest) -> HttpResponse:
+    """Break outside everything that the API's views share."""
+    raise IntegrityError("secret words")
+
+
 urlpatterns = [
     *urls.urlpatterns,
     path("api/v1/take/", TakingView.as_view()),
     path("api/v1/check/", CheckingView.as_view()),
     path("api/v1/break/", BreakingView.as_view()),
-    path("api/v1/plain-break/", lambda request: 1 / 0),
+    path("api/v1/plain-break/", break_plainly),
 ]
 handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.handler500
 

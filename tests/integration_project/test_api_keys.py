@@ -230,7 +230,11 @@ def test_a_method_whose_scope_was_lost_is_open_to_nobody() -> None:
     del Opened.get.needed_scope  # type: ignore[attr-defined]
     request = RequestFactory().get("/", headers={"Authorization": f"Bearer {make_key().text}"})
 
-    assert Opened.as_view()(request).status_code == 403
+    answer = Opened.as_view()(request)
+
+    assert isinstance(answer, Response)
+    assert answer.status_code == 403
+    assert answer.data["code"] == "permission_denied"
 
 
 def test_a_key_is_made_with_scopes_of_the_list_only() -> None:
