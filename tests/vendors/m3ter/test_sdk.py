@@ -278,6 +278,47 @@ def test_line_items_are_listed(sdk: M3ter, simulator: M3terSimulator) -> None:
     assert sdk.bills.line_items.retrieve(lines[0].id, bill_id=bill_id) == lines[0]
 
 
+def test_a_charge_is_made_changed_and_billed(sdk: M3ter, simulator: M3terSimulator) -> None:
+    account_id = subscribed(sdk)
+    made = sdk.charges.create(
+        account_id=account_id,
+        code="late-1",
+        name="Late usage",
+        currency="USD",
+        entity_type="AD_HOC",
+        line_item_type="AD_HOC",
+        service_period_start_date=START.isoformat(),
+        service_period_end_date=NOW.isoformat(),
+        amount=12.5,
+        bill_date="2026-03-08",
+    )
+    changed = sdk.charges.update(
+        made.id,
+        account_id=account_id,
+        code="late-1",
+        name="Late usage",
+        currency="USD",
+        entity_type="AD_HOC",
+        line_item_type="AD_HOC",
+        service_period_start_date=START.isoformat(),
+        service_period_end_date=NOW.isoformat(),
+        units=5,
+        unit_price=2,
+        version=1,
+    )
+
+    (bill_id,) = simulator.run_bill_job([CODE])["bill_ids"]
+
+    [listed] = list(sdk.charges.list(account_id=account_id, entity_type="AD_HOC"))
+    assert (made.amount, changed.amount, changed.units, changed.unit_price) == (12.5, None, 5, 2)
+    assert (listed.id, listed.bill_id) == (made.id, bill_id)
+    assert sdk.charges.retrieve(made.id).to_dict() == listed.to_dict()
+    lines = {line.line_item_type: line for line in sdk.bills.line_items.list(bill_id)}
+    assert (lines["AD_HOC"].subtotal, lines["AD_HOC"].charge_id) == (10, made.id)
+    with pytest.raises(BadRequestError, match="has been billed"):
+        sdk.charges.delete(made.id)
+
+
 def test_external_mappings_are_created_and_found_from_both_sides(sdk: M3ter) -> None:
     account_id = new_account(sdk)
     made = sdk.external_mappings.create(

@@ -50,6 +50,7 @@ ANSWERS: dict[str, presence.Table] = {
     **of("currency", "currencies", presence.CURRENCY),
     **of("counter", "counters", presence.COUNTER),
     **of("counter adjustment", "counter adjustments", presence.COUNTER_ADJUSTMENT),
+    **of("charge", "charges", presence.CHARGE),
     **of("notification", "notifications", presence.NOTIFICATION),
     **of("webhook destination", "webhook destinations", presence.WEBHOOK_DESTINATION),
     **of("integration config", "integration configs", presence.INTEGRATION_CONFIG),

@@ -273,6 +273,24 @@ def counts(tour: Tour, account_id: str) -> None:
     tour.call("DELETE", f"/counters/{counter['id']}")
 
 
+def charges(tour: Tour, account_id: str) -> None:
+    body = {
+        "name": "Repair",
+        "code": "repair-1",
+        "accountId": account_id,
+        "billDate": "2026-02-10",
+        "currency": "EUR",
+        "entityType": "AD_HOC",
+        "lineItemType": "AD_HOC",
+        "accountingProductId": sample.PRODUCT_SEATS,
+        "servicePeriodStartDate": START,
+        "servicePeriodEndDate": LATER,
+    }
+    tour.round("/charges", {**body, "units": 3, "unitPrice": 2.5, "description": "Three repairs", "notes": "As agreed"})
+    other = tour.call("POST", "/charges", {**body, "code": "repair-2", "amount": 7})
+    tour.call("DELETE", f"/charges/{other['id']}")
+
+
 def usage(tour: Tour) -> None:
     measurement = {"meter": "api_calls", "account": "harbour-tools", "ts": "2026-02-03T10:15:00Z"}
     used = {**measurement, "uid": "1", "measure": {"calls": 12_600}, "what": {"endpoint": "search"}}
@@ -325,6 +343,7 @@ def billing(tour: Tour, account_id: str) -> None:
     tour.sim.change_bill(bill_id, externalInvoiceReference="INV-1")
     tour.call("PUT", f"/bills/{bill_id}/lock")
     tour.call("GET", f"/bills/{bill_id}")
+    tour.call("GET", "/charges", accountId=account_id, entityType="AD_HOC")
     line = tour.call("GET", f"/bills/{bill_id}/lineitems")["data"][0]
     tour.call("GET", f"/bills/{bill_id}/lineitems/{line['id']}")
     tour.call("GET", f"/bills/latest/{account_id}")
@@ -441,6 +460,7 @@ def taken() -> Tour:
     account_id = people(tour, parent)
     attached(tour, account_id)
     counts(tour, account_id)
+    charges(tour, account_id)
     usage(tour)
     billing(tour, account_id)
     notices(tour)

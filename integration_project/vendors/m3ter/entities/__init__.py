@@ -25,13 +25,26 @@ from integration_project.vendors.m3ter.entities.catalogue import (
     PlanTemplate,
     Product,
 )
+from integration_project.vendors.m3ter.entities.charges import AD_HOC, Charge, NewCharge
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
+from integration_project.vendors.m3ter.entities.ingest_failures import IngestFailure, IngestFailureDetail
 from integration_project.vendors.m3ter.entities.meters import Meter, MeterField
 from integration_project.vendors.m3ter.entities.usage import Measurement
+from integration_project.vendors.m3ter.entities.usage_queries import (
+    BY_ACCOUNT,
+    BY_DAY,
+    UsageAggregation,
+    UsageGroup,
+    UsageRow,
+    UsageRows,
+)
 from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment, rewritten
 
 __all__ = [
+    "AD_HOC",
     "APPROVED",
+    "BY_ACCOUNT",
+    "BY_DAY",
     "LONGEST_NAME",
     "PENDING",
     "Account",
@@ -40,17 +53,21 @@ __all__ = [
     "Bill",
     "BillJob",
     "BillLine",
+    "Charge",
     "Counter",
     "CounterAdjustment",
     "CustomFields",
     "EndedEntities",
     "ExternalMapping",
+    "IngestFailure",
+    "IngestFailureDetail",
     "IntegrationConfig",
     "Measurement",
     "Meter",
     "MeterField",
     "NewAccount",
     "NewAccountPlan",
+    "NewCharge",
     "NewCounterAdjustment",
     "OrganizationConfig",
     "Plan",
@@ -60,6 +77,10 @@ __all__ = [
     "Product",
     "ReplacedAccountPlan",
     "UnreadBill",
+    "UsageAggregation",
+    "UsageGroup",
+    "UsageRow",
+    "UsageRows",
     "fitting",
     "given",
     "moment",

@@ -13,6 +13,7 @@ from integration_project.vendors.m3ter.simulator.bill_jobs import BillJobs, summ
 from integration_project.vendors.m3ter.simulator.bills import Bills
 from integration_project.vendors.m3ter.simulator.bills import answered as answered_bill
 from integration_project.vendors.m3ter.simulator.catalogue import KINDS
+from integration_project.vendors.m3ter.simulator.charges import Charges
 from integration_project.vendors.m3ter.simulator.charging import Calculator
 from integration_project.vendors.m3ter.simulator.counters import CounterAdjustments, Counters
 from integration_project.vendors.m3ter.simulator.events import Events, Notifications
@@ -27,6 +28,7 @@ from integration_project.vendors.m3ter.simulator.integrations import (
 )
 from integration_project.vendors.m3ter.simulator.memory import SERVICE_USER, Memory, Row, present, refusal
 from integration_project.vendors.m3ter.simulator.resources import Resource
+from integration_project.vendors.m3ter.simulator.usage_queries import UsageQueries
 from integration_project.vendors.simulation import (
     Answer,
     BusinessClock,
@@ -114,9 +116,11 @@ class M3terSimulator(Simulator):
             Organisation(self._accounts),
             *self._catalogue,
             CounterAdjustments(self.memory),
+            Charges(self.memory),
             *self._links,
             self.events,
             self.ingest,
+            UsageQueries(self.memory),
             self.bills,
             self.bill_jobs,
             ExternalMappings(self.memory),
@@ -245,6 +249,16 @@ class M3terSimulator(Simulator):
         """Check and store what was submitted; counts of stored and failed."""
         with self.lock:
             return self.ingest.process()
+
+    @control
+    def usage_totals(self, account: str | None = None, meter: str | None = None) -> list[Row]:
+        """How often each field was stored and what its numbers come to, by code of account and of meter."""
+        with self.lock:
+            return [
+                {"account": key[0], "meter": key[1], "field": key[2], "count": total.count, "sum": total.sum}
+                for key, total in self.memory.measurements.totals().items()
+                if account in (None, key[0]) and meter in (None, key[1])
+            ]
 
     @control
     def run_bill_job(self, account_ids: Sequence[str] | None = None, bill_date: str | date | None = None) -> Row:
