@@ -1,0 +1,1 @@
+"""Usage into m3ter: measurements that come by the API or in files, accepted once, with a receipt."""
