@@ -4,11 +4,14 @@ A vendor's limit is one number for all of us, so it is split: each purpose (push
 guaranteed share, and may borrow from a bucket that is nearly full: from a purpose that has little to do. A bucket
 whose burst equals the window's limit would let through twice the limit, so rate x window + burst stays at or under 97 %
 of it. One UPDATE takes a token or takes none, and on PostgreSQL the time is the database's.
+
+A part of a vendor that has limits of its own has a budget of its own, under the part's name. Only one purpose calls it,
+so that budget is one bucket; a refused key closes the part together with its vendor.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connection
@@ -16,6 +19,7 @@ from django.db.models import F, FloatField, Func, Value
 
 from integration_project.errors import BudgetSpent
 from integration_project.models import CallBudget
+from integration_project.vendors import M3TER, M3TER_EXPLORER, M3TER_INGEST
 
 USABLE = 0.97
 """Part of a vendor's limit that we use; the rest is for clocks and counting that differ from ours."""
@@ -38,7 +42,7 @@ TAKE = """
       AND (
         %(operation)s IS NULL OR NOT EXISTS (
           SELECT 1 FROM integration_project_circuit
-          WHERE is_open AND vendor = %(vendor)s AND operation IN ('', %(operation)s)
+          WHERE is_open AND vendor = %(opened_by)s AND operation IN ('', %(operation)s)
         )
       )
 """
@@ -58,35 +62,65 @@ class Share:
         return self.capacity - self.capacity // 4
 
 
+PARTS: Mapping[str, float] = {"push": 0.4, "look": 0.2, "import": 0.4}
+"""Purposes and their guaranteed parts of a vendor's limit."""
+ALONE = "any"
+WHOLE: Mapping[str, float] = {ALONE: 1.0}
+"""The one bucket of a limit that is not split: it neither lends nor borrows."""
+VENDOR_OF: Mapping[str, str] = {M3TER_INGEST: M3TER, M3TER_EXPLORER: M3TER}
+"""Parts of vendors with limits of their own -> whose key opens them."""
+
+
 @dataclass(frozen=True)
 class Limit:
-    """What a vendor allows in a window of seconds, to all our processes together."""
+    """What a vendor, or a part of it, allows in a window of seconds, to all our processes together."""
 
     calls: int
     window: float
+    parts: Mapping[str, float] = field(default_factory=lambda: PARTS)
+    most_at_once: int | None = None
+    """The burst, where a thirtieth of the limit would be more than the vendor takes at once."""
+    a_second: int | None = None
+    """What it allows in a second besides."""
 
     @property
     def burst(self) -> int:
         """Calls that may come at once: a thirtieth of the limit, and one for each purpose at least."""
-        return max(len(PARTS), self.calls // 30)
+        return self.most_at_once or max(len(self.parts), self.calls // 30)
+
+    @property
+    def rate(self) -> float:
+        """Calls a second that keep the limit together with the burst, and what is allowed in any second too."""
+        steady = (self.calls * USABLE - self.burst) / self.window
+        return steady if self.a_second is None else min(steady, self.a_second * USABLE - self.burst)
 
     def shares(self) -> dict[str, Share]:
         """Split the limit over the purposes, so that all buckets together keep it."""
-        rate = (self.calls * USABLE - self.burst) / self.window
-        capacities = _whole_parts(self.burst)
-        return {purpose: Share(rate * part, capacities[purpose]) for purpose, part in PARTS.items()}
+        capacities = _whole_parts(self.burst, self.parts)
+        return {purpose: Share(self.rate * part, capacities[purpose]) for purpose, part in self.parts.items()}
 
 
-PARTS: Mapping[str, float] = {"push": 0.4, "look": 0.2, "import": 0.4}
-"""Purposes and their guaranteed parts of a vendor's limit."""
+def vendor_of(part: str) -> str:
+    """Say which vendor a part with a budget of its own belongs to; a vendor is its own."""
+    return VENDOR_OF.get(part, part)
 
 
 def limit_of(vendor: str) -> Limit:
-    """Read a vendor's limit from the settings."""
+    """Read the limit of a vendor, or of a part of one, from the settings."""
+    a_second = settings.M3TER_CALLS_PER_SECOND
     limits = {
         "paddle": Limit(settings.PADDLE_CALLS_PER_MINUTE, 60.0),
         "paddle_classic": Limit(settings.PADDLE_CLASSIC_CALLS_PER_MINUTE, 60.0),
-        "m3ter": Limit(settings.M3TER_CALLS_PER_SECOND, 1.0),
+        M3TER: Limit(a_second, 1.0),
+        M3TER_INGEST: Limit(
+            settings.M3TER_INGEST_CALLS_PER_5_MINUTES,
+            300.0,
+            WHOLE,
+            most_at_once=min(10, a_second // 5),
+            a_second=a_second,
+        ),
+        # m3ter's own bucket holds ten and gets one a second, so the window has only to be long.
+        M3TER_EXPLORER: Limit(settings.M3TER_QUERIES_PER_MINUTE * 60, 3600.0, WHOLE, most_at_once=8),
     }
     return limits[vendor]
 
@@ -101,15 +135,23 @@ def take(vendor: str, purpose: str, *, patience: float = PATIENCE, sleep: Callab
             continue
         left = end - time.monotonic()
         if left <= 0:
-            raise BudgetSpent(
-                f"All calls that {vendor} allows us now are in use; the next is free in about {pause:.1f} s.", pause
-            )
+            allowed = f"All calls that {vendor.replace('_', ' ')} allows us now are in use"
+            raise BudgetSpent(f"{allowed}; the next is free in about {pause:.1f} s.", pause)
         sleep(min(left, pause, LONGEST_PAUSE))
 
 
 def take_unless_open(vendor: str, purpose: str, operation: str) -> bool:
     """Take one call at once; False, and none taken, where no token is free or a circuit is open: look closer then."""
     return _take_once(vendor, purpose, limit_of(vendor).shares(), unless_open=operation)
+
+
+def take_at_once(holder: str, share: Share) -> float:
+    """Take one call from a bucket that stands alone: 0 where it was taken, else in how many seconds one is free."""
+    shares = {ALONE: share}
+    while not _take_once(holder, ALONE, shares):
+        if pause := _until_next(holder, ALONE, shares):
+            return pause
+    return 0.0
 
 
 def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share], *, unless_open: str | None = None) -> bool:
@@ -122,7 +164,8 @@ def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share], *, unless
 
 def _open_to(purpose: str, shares: Mapping[str, Share]) -> dict[str, float]:
     """Say which buckets a purpose may take from, its own first, and how many tokens each must hold for it."""
-    return {purpose: 1.0, **{other: share.lends_from for other, share in shares.items() if other != purpose}}
+    own = purpose if purpose in shares else next(iter(shares))
+    return {own: 1.0, **{other: share.lends_from for other, share in shares.items() if other != own}}
 
 
 def _update(vendor: str, purpose: str, share: Share, *, at_least: float, unless_open: str | None) -> bool:
@@ -134,6 +177,7 @@ def _update(vendor: str, purpose: str, share: Share, *, at_least: float, unless_
         "capacity": float(share.capacity),
         "at_least": float(at_least),
         "operation": unless_open,
+        "opened_by": vendor_of(vendor),
     }
     statement = TAKE
     if connection.vendor == "postgresql":
@@ -192,10 +236,10 @@ def _make_buckets(vendor: str, shares: Mapping[str, Share]) -> None:
     )
 
 
-def _whole_parts(burst: int) -> dict[str, int]:
+def _whole_parts(burst: int, parts: Mapping[str, float]) -> dict[str, int]:
     """Split the burst into whole tokens by the purposes' parts, at least one each; the largest remainders round up."""
-    capacities = {purpose: max(1, int(burst * part)) for purpose, part in PARTS.items()}
-    by_remainder = sorted(PARTS, key=lambda purpose: capacities[purpose] - burst * PARTS[purpose])
+    capacities = {purpose: max(1, int(burst * part)) for purpose, part in parts.items()}
+    by_remainder = sorted(parts, key=lambda purpose: capacities[purpose] - burst * parts[purpose])
     for purpose in by_remainder:
         if sum(capacities.values()) < burst:
             capacities[purpose] += 1

@@ -8,31 +8,22 @@ from django.utils.module_loading import import_string
 from requests.adapters import BaseAdapter
 
 from integration_project import circuits
-from integration_project.gates import gate
+from integration_project.gates import gates
 from integration_project.vendors import VendorConfig, Vendors, connect
-from integration_project.vendors.http import Gate
 from integration_project.vendors.rehearsal import Rehearsal
 
 
 @contextmanager
 def open_vendors(purpose: str = "import") -> Iterator[Vendors]:
     """Give clients of the vendors whose calls come out of the share of `purpose`: push, look or import."""
-
-    def gate_for(vendor: str) -> Gate:
-        return gate(vendor, purpose)
-
-    yield connect(_configuration(), gate_for=gate_for, transports=_transports())
+    yield connect(_configuration(), gate_for=gates(purpose), transports=_transports())
 
 
 @contextmanager
 def open_rehearsal(purpose: str = "import") -> Iterator[tuple[Vendors, Rehearsal]]:
     """Give clients for one dry run: their reads come out of the share of `purpose`, their writes are never sent."""
-
-    def gate_for(vendor: str) -> Gate:
-        return gate(vendor, purpose)
-
     rehearsal = Rehearsal(may_write=circuits.to_try)
-    yield connect(_configuration(), gate_for=gate_for, transports=_transports(), rehearsal=rehearsal), rehearsal
+    yield connect(_configuration(), gate_for=gates(purpose), transports=_transports(), rehearsal=rehearsal), rehearsal
 
 
 def _configuration() -> VendorConfig:

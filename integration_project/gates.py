@@ -1,7 +1,9 @@
 """What stands before every vendor call: the circuit (may it be called at all?) and the budget (may we call it now?)."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from integration_project import budgets, circuits
 
@@ -16,45 +18,59 @@ NO_PROOF = frozenset({"get token"})
 """Operations whose success does not show that the key may do anything else."""
 
 
-class VendorGate:
-    """The gate of one vendor and purpose, for as long as a job has its vendors open."""
+@dataclass
+class Trial:
+    """The circuits of one vendor that a job is trying now; whatever it calls of that vendor belongs to the trial."""
 
-    def __init__(self, vendor: str, purpose: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._vendor = vendor
+    circuits: set[int] = field(default_factory=set)
+    ends: float = 0.0
+
+
+class VendorGate:
+    """The gate of one vendor, or of a part of it, and purpose, for as long as a job has its vendors open.
+
+    Its budget may be the part's own, its circuits are the vendor's.
+    """
+
+    def __init__(
+        self, part: str, purpose: str, *, trial: Trial | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._part = part
+        self._vendor = budgets.vendor_of(part)
         self._purpose = purpose
+        self._trial = trial or Trial()
         self._sleep = sleep
-        self._tried: set[int] = set()
-        self._trial_ends = 0.0
         self._success_noted = False
 
     def enter(self, operation: str) -> None:
         """Take one call out of the budget; raises BudgetSpent or VendorClosed instead."""
-        if time.monotonic() >= self._trial_ends:
-            self._tried.clear()
-        if not self._tried and budgets.take_unless_open(self._vendor, self._purpose, operation):
+        trial = self._trial
+        if time.monotonic() >= trial.ends:
+            trial.circuits.clear()
+        if not trial.circuits and budgets.take_unless_open(self._part, self._purpose, operation):
             return
-        due = circuits.to_try(self._vendor, operation, tried=self._tried)
+        due = circuits.to_try(self._vendor, operation, tried=trial.circuits)
         patience = LONGER if operation in PREPARED else budgets.PATIENCE
-        budgets.take(self._vendor, self._purpose, patience=patience, sleep=self._sleep)
+        budgets.take(self._part, self._purpose, patience=patience, sleep=self._sleep)
         for circuit in due:
             circuits.begin(circuit)
-            self._tried.add(circuit.pk)
-            self._trial_ends = time.monotonic() + TRIAL
+            trial.circuits.add(circuit.pk)
+            trial.ends = time.monotonic() + TRIAL
 
     def refused(self, operation: str, *, whole_vendor: bool, detail: str) -> None:
         """The key is refused, or lacks the permission for this operation; the latter shows that the key is good."""
-        if not whole_vendor and self._tried:
+        if not whole_vendor and self._trial.circuits:
             circuits.works_again(self._vendor, "")
-        self._tried.clear()
+        self._trial.circuits.clear()
         circuits.open_for(self._vendor, "" if whole_vendor else operation, detail=detail)
 
     def answered(self, operation: str) -> None:
         """A normal answer came, so key and permission are good."""
         if operation in NO_PROOF:
             return
-        if self._tried:
+        if self._trial.circuits:
             circuits.works_again(self._vendor, operation)
-            self._tried.clear()
+            self._trial.circuits.clear()
         if not self._success_noted:
             circuits.note_success(self._vendor)
             self._success_noted = True
@@ -63,3 +79,9 @@ class VendorGate:
 def gate(vendor: str, purpose: str) -> VendorGate:
     """Make the gate for one vendor and one purpose: push, look or import."""
     return VendorGate(vendor, purpose)
+
+
+def gates(purpose: str) -> Callable[[str], VendorGate]:
+    """Make what gives one job its gates, of vendors and their parts: those of one vendor try its circuits together."""
+    trials: defaultdict[str, Trial] = defaultdict(Trial)
+    return lambda part: VendorGate(part, purpose, trial=trials[budgets.vendor_of(part)])

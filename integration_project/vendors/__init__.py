@@ -31,6 +31,9 @@ from integration_project.vendors.transport import Sessions
 PADDLE = "paddle"
 CLASSIC = "paddle_classic"
 M3TER = "m3ter"
+M3TER_INGEST = "m3ter_ingest"
+M3TER_EXPLORER = "m3ter_explorer"
+"""Parts of m3ter with limits of their own; the key is that of m3ter."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def connect(
     speak_paddle, speak_m3ter, speak_classic = (_speaker(rehearsal, table) for table in tables)
     return Vendors(
         paddle=_paddle(config, gate_for(PADDLE), listeners, transports.get(PADDLE), speak_paddle),
-        m3ter=_m3ter(config, gate_for(M3TER), listeners, transports.get(M3TER), speak_m3ter),
+        m3ter=_m3ter(config, gate_for, listeners, transports.get(M3TER), speak_m3ter),
         classic=_classic(config, gate_for(CLASSIC), listeners, transports.get(CLASSIC), speak_classic),
         listeners=listeners,
     )
@@ -188,12 +191,12 @@ def _classic(
 
 def _m3ter(
     config: VendorConfig,
-    gate: Gate,
+    gate_for: Callable[[str], Gate],
     listeners: Listeners,
     adapter: BaseAdapter | None,
     speak: Callable[..., VendorHTTP],
 ) -> M3terClient:
-    session = _sessions(M3TER, adapter)
+    session, gate = _sessions(M3TER, adapter), gate_for(M3TER)
     store = _PROCESS.tokens(config, adapter)
 
     def key(*, fresh: bool) -> str:
@@ -215,7 +218,7 @@ def _m3ter(
     def bearer(*, fresh: bool) -> str:
         return f"Bearer {store.current(ask, fresh=fresh)}"
 
-    def speaking_with(base_url: str) -> VendorHTTP:
+    def speaking_with(base_url: str, gate: Gate) -> VendorHTTP:
         return speak(
             vendor=M3TER,
             base_url=base_url,
@@ -228,8 +231,9 @@ def _m3ter(
         )
 
     return M3terClient(
-        http=speaking_with(config.m3ter_api_url),
-        ingest=speaking_with(config.m3ter_ingest_url),
+        http=speaking_with(config.m3ter_api_url, gate),
+        ingest=speaking_with(config.m3ter_ingest_url, gate_for(M3TER_INGEST)),
+        explorer=speaking_with(config.m3ter_api_url, gate_for(M3TER_EXPLORER)),
         org_id=config.m3ter_org_id,
         external_system=config.m3ter_external_system,
     )

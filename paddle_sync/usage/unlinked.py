@@ -55,7 +55,7 @@ def _ask(names: Sequence[str]) -> Mapping[str, Refusal | None]:
 
 
 def _cached(name: str) -> str:
-    return f"usage: Paddle has no {name}"
+    return f"usage:unknown:{name}"
 
 
 def _unknown(name: str) -> Refusal:

@@ -49,6 +49,63 @@ def test_rate_times_window_and_burst_together_stay_under_the_limit(
     assert min(share.capacity for share in shares.values()) >= 1
 
 
+@pytest.mark.parametrize(
+    ("limit", "a_second", "rate", "burst"),
+    [(5000, 50, 16.133, 10), (20_000, 50, 38.5, 10), (5000, 5, 3.85, 1), (50, 50, 0.128, 10)],
+)
+def test_measurements_are_sent_within_both_of_m3ter_s_limits(
+    settings: Settings, limit: int, a_second: int, rate: float, burst: int
+) -> None:
+    settings.M3TER_INGEST_CALLS_PER_5_MINUTES, settings.M3TER_CALLS_PER_SECOND = limit, a_second
+
+    (share,) = budgets.limit_of("m3ter_ingest").shares().values()
+
+    assert share.rate == pytest.approx(rate, abs=0.001)
+    assert share.capacity == burst
+    assert share.rate * 300 + share.capacity <= 0.97 * limit + 1e-9
+    assert share.rate + share.capacity <= 0.97 * a_second + 1e-9
+
+
+def test_usage_is_queried_more_slowly_than_m3ter_s_own_bucket_refills() -> None:
+    (share,) = budgets.limit_of("m3ter_explorer").shares().values()
+
+    assert share.rate == pytest.approx(0.967, abs=0.001)
+    assert share.capacity == 8
+
+
+@pytest.mark.parametrize("purpose", ["push", "look", "import"])
+def test_whoever_sends_measurements_has_the_whole_budget_of_it(purpose: str) -> None:
+    taken = take_until_spent("m3ter_ingest", purpose)
+
+    assert taken == 10
+    assert [budget.purpose for budget in CallBudget.objects.all()] == ["any"]
+
+
+def test_measurements_spend_nothing_of_what_m3ter_allows_otherwise() -> None:
+    budgets.take("m3ter", "import")
+    left = dict(CallBudget.objects.filter(vendor="m3ter").values_list("purpose", "tokens"))
+
+    take_until_spent("m3ter_ingest", "import")
+    take_until_spent("m3ter_explorer", "import")
+
+    assert dict(CallBudget.objects.filter(vendor="m3ter").values_list("purpose", "tokens")) == left
+
+
+def test_a_long_run_of_measurements_goes_as_fast_as_m3ter_takes_them() -> None:
+    slept = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal slept
+        slept += seconds
+        CallBudget.objects.update(refilled_at=F("refilled_at") - seconds)
+
+    take_until_spent("m3ter_ingest", "import")
+    for _ in range(200):
+        budgets.take("m3ter_ingest", "import", sleep=sleep)
+
+    assert 0.98 * 16.133 <= 200 / slept <= 1.3 * 16.133  # the time that really went by refills as well
+
+
 def test_every_purpose_has_calls_left_when_another_took_all_it_could(settings: Settings) -> None:
     settings.PADDLE_CALLS_PER_MINUTE = 240
 

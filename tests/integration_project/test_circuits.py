@@ -6,7 +6,7 @@ import pytest
 
 from integration_project import clock
 from integration_project.errors import VendorClosed
-from integration_project.gates import gate
+from integration_project.gates import gate, gates
 from integration_project.models import CallBudget, Circuit, Finding
 from paddle_sync import jobs
 from paddle_sync.models import WebhookEvent
@@ -80,6 +80,40 @@ def test_a_trial_may_take_several_requests_and_a_token_alone_proves_nothing() ->
     assert Circuit.objects.get().is_open
     trying.answered("create account")
     assert not Circuit.objects.get().is_open
+
+
+@pytest.mark.parametrize("part", ["m3ter_ingest", "m3ter_explorer"])
+def test_a_refused_key_closes_the_parts_that_have_a_budget_of_their_own_too(part: str) -> None:
+    gate("m3ter", "push").refused("create account", whole_vendor=True, detail="Forbidden")
+
+    with pytest.raises(VendorClosed, match="m3ter refuses our key, so nobody calls it now: Forbidden"):
+        gate(part, "import").enter("submit measurements")
+
+    assert not CallBudget.objects.exists()
+
+
+def test_a_key_refused_where_measurements_are_sent_closes_all_of_m3ter() -> None:
+    gate("m3ter_ingest", "import").refused("submit measurements", whole_vendor=True, detail="Forbidden")
+
+    with pytest.raises(VendorClosed):
+        gate("m3ter", "push").enter("create account")
+
+    assert Finding.objects.get().subject == "m3ter"
+
+
+def test_the_parts_of_one_vendor_try_together_so_that_a_trial_may_fetch_its_token() -> None:
+    gate("m3ter", "push").refused("create account", whole_vendor=True, detail="Forbidden")
+    time_to_try()
+    gate_for = gates("import")
+    ingest, m3ter, paddle = map(gate_for, ("m3ter_ingest", "m3ter", "paddle"))
+
+    ingest.enter("submit measurements")
+    m3ter.enter("get token")
+    ingest.answered("submit measurements")
+    paddle.enter("get transaction")
+
+    assert not Circuit.objects.get(vendor="m3ter").is_open
+    m3ter.enter("create account")
 
 
 def test_a_missing_permission_shows_that_the_key_is_good_again() -> None:

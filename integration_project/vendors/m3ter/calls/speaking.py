@@ -17,9 +17,12 @@ PAGE = 100
 class Speaker:
     """What the calls of all subjects stand on."""
 
-    def __init__(self, *, http: VendorHTTP, ingest: VendorHTTP, org_id: str, external_system: str) -> None:
+    def __init__(
+        self, *, http: VendorHTTP, ingest: VendorHTTP, explorer: VendorHTTP, org_id: str, external_system: str
+    ) -> None:
         self._http = http
         self._ingest = ingest
+        self._explorer = explorer
         self._root = f"/organizations/{segment(org_id)}"
         self._system = external_system
 
