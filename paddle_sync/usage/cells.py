@@ -19,6 +19,7 @@ YEARS = range(2000, 2100)
 """No usage was metered before, and a year far ahead is a slip of the keyboard."""
 
 _WHOLE_DIGITS = 18
+_TOO_MANY: int = 10**MOST_DIGITS
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _GAPS = re.compile(r"[\s'’_\u00a0\u202f\u2009]")
@@ -51,9 +52,16 @@ def exactly(text: str) -> int | Decimal | None:
     if len(text) > LONGEST_NUMBER or not _NUMBER.fullmatch(text):
         return None
     exact = Decimal(text)
-    if len(exact.as_tuple().digits) > MOST_DIGITS or abs(exact.adjusted()) > LARGEST_EXPONENT:
+    if not is_in_proportion(exact):
         return None
     return int(text) if _WHOLE.fullmatch(text) else exact
+
+
+def is_in_proportion(number: int | Decimal) -> bool:
+    """Whether a finite number has so few digits, so near the point, that anything can be written down of it."""
+    if isinstance(number, int):
+        return -_TOO_MANY < number < _TOO_MANY
+    return bool(len(number.as_tuple().digits) <= MOST_DIGITS and abs(number.adjusted()) <= LARGEST_EXPONENT)
 
 
 def moment(text: str, column: str = "") -> datetime | Problem:
