@@ -106,6 +106,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if SERVICE and not DEBUG else 0
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 REQUEST_BODY_LIMIT = 1024 * 1024
+USAGE_FILE_LIMIT = read.whole_number("USAGE_FILE_LIMIT", 2 * 1024**3, smallest=1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * REQUEST_BODY_LIMIT
 
 # --- Database ------------------------------------------------------------
