@@ -36,6 +36,11 @@ def csv_of(link: AccountLink, *calls: object) -> bytes:
     return "\n".join(["subscription,uid,meter,ts,calls", *lines]).encode()
 
 
+def input_of(body: bytes) -> dict[str, Any]:
+    """A connection on which nothing more comes after these bytes."""
+    return {"wsgi.input": io.BytesIO(body)}
+
+
 def post(client: Client, key: str, body: bytes, *, query: str = "", **options: Any) -> Any:
     """Send a file."""
     headers = {"Authorization": f"Bearer {key}"}
@@ -112,7 +117,7 @@ def test_a_file_that_is_cut_off_or_too_large_or_empty_is_not_kept(
     client: Client, key: str, link: AccountLink, settings: Settings
 ) -> None:
     body = csv_of(link, 1, 2)
-    cut_off = post(client, key, body, CONTENT_LENGTH=str(len(body) + 10), **{"wsgi.input": io.BytesIO(body)})
+    cut_off = post(client, key, body, CONTENT_LENGTH=str(len(body) + 10), **input_of(body))
     settings.USAGE_FILE_LIMIT = 20
     too_large = post(client, key, body)
     empty = post(client, key, b"", CONTENT_LENGTH="0")
