@@ -44,9 +44,7 @@ def debits(bill: PushedBill) -> int:
 def lost_and_left(bill: PushedBill) -> QuerySet[Push]:
     """Charges that Paddle will not collect, of other bills that left something for this one to charge."""
     left = _of_account(bill.m3ter_account_id, bill.currency).filter(remaining__gt=0, reserved_by=None)
-    lost = Push.objects.filter(state=Push.State.LOST, bill__in=left.values("source_bill"))
-    gone_back = (PushedBill.Payment.REFUNDED, PushedBill.Payment.CREDITED)
-    return lost.exclude(Q(kind=Push.Kind.REFUND) | Q(bill=bill) | Q(payment__in=gone_back))
+    return ledger.lost_charges(Push.objects.filter(bill__in=left.values("source_bill")).exclude(bill=bill))
 
 
 def _of_account(m3ter_account_id: str, currency: str) -> QuerySet[CarriedEntry]:

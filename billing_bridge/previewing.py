@@ -33,7 +33,7 @@ from billing_bridge import (
 from billing_bridge.charges import Verdict
 from billing_bridge.drafting import Intent, NotNow
 from billing_bridge.models import Push, PushedBill
-from billing_bridge.modes import Seen
+from billing_bridge.modes import Order, Seen
 from billing_bridge.netting import Netting
 from integration_project import circuits, clock, installation
 from integration_project.errors import IntegrationError, NotFound, NotPossible, VendorClosed, VendorRejected
@@ -88,7 +88,7 @@ def ask(
         return ask(switch(intent, seen.switch_to), vendors, note=note, switch=switch)
     if seen.verdict is not None and not seen.there_already:
         raise NotNow(seen.verdict)
-    _refuse_what_is_pending(intent.order.bill, seen.pending)
+    _refuse_what_is_pending(intent.order, seen.pending)
     if seen.there_already:
         raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
     if seen.too_many and not intent.one_item:
@@ -96,14 +96,20 @@ def ask(
     return intent if seen.request is None else replace(intent, request=seen.request)
 
 
-def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
+def _refuse_what_is_pending(order: Order, pending: frozenset[str]) -> None:
     """What was taken for lost may be collected with the next renewal all the same: Paddle shows it there."""
     if not pending:
         return
-    for push_id in bill.pushes.filter(state=Push.State.LOST).order_by("ordinal").values_list("push_id", flat=True):
-        if push_id in pending:
-            words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
-            raise NotNow(charges.held(Reason.COLLECTED, f"{words} It is not charged again."))
+    shown = Push.objects.filter(bill__in=order.bill_ids, push_id__in=pending)
+    lost = ledger.lost_charges(shown.select_related("bill")).first()
+    if lost is None:
+        return
+    words = (
+        f"Push {lost.push_id} was taken for lost, but it is still pending on the next renewal. It is not charged again."
+    )
+    if lost.bill_id != order.bill.pk:
+        words = f"{words} Take back what {lost.bill} left in the carried balance, then approve this one."
+    raise NotNow(charges.held(Reason.COLLECTED, words))
 
 
 # --- What a person asks for -------------------------------------------------------------------------------------------
@@ -256,8 +262,7 @@ def _carried_words(bill: PushedBill, netting: Netting) -> str:
 
 def _note_what_is_looked_for(found: Preview, push: Push) -> None:
     """A push begins by looking for what may have been charged; that is left to it, for it writes down what it finds."""
-    lost = found.bill.pushes.filter(state=Push.State.LOST).exclude(kind=Push.Kind.REFUND)
-    names = list(lost.order_by("ordinal").values_list("push_id", flat=True))
+    names = list(ledger.lost_charges(found.bill.pushes.all()).values_list("push_id", flat=True))
     if push._state.adding:
         looked_for = installation.current().look_before_first_push
     else:

@@ -130,8 +130,7 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 
     That it was accepted stands in the history for ever; only a transaction says that it is not lost.
     """
-    lost_charges = bill.pushes.filter(state=Push.State.LOST).exclude(kind=Push.Kind.REFUND)
-    for lost in lost_charges.select_related("bill").order_by("ordinal"):
+    for lost in ledger.lost_charges(bill.pushes.select_related("bill")):
         journal.push = lost
         try:
             found = looking.look(lost, vendors, journal)
@@ -145,7 +144,7 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 
 def _look_for_what_was_carried(bill: PushedBill, vendors: Vendors) -> None:
     """The same before a bill takes what others left for it to charge: what was collected after all is called in."""
-    for lost in carrying.lost_and_left(bill).select_related("bill").order_by("id"):
+    for lost in carrying.lost_and_left(bill).select_related("bill"):
         try:
             found = looking.look(lost, vendors, Journal(lost.bill, lost))
         except CannotTell:

@@ -1,12 +1,16 @@
 """What Paddle gave up is owed again: it can be held, skipped, sent again, and stays until a person decides."""
 
+from collections.abc import Callable
+
 import pytest
 
-from billing_bridge import importing, jobs, looking, review
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge import importing, jobs, looking, previewing, review
+from billing_bridge.models import CarriedEntry, PushedBill, PushPolicy
 from integration_project.errors import NotPossible
 from integration_project.models import Finding
 from paddle_sync.models import AccountLink
+from tests.billing_bridge.breaking import another
+from tests.billing_bridge.classic_world import ClassicWorld
 from tests.billing_bridge.world import World, fresh, push_of
 
 State = PushedBill.State
@@ -154,3 +158,62 @@ def test_a_lost_bill_that_m3ter_lowers_to_what_stands_of_it_needs_nobody_any_mor
         assert not Finding.objects.filter(kind="charge lost", state="open").exists()
     else:
         assert (fresh(bill).state, fresh(bill).outstanding) == (State.LOST, 10)
+
+
+def test_a_loss_that_was_collected_and_given_back_whole_can_be_charged_again(
+    world: World, tell: Callable[[], None]
+) -> None:
+    PushPolicy.objects.update(mode="immediately", review="never", changed="hold", lock_after_days=30)
+    bill = world.imported((("API calls", "100.00"),))
+    world.work()
+    looking.lose(push_of(bill), "it seemed so")
+    tell()
+    collected = fresh(bill)
+    world.refund_by_hand(push_of(bill).paddle_transaction_id, 10000)
+    world.paddle.settle_adjustments()
+    tell()
+
+    review.approve(bill.pk, by="fiona", reason="they have it back, and owe it")
+    world.work()
+
+    assert (collected.state, collected.reason) == (State.HELD, Reason.COLLECTED)
+    assert (fresh(bill).state, fresh(bill).outstanding, len(world.paddle.charges)) == (State.PUSHED, 0, 2)
+
+
+def test_a_loss_that_was_carried_and_still_waits_for_the_renewal_is_charged_by_no_other_bill(world: World) -> None:
+    PushPolicy.objects.update(review="never", changed="hold", lock_after_days=30)
+    bill = world.imported((("API calls", "100.00"),))
+    world.work()
+    looking.lose(push_of(bill), "it seemed so")
+    review.carry(bill.pk, by="fiona", reason="with the next")
+
+    following = importing.import_bill(world.another_bill((("Storage", "50.00"),)), world.vendors)
+    assert following is not None
+    shown = previewing.preview(following, world.vendors)
+    world.work()
+    held = fresh(following)
+    review.take_back(CarriedEntry.objects.get().pk, by="fiona", reason="it is on the renewal")
+    review.approve(following.pk, by="fiona", reason="its own alone")
+    world.work()
+
+    assert shown.verdict is not None
+    assert shown.verdict.detail == held.reason_detail
+    assert (held.state, held.reason) == (State.HELD, Reason.COLLECTED)
+    assert f"Push {push_of(bill).push_id} was taken for lost, but it is still pending" in held.reason_detail
+    assert (fresh(following).pushed, [charge.subtotal for charge in world.paddle.charges]) == (5000, [10000, 5000])
+
+
+def test_a_loss_that_was_carried_and_still_waits_in_classic_is_charged_by_no_other_bill(
+    classic_world: ClassicWorld,
+) -> None:
+    PushPolicy.objects.update(review="never", changed="hold", lock_after_days=30)
+    bill = classic_world.imported()
+    classic_world.work()
+    looking.lose(push_of(bill), "it seemed so")
+    review.carry(bill.pk, by="fiona", reason="with the next")
+
+    following = another(classic_world, ("Storage", "50.00"))
+    classic_world.work()
+
+    assert (fresh(following).state, fresh(following).reason) == (State.HELD, Reason.COLLECTED)
+    assert len(classic_world.modifiers()) == 1
