@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing_bridge import adjusting, ledger, looking, money, payments, settlement
+from billing_bridge import adjusting, charges, deciding, importing, ledger, looking, money, payments, settlement
+from billing_bridge.charges import Verdict
 from billing_bridge.ledger import ACCEPTED
-from billing_bridge.models import Push, PushedBill
+from billing_bridge.models import BillEntry, Push, PushedBill
 from billing_bridge.modes.refund import marked
 from billing_bridge.payments import GIVEN_BY_OTHERS
 from billing_bridge.settlement import LONGEST_MARK
@@ -18,6 +19,7 @@ from integration_project.vendors.paddle.entities import APPROVED, Adjustment, Tr
 from integration_project.vendors.reading import Unreadable
 from paddle_sync.models import WebhookEvent
 
+State = PushedBill.State
 Payment = PushedBill.Payment
 
 
@@ -126,13 +128,39 @@ def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustmen
             by_others += amount
     with transaction.atomic():
         bill, locked = ledger.locked_with_push(push.pk)
+        gone_before, asked_before = deciding.gone_outside(bill), deciding.others_ask_for(bill)
         locked.refunded, locked.given_by_others, locked.others_ask_for = given, by_others, asked
         paid = Payment.PAID if locked.payment in payments.GIVEN_OR_TAKEN else locked.payment
         locked.payment = payments.with_refunds(locked, paid)
         locked.save(update_fields=("refunded", "given_by_others", "others_ask_for", "payment"))
         payments.add_up(bill)
         _report_given_by_others(locked, by_others, carried.id)
+        _open_what_came_back(bill, gone_before=gone_before, asked_before=asked_before)
     return f"{money.words(given, push.currency)} of push {push.push_id} was given back."
+
+
+def _open_what_came_back(bill: PushedBill, *, gone_before: int, asked_before: int) -> None:
+    """What a locked bill wrote off because it had gone back is owed again where Paddle took that back since.
+
+    A person decides about it. Whoever waited for Paddle's decision about a refund reads that it was made.
+    """
+    counted = max(-bill.written_off, 0)
+    again = min(counted, gone_before) - min(counted, deciding.gone_outside(bill))
+    if again > 0:
+        note = f"{money.words(again, bill.currency)} that had gone back was taken back in Paddle."
+        ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, again, note=note)
+    waited_for = charges.asked_words(bill, asked_before)
+    waits = bill.state == State.HELD and waited_for and waited_for in bill.reason_detail
+    if waits or (again > 0 and bill.state in (*importing.SETTLED, State.SUPERSEDED)):
+        verdict = importing.deleted_verdict(bill) if bill.m3ter_status == ledger.GONE else _changed(bill)
+        PushedBill.objects.filter(pk=bill.pk).update(
+            **deciding.columns(verdict), reviewed_revision=None, lease=None, lease_until=None, leased_by=""
+        )
+
+
+def _changed(bill: PushedBill) -> Verdict:
+    told = charges.told_words(bill, deciding.gone_outside(bill), deciding.others_ask_for(bill))
+    return charges.held(PushedBill.Reason.CHANGED, f"{charges.changed_words(bill)} {told}".rstrip())
 
 
 def _report_given_by_others(push: Push, amount: int, transaction_id: str) -> None:

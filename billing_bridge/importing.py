@@ -365,9 +365,8 @@ def deleted_verdict(known: PushedBill) -> Verdict:
         return held(
             Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
         )
-    before = charges.settled_words(known, deciding.gone_outside(known))
-    asked = charges.asked_words(known, deciding.others_ask_for(known))
-    said = ("It was deleted in m3ter.", charges.changed_words(known), "Nothing more is charged.", before, asked)
+    told = charges.told_words(known, deciding.gone_outside(known), deciding.others_ask_for(known))
+    said = ("It was deleted in m3ter.", charges.changed_words(known), "Nothing more is charged.", told)
     return held(Reason.DELETED, " ".join(filter(None, said)))
 
 
