@@ -91,6 +91,15 @@ def mode_of(bill: PushedBill) -> Mode:
     return modes.for_bill(bill, link, deciding.policy_for(link))
 
 
+def was_to_give_back(bill: PushedBill) -> str:
+    """The way in which a customer was to get back what they are owed, which stays so; empty where there was none."""
+    if bill.outstanding < 0 and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
+        return bill.chosen_mode
+    last = last_push(bill)
+    failed = last is not None and last.kind == Push.Kind.REFUND and last.state == Push.State.FAILED
+    return last.mode if last is not None and failed and bill.outstanding < 0 else ""
+
+
 def misfit(mode: Mode, link: AccountLink) -> str:
     """Say why a subscription cannot be charged in a way; empty where it can."""
     if mode.serves(link):

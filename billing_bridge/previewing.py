@@ -181,7 +181,8 @@ def _decided(bill: PushedBill) -> Preview:
     if not first:
         return Preview(bill)
     why = bill.last_error if bill.state == State.FAILED else ""
-    found = Preview(_approved(bill), first, why or bill.reason_detail or bill.get_reason_display())
+    way = drafting.was_to_give_back(bill) if first == RESEND else ""
+    found = Preview(_approved(bill, way), first, why or bill.reason_detail or bill.get_reason_display())
     _count_what_was_settled(found)
     return found
 
@@ -197,9 +198,9 @@ def _count_what_was_settled(found: Preview) -> None:
         bill.written_off += settled.write_off
 
 
-def _approved(bill: PushedBill) -> PushedBill:
+def _approved(bill: PushedBill, way: str = "") -> PushedBill:
     approved = copy.copy(bill)
-    approved.reviewed_revision, approved.chosen_mode = bill.revision, ""
+    approved.reviewed_revision, approved.chosen_mode = bill.revision, way
     return approved
 
 

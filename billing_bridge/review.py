@@ -299,7 +299,7 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
             bill.reviewed_revision = bill.revision
         was_settled = bill.is_settled_in_part
         _count_what_was_settled(bill, by=by)
-        bill.chosen_mode = mode or _was_to_give_back(bill)
+        bill.chosen_mode = mode or drafting.was_to_give_back(bill)
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         if was_settled and not bill.outstanding:
             looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
@@ -312,15 +312,6 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
         if verdict.state in GOES_ON:
             looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
-
-
-def _was_to_give_back(bill: PushedBill) -> str:
-    """The way in which a customer was to get back what they are owed, which stays so; empty where there was none."""
-    if bill.outstanding < 0 and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
-        return bill.chosen_mode
-    last = _last_push(bill)
-    failed = last is not None and last.kind == Push.Kind.REFUND and last.state == Push.State.FAILED
-    return last.mode if last is not None and failed and bill.outstanding < 0 else ""
 
 
 def send(bill_id: int, *, by: str, reason: str, mode: str, seen: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from billing_bridge import carrying, importing, jobs, looking, review
+from billing_bridge import carrying, importing, jobs, looking, previewing, review
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.errors import NotPossible, VendorRejected
 from integration_project.vendors.paddle.entities import NewAdjustment, NewAdjustmentItem
@@ -341,9 +341,13 @@ def refused(world: World, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> Pushed
 
 
 def test_a_refund_that_failed_is_sent_again_as_one(world: World, refused: PushedBill) -> None:
+    shown = previewing.preview(refused, world.vendors)
+
     review.resend(refused.pk, by="fiona", reason="again")
     world.work()
 
+    assert shown.is_charged
+    assert (shown.intent and shown.intent.mode.name, shown.first) == (push_of(refused).mode, "resend")
     assert (fresh(refused).credited, balance(world)) == (2000, 0)
 
 
