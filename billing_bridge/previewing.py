@@ -241,7 +241,7 @@ def _gives_back(bill: PushedBill) -> bool:
 
 def _draft(found: Preview) -> drafting.Draft:
     """Draft the push; what only an approval is missing for, is drafted as if it had been given."""
-    released = found.first == APPROVE and found.bill.reason == Reason.SENT_ELSEWHERE
+    released = found.first == APPROVE and found.bill.reason in drafting.LEFT_BEHIND
     try:
         return drafting.draft(found.bill, lock=False, released=released)
     except NotNow as reason:
