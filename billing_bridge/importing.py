@@ -240,7 +240,8 @@ def _by_a_person(known: PushedBill) -> bool:
 def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
     """Say what becomes of an approved bill that has been read; None: it stays what it is."""
     if known.state == State.LOST:
-        return _nothing_is_lost(known) if changed and not known.outstanding else None
+        is_settled = not known.outstanding and not deciding.in_doubt_words(known)
+        return _nothing_is_lost(known) if changed and is_settled else None
     if known.is_settled_in_part and (verdict := _after_settling(known, changed=changed)) is not JUDGE:
         return verdict
     if known.state == State.FAILED and not changed:

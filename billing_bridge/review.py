@@ -363,8 +363,8 @@ def _refuse_misfit(bill: PushedBill, mode: str) -> None:
         raise NotPossible(problem)
 
 
-ASKED = frozenset({State.UNCONFIRMED, State.HELD})
-"""Where a person may be asked whether Paddle has a charge; a held bill only where Paddle cannot tell."""
+ASKED = doubting.ASKED | {State.UNCONFIRMED}
+"""Where a person may be asked whether Paddle has a charge; except of an unconfirmed one, where Paddle cannot tell."""
 
 
 def charge_was_not_made(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
@@ -409,6 +409,10 @@ def charge_was_made(
         if doubting.is_accepted(push):
             doubting.collected(bill, by=by, reason=reason, transaction_id=transaction_id)
             bill.refresh_from_db()
+            if bill.state == State.LOST and bill.outstanding:
+                return  # somebody has yet to choose what becomes of that
+            if not bill.outstanding:
+                looking.loss_is_dealt_with(bill, f"{by} found the rest of it in Paddle.")
             judge = importing.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
             _become(bill, judge(bill) if bill.outstanding else _nothing_open(bill))
             return

@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from billing_bridge import importing, jobs, looking, previewing, review
-from billing_bridge.models import CarriedEntry, PushedBill, PushPolicy
+from billing_bridge import doubting, importing, jobs, looking, previewing, review
+from billing_bridge.admin.bill_decisions import DECISIONS
+from billing_bridge.models import CarriedEntry, Push, PushedBill, PushPolicy
 from integration_project.errors import NotPossible
 from integration_project.models import Finding
 from paddle_sync.models import AccountLink
 from tests.billing_bridge.breaking import another
 from tests.billing_bridge.classic_world import ClassicWorld
+from tests.billing_bridge.test_settled_before import corrected
 from tests.billing_bridge.world import World, fresh, push_of
 
 State = PushedBill.State
@@ -217,3 +219,48 @@ def test_a_loss_that_was_carried_and_still_waits_in_classic_is_charged_by_no_oth
 
     assert (fresh(following).state, fresh(following).reason) == (State.HELD, Reason.COLLECTED)
     assert len(classic_world.modifiers()) == 1
+
+
+@pytest.fixture
+def lost_in_part(classic_world: ClassicWorld) -> PushedBill:
+    """A bill of Paddle Classic raised from 100.00 to 150.00: the first is lost, and what came on top is in doubt."""
+    PushPolicy.objects.update(review="never", changed="settle", lock_after_days=30)
+    bill = classic_world.imported((("API calls", "100.00"),))
+    classic_world.work()
+    corrected(classic_world, bill, "150.00")
+    classic_world.work()
+    first, second = Push.objects.filter(bill=bill).order_by("ordinal")
+    looking.lose(first, "Its modifier is gone.")
+    doubting.note(second, "480001-33002", "It may be in that payment.")
+    assert fresh(bill).state == State.LOST
+    return fresh(bill)
+
+
+def test_of_a_lost_bill_a_person_says_whether_the_rest_is_in_paddle_and_then_chooses(
+    lost_in_part: PushedBill,
+) -> None:
+    asked = {each.name for each in DECISIONS if each.offered(lost_in_part)} & {"made", "not_made"}
+
+    review.charge_was_made(lost_in_part.pk, by="fiona", reason="a coupon")
+
+    assert asked == {"made", "not_made"}
+    bill = fresh(lost_in_part)
+    assert (bill.state, bill.paid, bill.outstanding, losses()) == (State.LOST, 5000, 10000, 1)
+    review.resend(bill.pk, by="fiona", reason="again")
+    assert fresh(bill).state == State.READY
+
+
+def test_of_a_lost_bill_of_which_nothing_is_in_paddle_all_is_lost(lost_in_part: PushedBill) -> None:
+    review.charge_was_not_made(lost_in_part.pk, by="fiona", reason="in no payment")
+
+    assert (fresh(lost_in_part).state, fresh(lost_in_part).outstanding, losses()) == (State.LOST, 15000, 2)
+
+
+def test_a_lost_bill_that_is_lowered_to_what_is_in_doubt_still_asks_about_it(
+    classic_world: ClassicWorld, lost_in_part: PushedBill
+) -> None:
+    lowered = corrected(classic_world, lost_in_part, "50.00")
+    review.charge_was_made(lowered.pk, by="fiona", reason="a coupon")
+
+    assert (lowered.state, lowered.outstanding) == (State.LOST, 0)
+    assert (fresh(lowered).state, fresh(lowered).paid, losses()) == (State.PUSHED, 5000, 0)
