@@ -237,6 +237,8 @@ def is_paid(status: str | None) -> bool:
 
 def collected_after_all(bill: PushedBill, push: Push, transaction_id: str) -> None:
     """A lost push was collected: its locked bill is not charged again, unless a charge is under way already."""
+    if not ledger.lost_charges(Push.objects.filter(pk=push.pk)).exists():  # it was given back whole since
+        return
     looking.report_collected(push, transaction_id)
     words = deciding.collected_words(push.push_id, transaction_id)
     called_in = carrying.call_in(bill, note=f"{words} No later bill takes it.")

@@ -9,11 +9,13 @@ from billing_bridge.admin.bill_decisions import DECISIONS
 from billing_bridge.models import CarriedEntry, Push, PushedBill, PushPolicy
 from integration_project.errors import NotPossible
 from integration_project.models import Finding
+from paddle_sync.jobs import drain_events
 from paddle_sync.models import AccountLink
 from tests.billing_bridge.breaking import another
 from tests.billing_bridge.classic_world import ClassicWorld
 from tests.billing_bridge.test_settled_before import corrected
 from tests.billing_bridge.world import World, fresh, push_of
+from tests.builders import make_event
 
 State = PushedBill.State
 Reason = PushedBill.Reason
@@ -180,6 +182,27 @@ def test_a_loss_that_was_collected_and_given_back_whole_can_be_charged_again(
 
     assert (collected.state, collected.reason) == (State.HELD, Reason.COLLECTED)
     assert (fresh(bill).state, fresh(bill).outstanding, len(world.paddle.charges)) == (State.PUSHED, 0, 2)
+
+
+def test_later_news_of_a_loss_that_was_given_back_whole_calls_nothing_in(
+    world: World, tell: Callable[[], None]
+) -> None:
+    PushPolicy.objects.update(mode="immediately", review="never", changed="hold", lock_after_days=30)
+    bill = world.imported((("API calls", "100.00"),))
+    world.work()
+    looking.lose(push_of(bill), "it seemed so")
+    tell()
+    transaction_id = push_of(bill).paddle_transaction_id
+    world.refund_by_hand(transaction_id, 10000)
+    world.paddle.settle_adjustments()
+    tell()
+    review.carry(bill.pk, by="fiona", reason="they have it back, and owe it")
+
+    make_event("transaction.updated", world.vendors.paddle.get_transaction(transaction_id).raw)
+    drain_events()
+
+    assert (fresh(bill).state, fresh(bill).outstanding) == (State.CARRIED, 0)
+    assert CarriedEntry.objects.get().remaining == 10000
 
 
 def test_a_loss_that_was_carried_and_still_waits_for_the_renewal_is_charged_by_no_other_bill(world: World) -> None:
