@@ -95,11 +95,15 @@ def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "",
         settle_left_over(bill.m3ter_account_id, bill.currency, reason=note)
 
 
-def call_in(bill: PushedBill, *, note: str) -> bool:
-    """Let a locked bill have again what it left for later bills to charge, as far as none of them has taken it."""
-    left = CarriedEntry.objects.select_for_update(of=("self",)).filter(source_bill=bill, remaining__gt=0)
+def call_in(bill: PushedBill, *, note: str, credits: bool = False, by: str = "") -> bool:
+    """Let a locked bill have again what it left for later bills to charge, as far as none of them has taken it.
+
+    `credits`: what it left to lower them, instead.
+    """
+    sign = Q(remaining__lt=0) if credits else Q(remaining__gt=0)
+    left = CarriedEntry.objects.select_for_update(of=("self",)).filter(sign, source_bill=bill)
     free = list(left.filter(reserved_by=None).order_by("pk"))
-    take(bill, as_parts(free), note=note)
+    take(bill, as_parts(free), note=note, by=by)
     return bool(free)
 
 

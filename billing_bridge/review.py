@@ -155,14 +155,20 @@ def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
 
 
 def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
-    """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried."""
+    """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried.
+
+    A credit that it left, and no other bill has taken, is none any more.
+    """
     _count_what_was_settled(bill, by=by)
+    note = f"Deleted in m3ter. {by}: {reason}"
+    if bill.outstanding > 0:
+        carrying.call_in(bill, note=note, credits=True, by=by)
     if bill.outstanding > 0:
         words = money.words(bill.outstanding, bill.currency)
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
     if bill.outstanding:
         tax = drafting.tax_of(bill, deciding.policy_for(deciding.live_link(bill.m3ter_account_id)))
-        carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by, tax=tax)
+        carrying.carry_out(bill, bill.outstanding, note=note, by=by, tax=tax)
     looking.loss_is_dealt_with(bill, f"{by} closed it: {reason}")
     _become(bill, _nothing_open(bill, bill.reason_detail))
 
