@@ -155,14 +155,20 @@ def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
 
 
 def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
-    """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried."""
+    """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried.
+
+    A credit that it left, and no other bill has taken, is none any more.
+    """
     _count_what_was_settled(bill, by=by)
+    note = f"Deleted in m3ter. {by}: {reason}"
+    if bill.outstanding > 0:
+        carrying.call_in(bill, note=note, credits=True, by=by)
     if bill.outstanding > 0:
         words = money.words(bill.outstanding, bill.currency)
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
     if bill.outstanding:
         tax = drafting.tax_of(bill, deciding.policy_for(deciding.live_link(bill.m3ter_account_id)))
-        carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by, tax=tax)
+        carrying.carry_out(bill, bill.outstanding, note=note, by=by, tax=tax)
     looking.loss_is_dealt_with(bill, f"{by} closed it: {reason}")
     _become(bill, _nothing_open(bill, bill.reason_detail))
 
@@ -299,7 +305,7 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
             bill.reviewed_revision = bill.revision
         was_settled = bill.is_settled_in_part
         _count_what_was_settled(bill, by=by)
-        bill.chosen_mode = mode or _was_to_give_back(bill)
+        bill.chosen_mode = mode or drafting.was_to_give_back(bill)
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         if was_settled and not bill.outstanding:
             looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
@@ -312,15 +318,6 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
         if verdict.state in GOES_ON:
             looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
-
-
-def _was_to_give_back(bill: PushedBill) -> str:
-    """The way in which a customer was to get back what they are owed, which stays so; empty where there was none."""
-    if bill.outstanding < 0 and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
-        return bill.chosen_mode
-    last = _last_push(bill)
-    failed = last is not None and last.kind == Push.Kind.REFUND and last.state == Push.State.FAILED
-    return last.mode if last is not None and failed and bill.outstanding < 0 else ""
 
 
 def send(bill_id: int, *, by: str, reason: str, mode: str, seen: str | None = None) -> None:
@@ -372,8 +369,8 @@ def _refuse_misfit(bill: PushedBill, mode: str) -> None:
         raise NotPossible(problem)
 
 
-ASKED = frozenset({State.UNCONFIRMED, State.HELD})
-"""Where a person may be asked whether Paddle has a charge; a held bill only where Paddle cannot tell."""
+ASKED = doubting.ASKED | {State.UNCONFIRMED}
+"""Where a person may be asked whether Paddle has a charge; except of an unconfirmed one, where Paddle cannot tell."""
 
 
 def charge_was_not_made(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
@@ -418,6 +415,10 @@ def charge_was_made(
         if doubting.is_accepted(push):
             doubting.collected(bill, by=by, reason=reason, transaction_id=transaction_id)
             bill.refresh_from_db()
+            if bill.state == State.LOST and bill.outstanding:
+                return  # somebody has yet to choose what becomes of that
+            if not bill.outstanding:
+                looking.loss_is_dealt_with(bill, f"{by} found the rest of it in Paddle.")
             judge = importing.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
             _become(bill, judge(bill) if bill.outstanding else _nothing_open(bill))
             return

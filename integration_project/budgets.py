@@ -64,8 +64,9 @@ class Share:
 
 PARTS: Mapping[str, float] = {"push": 0.4, "look": 0.2, "import": 0.4}
 """Purposes and their guaranteed parts of a vendor's limit."""
-WHOLE: Mapping[str, float] = {"any": 1.0}
-"""The one bucket of a limit that only one purpose uses, whatever that is called."""
+ALONE = "any"
+WHOLE: Mapping[str, float] = {ALONE: 1.0}
+"""The one bucket of a limit that is not split: it neither lends nor borrows."""
 VENDOR_OF: Mapping[str, str] = {M3TER_INGEST: M3TER, M3TER_EXPLORER: M3TER}
 """Parts of vendors with limits of their own -> whose key opens them."""
 
@@ -142,6 +143,15 @@ def take(vendor: str, purpose: str, *, patience: float = PATIENCE, sleep: Callab
 def take_unless_open(vendor: str, purpose: str, operation: str) -> bool:
     """Take one call at once; False, and none taken, where no token is free or a circuit is open: look closer then."""
     return _take_once(vendor, purpose, limit_of(vendor).shares(), unless_open=operation)
+
+
+def take_at_once(holder: str, share: Share) -> float:
+    """Take one call from a bucket that stands alone: 0 where it was taken, else in how many seconds one is free."""
+    shares = {ALONE: share}
+    while not _take_once(holder, ALONE, shares):
+        if pause := _until_next(holder, ALONE, shares):
+            return pause
+    return 0.0
 
 
 def _take_once(vendor: str, purpose: str, shares: Mapping[str, Share], *, unless_open: str | None = None) -> bool:

@@ -25,7 +25,9 @@ SECRET_SETTINGS = (
 )
 SHORTEST_SECRET = 8
 """What is shorter protects nothing, and would be found inside ordinary words."""
-SECRETS = re.compile(r"(pdl_(?:live|sdbx)_apikey_|pdl_ntf(?:set)?_|vendor_auth_code=|Bearer |Basic )[^\s\"',;]+")
+SECRETS = re.compile(
+    r"(pdl_(?:live|sdbx)_apikey_|pdl_ntf(?:set)?_|pm3key_|vendor_auth_code=|Bearer |Basic )[^\s\"',;]+"
+)
 
 
 def mask(text: str) -> str:

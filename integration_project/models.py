@@ -1,4 +1,4 @@
-"""What both flows stand on: the installation, findings and mails for people, call budgets, circuits, heartbeats."""
+"""What both flows stand on: the installation, findings, mails, clients' keys, call budgets, circuits, heartbeats."""
 
 import uuid
 
@@ -227,8 +227,70 @@ class MailedFinding(models.Model):
         return f"{self.finding_id} by {self.rule_id}: {self.state}"
 
 
+class ApiKey(models.Model):
+    """What a client of the REST API shows to be let in. The key itself is nowhere: only its hash, and how it begins."""
+
+    class Scope(models.TextChoices):
+        USAGE_WRITE = "usage:write", "Send usage"
+        USAGE_READ = "usage:read", "Read receipts and progress"
+
+    client = models.CharField(max_length=100, help_text="Who uses it: a program, or the team that runs it.")
+    prefix = models.CharField(max_length=20, help_text="How the key begins, so that people can tell keys apart.")
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the key.")
+    scopes = models.JSONField(default=list, help_text="What it may be used for, by codes of the closed list.")
+    calls_per_minute = models.PositiveIntegerField(default=600)
+    made_at = models.DateTimeField()
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who made it; empty when a command did.",
+    )
+    made_from = models.UUIDField(
+        unique=True,
+        default=uuid.uuid4,
+        editable=False,
+        help_text="Names the form it was made with, so that one sent twice makes one key.",
+    )
+    replaces = models.OneToOneField(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="replacement",
+        help_text="The client's key before this one.",
+    )
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on it is refused; empty = works until it is revoked."
+    )
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    last_used_at = models.DateTimeField(
+        null=True, blank=True, help_text="To the minute: a busy key is not written down with every call."
+    )
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(calls_per_minute__gte=1), name="api_key_may_make_some_calls"),
+        )
+        default_permissions = ("view",)
+        permissions = (
+            ("make_apikey", "Can make API keys, and replace them"),
+            ("revoke_apikey", "Can revoke API keys"),
+        )
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+
+    def __str__(self) -> str:
+        return f"{self.client} ({self.prefix}...)"
+
+
 class CallBudget(models.Model):
-    """A token bucket that all processes share: how many calls a vendor may still get from one purpose."""
+    """A token bucket that all processes share: what one purpose has left with a vendor, or an API key here."""
 
     vendor = models.CharField(max_length=20)
     purpose = models.CharField(

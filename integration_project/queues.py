@@ -17,6 +17,7 @@ QUEUES: tuple[str, ...] = (
     "paddle_sync.usage.queues.OUTBOX",
     "paddle_sync.usage.queues.RECALCULATIONS",
     "paddle_sync.usage.queues.CHARGES",
+    "paddle_sync.usage.queues.UPLOADS",
     "integration_project.mailing.outbox.MAIL",
 )
 

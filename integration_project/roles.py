@@ -48,6 +48,7 @@ EVERYTHING_VISIBLE = (
             "finding",
             "mailrule",
             "mail",
+            "apikey",
             "callbudget",
             "circuit",
             "heartbeat",
@@ -80,6 +81,8 @@ OPERATOR = (
     "integration_project.add_mailrule",
     "integration_project.change_mailrule",
     "integration_project.mail_operations",
+    "integration_project.make_apikey",
+    "integration_project.revoke_apikey",
 )
 FINANCE = (
     "billing_bridge.review_pushedbill",

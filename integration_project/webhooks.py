@@ -30,6 +30,7 @@ SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 """Escapes of JSON that may stand for NUL, or for half a character: neither can be stored."""
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LONGEST_PATH = 200
+MEBIBYTE = 1 << 20
 DEEPEST = 100
 """Deepest nesting taken. Vendors nest less than twenty deep; pages that show a body must not run out of stack."""
 
@@ -79,21 +80,30 @@ class WebhookView(APIView):
         super().initial(request, *args, **kwargs)
 
 
-def raw_body(request: Request | HttpRequest) -> bytes:
-    """The body's bytes as they came; what announces itself as larger than the limit is not read at all."""
+def raw_body(request: Request | HttpRequest, *, limit: int | None = None) -> bytes:
+    """The body's bytes as they came; what announces itself as larger than the limit is not read at all.
+
+    The limit is a webhook's unless another is given, of at most DATA_UPLOAD_MAX_MEMORY_SIZE.
+    """
+    most = settings.REQUEST_BODY_LIMIT if limit is None else limit
     try:
         announced = int(request.headers.get("content-length") or 0)
     except ValueError:
         announced = 0
-    if announced > settings.REQUEST_BODY_LIMIT:
-        raise BodyTooLarge
+    if announced > most:
+        raise too_large(limit)
     try:
         if not announced:
-            _take_in_chunks(request)
+            _take_in_chunks(request, limit=limit)
         body: bytes = request.body
     except (UnreadablePostError, OSError):
         refuse("body", "could not be read to its end")
     return body
+
+
+def too_large(limit: int | None) -> BodyTooLarge:
+    """Say which limit a body is beyond; without one it is that of webhooks."""
+    return BodyTooLarge() if limit is None else BodyTooLarge(f"The body is larger than {limit / MEBIBYTE:g} MiB.")
 
 
 def parse_object(body: bytes) -> tuple[dict[str, Any], str]:
@@ -170,17 +180,18 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON number")
 
 
-def _take_in_chunks(request: Request | HttpRequest) -> None:
+def _take_in_chunks(request: Request | HttpRequest, *, limit: int | None) -> None:
     """Read a body without a length, where the server says that it ends by itself; Django takes it for empty."""
     plain = request._request if isinstance(request, Request) else request
     environ = plain.META
     if "_body" in vars(plain) or environ.get("CONTENT_LENGTH") or not environ.get("wsgi.input_terminated"):
         return
     stream, body = environ["wsgi.input"], bytearray()
-    while chunk := stream.read(settings.REQUEST_BODY_LIMIT + 1 - len(body)):
+    most = settings.REQUEST_BODY_LIMIT if limit is None else limit
+    while chunk := stream.read(most + 1 - len(body)):
         body += chunk
-        if len(body) > settings.REQUEST_BODY_LIMIT:
-            raise BodyTooLarge
+        if len(body) > most:
+            raise too_large(limit)
     plain._body = bytes(body)
 
 

@@ -16,6 +16,7 @@ from paddle_sync.models import AccountLink
 from paddle_sync.plans import Difference, Terms
 from paddle_sync.resolving import Resolved
 from paddle_sync.story import SubscriptionStory
+from paddle_sync.usage import held
 from paddle_sync.wanted import WantedPlan
 
 BY = "another event"
@@ -128,6 +129,7 @@ def _write_down(
     with transaction.atomic():
         if link is None:
             link = links.record(account, story, founding, mapping_id)
+            held.linked(link.paddle_subscription_id)
             reason = f'its account "{account.code}" was linked'
             parking.resume_subscription(subscription_id, by=BY, reason=reason)
         links.record_plans(link, done)

@@ -14,6 +14,10 @@ APPS = ("paddle_sync", "billing_bridge")
 OURS = ("integration_project", *APPS)
 # What both apps stand on. The tables (urls, events, schedules), pages and commands sit above the apps.
 COMMON_GROUND = (
+    "api",
+    "api_docs",
+    "api_keys",
+    "api_root",
     "budgets",
     "circuits",
     "clock",

@@ -47,9 +47,10 @@ HELD_NEXT: dict[str, str] = {
     Reason.REFUND: "Refund it once it is paid, carry it to the next bills, or write it off.",
     Reason.OPERATOR: "Approve it when what it was held for is settled, or skip it.",
     Reason.MODE: "Settle it by hand in Paddle, then skip it here.",
-    Reason.COLLECTED: "Skip it. If the transaction will not be paid, cancel it in Paddle first; then approve the bill.",
-    Reason.CANNOT_TELL: "Look at the subscription's payments in Paddle Classic. Where you are asked below whether it "
-    "is in Paddle, say so; else approve the bill if no payment has it, or mark it settled outside if one has.",
+    Reason.COLLECTED: "Where the words above name another bill, do what they say; else skip it. If the transaction "
+    "will not be paid, cancel it in Paddle first; then approve the bill.",
+    Reason.CANNOT_TELL: "Look for it in Paddle; in Paddle Classic, at the subscription's payments. Where you are asked "
+    "below whether it is in Paddle, say so; else approve the bill if it is not, or mark it settled outside if it is.",
     Reason.SENT_ELSEWHERE: "Look at the old subscription in Paddle. If the charge is not there, approve the bill.",
     Reason.WORKERS_LOST: "Find out in the workers' logs what ended them; when that is put right, approve it.",
 }

@@ -2,6 +2,7 @@
 
 from django.contrib.admin import site
 
+from integration_project.admin.api_keys import ApiKeyAdmin
 from integration_project.admin.findings import FindingAdmin
 from integration_project.admin.installation import InstallationAdmin
 from integration_project.admin.machinery import (
@@ -22,6 +23,7 @@ site.site_url = None
 
 __all__ = [
     "AccountLinkAdmin",
+    "ApiKeyAdmin",
     "CallBudgetAdmin",
     "CircuitAdmin",
     "ConsoleGroupAdmin",

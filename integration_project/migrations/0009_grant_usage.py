@@ -18,7 +18,7 @@ def grant(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integration_project", "0007_grant_reconciliations"),
+        ("integration_project", "0008_api_keys"),
         ("paddle_sync", "0012_usage_corrections"),
     ]
 

@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NoReturn
 
 from integration_project.vendors import exact_json
+from paddle_sync.usage import cells
 from paddle_sync.usage.addresses import Address, Destination, Settled
 from paddle_sync.usage.items import (
     ADDRESSES,
@@ -26,6 +27,7 @@ from paddle_sync.usage.items import (
     Refusal,
 )
 from paddle_sync.usage.meters import NUMERIC, Meter, Meters
+from paddle_sync.usage.rows import Problem
 
 OLDEST = timedelta(days=400)
 """Our uids are kept that long, so nothing older can be told from a repeat."""
@@ -36,21 +38,10 @@ FUTURE = timedelta(hours=1)
 LONGEST_TEXT = 2_000
 LONGEST_METADATA = 256
 """m3ter's limit for values of METADATA fields."""
-MOST_DIGITS = 30
-LARGEST_EXPONENT = 30
 LONGEST_ADDRESS = 80
 # A guess: m3ter's failure MissingField does not say which fields it means. Numeric ones are asked for.
 NUMBERS_ARE_REQUIRED = True
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|z|[+-]\d\d(:?\d\d)?)")
-FORMS = {
-    name: re.compile(pattern)
-    for name, pattern in {
-        "number": r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?|[+-]?\.\d+([eE][+-]?\d{1,2})?",
-        "thousands": r"[+-]?\d{1,3}([ ,.'\u00a0]\d{3})+([.,]\d+)?",
-        "comma": r"[+-]?\d+,\d+",
-    }.items()
-}
 
 
 class _Refused(Exception):
@@ -192,15 +183,8 @@ def _marks(marks: object) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def read_moment(text: str) -> datetime | str:
     """A time with a zone as UTC, or what is wrong with it and how it should look."""
-    if not ZONED.fullmatch(text):
-        plain = re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", text)
-        if plain:
-            return "it has no time zone. Write 2026-03-01T09:30:00Z, or +02:00 instead of Z."
-        return f"{text[:40]!r} is no time. Write it like 2026-03-01T09:30:00Z."
-    try:
-        return datetime.fromisoformat(text.replace(" ", "T", 1).upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return f"{text[:40]!r} is no time that exists. Write it like 2026-03-01T09:30:00Z."
+    read = cells.moment(text)
+    return read if isinstance(read, datetime) else str(read)
 
 
 def _moment(name: str, value: object) -> datetime:
@@ -248,39 +232,18 @@ def _refuse_field(code: str, meter: Meter) -> NoReturn:
 
 def _number(code: str, value: object, *, from_text: bool) -> int | Decimal:
     if isinstance(value, str) and from_text:
-        return _read_number(code, value)
+        read = cells.number(value)
+        if isinstance(read, Problem):
+            _refuse("not_a_number", code, str(read))
+        return read
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         what = "a text" if isinstance(value, str) else "no number"
         _refuse("not_a_number", code, f"it is {what}. Give a number without quotation marks.")
-    _check_size(code, value)
-    return value
-
-
-def _read_number(code: str, text: str) -> int | Decimal:
-    if FORMS["number"].fullmatch(text) and text.isascii():
-        number = Decimal(text)
-        _check_size(code, number)
-        return number
-    if FORMS["comma"].fullmatch(text) or FORMS["thousands"].fullmatch(text):
-        _refuse(
-            "not_a_number",
-            code,
-            f"{text[:40]!r} may mean two things. Write a point before decimals and nothing between thousands: 1234.5.",
-        )
-    _refuse("not_a_number", code, f"{text[:40]!r} is no number. Write it like 1234.5.")
-
-
-def _check_size(code: str, number: int | Decimal) -> None:
-    """Refuse what could not be written down in a line."""
-    if isinstance(number, int):
-        if abs(number) >= 10**MOST_DIGITS:
-            _refuse("long_number", code, f"it has more than {MOST_DIGITS} digits.")
-        return
-    if not number.is_finite():
+    if isinstance(value, Decimal) and not value.is_finite():
         _refuse("not_a_number", code, "it is not a number.")
-    _, figures, exponent = number.as_tuple()
-    if len(figures) > MOST_DIGITS or abs(int(exponent)) > LARGEST_EXPONENT:
-        _refuse("long_number", code, f"it has more than {MOST_DIGITS} digits.")
+    if not cells.is_in_proportion(value):
+        _refuse("long_number", code, f"it has more than {cells.MOST_DIGITS} digits, or as many zeros.")
+    return value
 
 
 def digits(number: int | Decimal) -> str:

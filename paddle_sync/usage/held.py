@@ -25,13 +25,19 @@ logger = logging.getLogger(__name__)
 
 State = UsageBatch.State
 NAME = "held usage"
+WITHOUT_ACCOUNT = "It was accepted when its subscription had no account yet"
 JOB = "paddle_sync.usage.jobs.release_held"
 
 
 def linked(subscription_id: str) -> None:
     """A subscription has an account now: what waits for it goes on, once this is committed."""
     if UsageBatch.objects.filter(state=State.HELD, paddle_subscription_id=subscription_id).exists():
-        transaction.on_commit(lambda: wakeups.ask_for(NAME, JOB), robust=True)
+        wake_up()
+
+
+def wake_up() -> None:
+    """Have what waits looked at once this is committed; the schedule does so anyway."""
+    transaction.on_commit(lambda: wakeups.ask_for(NAME, JOB), robust=True)
 
 
 def release(*, stop: Callable[[], bool] = lambda: False) -> int:
@@ -46,8 +52,11 @@ def release(*, stop: Callable[[], bool] = lambda: False) -> int:
     return released
 
 
-def take_in_again(batch_id: int, state: State) -> bool:
-    """Check the items of a batch anew and put them where they belong now; False when somebody else did."""
+def take_in_again(batch_id: int, state: State, *, why: str = WITHOUT_ACCOUNT) -> bool:
+    """Check the items of a batch anew and put them where they belong now; False when somebody else did.
+
+    `why` says how it came that they were accepted and not sent.
+    """
     with transaction.atomic():
         batch = UsageBatch.objects.select_for_update().filter(pk=batch_id, state=state).first()
         if batch is None:
@@ -69,7 +78,7 @@ def take_in_again(batch_id: int, state: State) -> bool:
         refused = assessed.refused | {
             row: _counted_already(taken.outcomes[row]) for row, _ in assessed.good if _is_lost(taken, row)
         }
-        tell(batch, [(line, refused[line.row]) for line in lines if line.row in refused], now)
+        tell(batch, [(line, refused[line.row]) for line in lines if line.row in refused], now, why=why)
         batch.delete()
     return True
 
@@ -89,7 +98,9 @@ def _nowhere(subscription_ids: Sequence[str]) -> Mapping[str, Refusal | None]:
     return {name: Refusal("unknown_subscription", "paddle_subscription_id", "it is gone.") for name in subscription_ids}
 
 
-def tell(batch: UsageBatch, wrong: Sequence[tuple[Line, Refusal]], now: datetime) -> None:
+def tell(
+    batch: UsageBatch, wrong: Sequence[tuple[Line, Refusal]], now: datetime, *, why: str = WITHOUT_ACCOUNT
+) -> None:
     """Put what was accepted and cannot be counted before people."""
     UsageFailure.objects.bulk_create(
         [
@@ -101,7 +112,7 @@ def tell(batch: UsageBatch, wrong: Sequence[tuple[Line, Refusal]], now: datetime
                 row=line.row,
                 m3ter_account_code=batch.paddle_subscription_id,
                 measurement=exact_json.decode(line.text),
-                detail=f"It was accepted when its subscription had no account yet, and does not fit now: {refusal}",
+                detail=f"{why}, and does not fit now: {refusal}",
             )
             for line, refusal in wrong
         ],

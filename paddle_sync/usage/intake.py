@@ -116,9 +116,21 @@ def take_in(items: Iterable[tuple[int, Checked]], source: Source, *, stage: bool
         lost = _claim(piles, now.date())
         for pile in piles:
             _store(pile, lost, taken)
-        _tell(fresh, lost, taken)
+        _tell(fresh, lost, taken, source.upload)
     if any(pile.batch.state == State.READY for pile in piles):
         work.wake_up(queues.OUTBOX)
+    return taken
+
+
+def foresee(items: Iterable[tuple[int, Checked]]) -> TakenIn:
+    """Say what would become of the items, and change nothing."""
+    taken = TakenIn()
+    fresh = _without_repeats(items, taken)
+    lost: dict[bytes, tuple[int, int]] = {}
+    for start in range(0, len(fresh), MOST_ITEMS):
+        lost.update(_stored([checked.key for _, checked in fresh[start : start + MOST_ITEMS]]))
+    _accept([(row, checked) for row, checked in fresh if checked.key not in lost], taken)
+    _tell(fresh, lost, taken, None)
     return taken
 
 
@@ -223,6 +235,13 @@ def _store(pile: _Pile, lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -
         batch.save(update_fields=["items", "late", "size"])
     lines = [Line(checked.key, checked.content, row, checked.line) for row, checked in entries]
     UsageBody.objects.bulk_create([UsageBody(batch=batch, **bodies.pack(lines))])
+    _accept(entries, taken)
+    late.note(batch, [checked for _, checked in entries])
+    if batch.state == State.NEXT_BILL:
+        keep_for_next_bill(batch, [checked for _, checked in entries])
+
+
+def _accept(entries: Iterable[tuple[int, Checked]], taken: TakenIn) -> None:
     for row, checked in entries:
         taken.outcomes[row] = Outcome.ACCEPTED
         if checked.late:
@@ -231,33 +250,43 @@ def _store(pile: _Pile, lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -
             taken.held.add(row)
         if checked.on_next is not None:
             taken.on_next.add(row)
-    late.note(batch, [checked for _, checked in entries])
-    if batch.state == State.NEXT_BILL:
-        keep_for_next_bill(batch, [checked for _, checked in entries])
 
 
-def _tell(fresh: Sequence[tuple[int, Checked]], lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -> None:
+def _tell(
+    fresh: Sequence[tuple[int, Checked]],
+    lost: Mapping[bytes, tuple[int, int]],
+    taken: TakenIn,
+    upload: UsageUpload | None,
+) -> None:
     """Say of what somebody had before whether it is the same, and whether that counts by now."""
     if not lost:
         return
-    undecided = set(
-        UsageBatch.objects.filter(pk__in={batch_id for _, batch_id in lost.values()}, state__in=UNDECIDED).values_list(
-            "pk", flat=True
-        )
-    )
+    undecided = _undecided({batch_id for _, batch_id in lost.values()}, upload)
     for row, checked in fresh:
         if checked.key not in lost:
             continue
         content, batch_id = lost[checked.key]
         if batch_id in undecided:
             taken.outcomes[row] = Outcome.REFUSED
-            taken.refusals[row] = Refusal(
-                "undecided",
-                "uid",
-                "this uid stands in a file that nobody has decided about yet. Send it again once that is done.",
-            )
+            taken.refusals[row] = undecided[batch_id]
         else:
             taken.outcomes[row] = Outcome.DUPLICATE if content == checked.content else Outcome.CONFLICT
+
+
+def _undecided(batch_ids: Iterable[int], upload: UsageUpload | None) -> dict[int, Refusal]:
+    """Those of the batches of which nobody knows yet whether they count, and why; a file's own are decided with it."""
+    batches = UsageBatch.objects.filter(pk__in=batch_ids, state__in=UNDECIDED)
+    if upload is not None:
+        batches = batches.exclude(upload=upload)
+    return {
+        batch_id: Refusal(
+            "undecided",
+            "uid",
+            f"this uid stands in {f'the file {name} (file {file_id})' if file_id else 'usage'} that nobody has decided"
+            " about yet. Send it again once that is done.",
+        )
+        for batch_id, file_id, name in batches.values_list("pk", "upload", "upload__name")
+    }
 
 
 def keep_for_next_bill(batch: UsageBatch, items: Sequence[Checked]) -> None:

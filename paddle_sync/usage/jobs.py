@@ -1,14 +1,17 @@
 """What django-q2 and the schedule run for usage: each opens the vendors and calls one function."""
 
+import time
 from functools import partial
 
 from integration_project import circuits, installation, pulse, wakeups, work
 from integration_project.connections import open_vendors
 from integration_project.vendors import M3TER
-from paddle_sync.usage import failures, held, late, pricing, seeing, sending
-from paddle_sync.usage.queues import CHARGES, RECALCULATIONS
+from paddle_sync.usage import failures, file_checking, held, late, pricing, pruning, seeing, sending, uploads
+from paddle_sync.usage.queues import CHARGES, RECALCULATIONS, UPLOADS
 
 PURPOSE = "import"
+LONGEST = 60.0
+"""Seconds after which a job that goes on by itself ends, well before its task would be ended."""
 
 
 def send() -> int:
@@ -56,3 +59,22 @@ def see_usage() -> str:
     installation.require_match(installation.current())
     with open_vendors(PURPOSE) as vendors:
         return seeing.read(vendors.m3ter, stop=pulse.stopping)
+
+
+def check_files() -> int:
+    """Check the files that were received; say how many had a turn."""
+    return work.drain(UPLOADS, file_checking.carry_on)
+
+
+def follow_files() -> str:
+    """Do what decided files still need, and see which are done."""
+    end = time.monotonic() + LONGEST
+    followed = uploads.follow(stop=lambda: pulse.stopping() or time.monotonic() >= end)
+    return f"{followed} files looked after"
+
+
+def prune() -> str:
+    """Forget usage that is old enough."""
+    end = time.monotonic() + LONGEST
+    forgotten = pruning.prune(stop=lambda: pulse.stopping() or time.monotonic() >= end)
+    return ", ".join(f"{count} {name}" for name, count in forgotten.items()) + " forgotten"

@@ -32,7 +32,7 @@ class UsageUpload(WorkItem):
         LAYOUT = "layout", "Columns to be confirmed"
         CHECKING = "checking", "Being checked"
         RUNNING = "running", "Being worked on"
-        DECIDING = "deciding", "Rows are wrong: to be decided"
+        DECIDING = "deciding", "Checked: to be decided"
         SENDING = "sending", "On its way to m3ter"
         DONE = "done", "Sent"
         PAUSED = "paused", "Paused"
@@ -40,8 +40,9 @@ class UsageUpload(WorkItem):
         FAILED = "failed", "Cannot be read"
 
     class OnErrors(models.TextChoices):
-        STOP = "stop", "Send nothing until somebody decides"
-        SEND_GOOD = "send_good", "Send the good rows"
+        ASK = "ask", "Ask before anything is sent, also where every row is good"
+        STOP = "stop", "Send it when every row is good, else ask"
+        SEND_GOOD = "send_good", "Send the good rows, whatever else is in it"
 
     class Via(models.TextChoices):
         CONSOLE = "console", "Console"
@@ -62,7 +63,11 @@ class UsageUpload(WorkItem):
     columns = models.JSONField(default=list, blank=True)
     layout = models.JSONField(null=True, blank=True, help_text="Which column is which field; empty for JSON.")
     on_errors = models.CharField(max_length=10, choices=OnErrors.choices, default=OnErrors.STOP)
-    rows = models.PositiveBigIntegerField(default=0, help_text="Rows checked so far; the next goes on after them.")
+    position = models.PositiveBigIntegerField(
+        default=0, help_text="Number of the last row that was checked, as a person counts; the next goes on after it."
+    )
+    bytes_checked = models.PositiveBigIntegerField(default=0, help_text="How much of its bytes that was.")
+    rows = models.PositiveBigIntegerField(default=0, help_text="Rows checked so far; blank ones are none.")
     rows_total = models.PositiveBigIntegerField(null=True, blank=True, help_text="Known once all were read.")
     accepted = models.PositiveBigIntegerField(default=0)
     duplicate = models.PositiveBigIntegerField(default=0)
@@ -70,7 +75,18 @@ class UsageUpload(WorkItem):
     refused = models.PositiveBigIntegerField(default=0)
     held = models.PositiveBigIntegerField(default=0, help_text="Of the accepted: wait for an account.")
     late = models.PositiveBigIntegerField(default=0, help_text="Of the accepted: in a period whose bill is approved.")
+    on_next = models.PositiveBigIntegerField(default=0, help_text="Of the accepted: for the next bill, after review.")
+    rejected_bytes = models.PositiveBigIntegerField(default=0, help_text="What its rejected rows take, not compressed.")
     reasons = models.JSONField(default=dict, blank=True, help_text="Why rows were refused, and how many.")
+    checked_at = models.DateTimeField(null=True, blank=True, help_text="When all its rows had been checked.")
+    agreed = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="Wrong rows that a person agreed to leave out; more of them are asked about anew.",
+    )
+    decided_by = models.CharField(max_length=150, blank=True, default="", help_text="Who had it sent, or discarded it.")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decision_reason = models.TextField(blank=True, default="")
     note = models.TextField(blank=True, default="", help_text="The outcome in words.")
 
     class Meta:
@@ -97,6 +113,7 @@ class UsageUpload(WorkItem):
             models.Index(fields=("due_at", "id"), condition=Q(state="checking"), name="upload_due"),
             models.Index(fields=("lease_until",), condition=Q(state="running"), name="upload_leased"),
             models.Index(fields=("sha256",), name="upload_by_hash"),
+            models.Index(fields=("state", "-id"), name="upload_by_state"),
         )
         verbose_name = "usage file"
         permissions = (
@@ -105,6 +122,16 @@ class UsageUpload(WorkItem):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.made_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def rejected(self) -> int:
+        """Rows that are not taken, whatever the reason."""
+        return self.refused + self.conflict
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether every row was checked; it is not where so many were wrong that the rest was not looked at."""
+        return self.rows_total is not None
 
 
 class UsageFilePart(models.Model):

@@ -24,7 +24,7 @@ UPLOADS: Queue[UsageUpload] = Queue(
     job="paddle_sync.usage.jobs.check_files",
     lease=timedelta(seconds=60),
     batch=1,
-    give_up="paddle_sync.usage.uploads.give_up",
+    give_up="paddle_sync.usage.file_checking.give_up",
 )
 RECALCULATIONS: Queue[LateForBill] = Queue(
     name="bills to be calculated again",

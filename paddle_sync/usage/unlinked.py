@@ -19,22 +19,27 @@ MOST = 100
 """Subscriptions asked for at once, whatever a client sends."""
 REMEMBERED = 60
 """Seconds for which one that Paddle does not have is not asked for again."""
+CANNOT_TELL = "cannot_tell"
+"""Code of the refusal of usage whose subscription could not be asked about."""
 REASON = "usage came for it before any event"
 
 
-def find(names: Sequence[str]) -> dict[str, Refusal | None]:
-    """Say of each why its usage is refused, or None where Paddle has it: then it is taken in, and its usage waits."""
+def find(names: Sequence[str], *, keep: bool = True) -> dict[str, Refusal | None]:
+    """Say of each why its usage is refused, or None where Paddle has it: then it is taken in, and its usage waits.
+
+    Without `keep` it is only said.
+    """
     shaped = [name for name in names if SHAPE.fullmatch(name)]
     asked = [name for name in shaped if cache.get(_cached(name)) is None]
     now, later = asked[:MOST], asked[MOST:]
     answers: dict[str, Refusal | None] = {name: _unknown(name) for name in names}
     answers.update({name: _cannot_tell("too many unknown subscriptions at once") for name in later})
     if now:
-        answers.update(_ask(now))
+        answers.update(_ask(now, keep=keep))
     return answers
 
 
-def _ask(names: Sequence[str]) -> Mapping[str, Refusal | None]:
+def _ask(names: Sequence[str], *, keep: bool) -> Mapping[str, Refusal | None]:
     try:
         installation.require_match(installation.current())
         with open_vendors("look") as vendors:
@@ -49,13 +54,14 @@ def _ask(names: Sequence[str]) -> Mapping[str, Refusal | None]:
         elif found[name].get("status") == "canceled":
             answers[name] = Refusal("cancelled", FIELD, f"subscription {name!r} is cancelled and was never measured.")
         else:
-            intake.find(WebhookEvent.Source.PADDLE, found[name], by="the usage API", reason=REASON)
+            if keep:
+                intake.find(WebhookEvent.Source.PADDLE, found[name], by="the usage API", reason=REASON)
             answers[name] = None
     return answers
 
 
 def _cached(name: str) -> str:
-    return f"usage: Paddle has no {name}"
+    return f"usage:unknown:{name}"
 
 
 def _unknown(name: str) -> Refusal:
@@ -69,7 +75,7 @@ def _unknown(name: str) -> Refusal:
 
 def _cannot_tell(why: str) -> Refusal:
     return Refusal(
-        "cannot_tell",
+        CANNOT_TELL,
         FIELD,
         f"whether this subscription exists cannot be told now: {why}. Send it again a little later.",
     )

@@ -45,7 +45,7 @@ def test_a_lock_is_known_as_soon_as_it_is_made(world: World) -> None:
 def test_a_bill_that_is_gone_settles_nothing(world: World) -> None:
     bill = world.imported()
 
-    world.m3ter.memory.bills.remove(world.m3ter.memory.bills.get(bill.m3ter_bill_id))
+    world.m3ter.memory.bills.remove(world.m3ter.memory.bills.need(bill.m3ter_bill_id, kind="Bill"))
     importing.import_bill(bill.m3ter_bill_id, world.vendors)
 
     assert settled() == []

@@ -27,9 +27,10 @@ from billing_bridge.models import (
     ReconciliationRow,
     ReconciliationRun,
 )
-from integration_project import clock
+from integration_project import api_keys, clock
 from integration_project import installation as installing
 from integration_project.models import (
+    ApiKey,
     CallBudget,
     Circuit,
     Finding,
@@ -91,6 +92,7 @@ class Everything:
     override: PushPolicy
     mail_rule: MailRule
     failed_mail: Mail
+    api_key: ApiKey
     usage: "Usage"
 
 
@@ -444,7 +446,14 @@ def make_everything() -> Everything:
         mail_rule=mail_rule,
         failed_mail=failed_mail,
         usage=make_usage(link, held),
+        api_key=make_api_key(client=f"Meter agents {MARKUP}"),
     )
+
+
+def make_api_key(**values: Any) -> ApiKey:
+    """A key that works; its text is lost."""
+    given = {"client": "Meter agents", "scopes": list(ApiKey.Scope.values), "calls_per_minute": 600, **values}
+    return api_keys.save_with_key(ApiKey(**given)).row
 
 
 def make_mail() -> tuple[MailRule, Mail]:

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy, ReconciliationRow, ReconciliationRun
 from integration_project import roles
-from integration_project.models import Finding, Mail, MailRule
+from integration_project.models import ApiKey, Finding, Mail, MailRule
 from paddle_sync.models import (
     AccountLink,
     BulkItem,
@@ -30,6 +30,7 @@ from paddle_sync.models import (
 from tests.console.rows import (
     MARKUP,
     Everything,
+    make_api_key,
     make_batch,
     make_bill,
     make_day,
@@ -53,6 +54,7 @@ MAY_ADD = {
     "billing_bridge.pushpolicy": {"Finance", "Administrator"},
     "billing_bridge.productrule": {"Finance", "Administrator"},
     "integration_project.mailrule": {"Operator", "Finance", "Administrator"},
+    "integration_project.apikey": {"Operator", "Administrator"},
     "auth.user": {"Administrator"},
 }
 
@@ -166,6 +168,7 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
     Mail: lambda rows, number: Mail.objects.create(
         rule=rows.mail_rule, about="test", state="sent", created_at=rows.held.first_seen_at
     ),
+    ApiKey: lambda rows, number: make_api_key(client=f"Client {number}"),
     CatalogueEntry: lambda rows, number: make_entry(CatalogueEntry.Kind.PADDLE_PRICE, f"pri_{number}", "A price"),
     BulkRun: lambda rows, number: make_run(),
     BulkItem: lambda rows, number: make_run(),

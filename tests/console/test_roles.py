@@ -14,7 +14,7 @@ from django.urls import reverse
 from billing_bridge.models import CarriedEntry, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock, fixes, roles
 from integration_project.ledger_admin import LedgerAdmin
-from integration_project.models import Finding, Installation, Mail, MailRule
+from integration_project.models import ApiKey, Finding, Installation, Mail, MailRule
 from paddle_sync.models import (
     AccountLink,
     BulkRun,
@@ -79,6 +79,8 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (LateUsage, "write_off"): FINANCIERS,
     (MailRule, "test"): {*OPERATORS, *FINANCIERS},
     (Mail, "again"): {*OPERATORS, *FINANCIERS},
+    (ApiKey, "revoke"): OPERATORS,
+    (ApiKey, "replace"): OPERATORS,
     (Installation, "go_live"): FINANCIERS,
     (Installation, "lead_days"): FINANCIERS,
     (Installation, "trust_codes"): {"Administrator"},
@@ -115,6 +117,7 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         UsageBatch: everything.usage.held if decision == "take_back" else everything.usage.failed,
         LateForBill: everything.usage.late_bill,
         LateUsage: everything.usage.late,
+        ApiKey: everything.api_key,
     }
     if decision == "relink":
         return make_link()
@@ -177,6 +180,7 @@ def everything_decided() -> list[Any]:
             Installation,
             MailRule,
             Mail,
+            ApiKey,
             LogEntry,
         )
     ]
@@ -236,9 +240,10 @@ def test_a_decision_leaves_who_and_why_in_history(
     answer = confirm(browser(who), decide_url(row, decision), {**ANSWERS, "reason": "Agreed with the customer."})
 
     assert answer.status_code in {200, 302}
-    (entry,) = LogEntry.objects.all()
+    (entry,) = LogEntry.objects.filter(
+        object_id=str(row.pk), content_type__model=model._meta.model_name, content_type__app_label=model._meta.app_label
+    )
     assert entry.user.get_username() == who.lower()
-    assert entry.object_id == str(row.pk)
     assert entry.get_change_message().endswith("Reason: Agreed with the customer.")
 
 

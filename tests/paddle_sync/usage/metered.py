@@ -1,7 +1,7 @@
 """Usage as tests send it: an account that a checkout made, items for it, and what m3ter has counted in the end."""
 
 import datetime as dt
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -70,7 +70,7 @@ def accept(*items: Mapping[str, Any], source: Source | None = None) -> TakenIn:
 def totals(m3ter: M3terSimulator) -> dict[tuple[str, str], Decimal]:
     """What m3ter has counted, by account and meter, after it checked what waits."""
     m3ter.process_measurements()
-    counted: Counter[tuple[str, str]] = Counter()
+    counted: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for measurement in m3ter.memory.measurements:
         counted[measurement["account"], measurement["meter"]] += Decimal(measurement["measure"]["calls"])
     return dict(counted)
