@@ -378,6 +378,7 @@ def test_a_run_that_dies_anywhere_loses_and_doubles_nothing(
     send: Run,
     request: pytest.FixtureRequest,
 ) -> None:
+    m3ter.limit_requests(None)
     killer = Killer()
     adapters["m3ter"] = DeadlyAdapter(adapters["m3ter"], killer)
     vendors: Vendors = request.getfixturevalue("vendors")

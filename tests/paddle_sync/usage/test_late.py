@@ -182,6 +182,7 @@ def test_whoever_dies_while_asking_does_not_reopen_a_bill_that_was_approved_agai
     accept(late_item(link, "a"))
     run_jobs()
     settled_in_m3ter()
+    m3ter.limit_requests(None)
     killer = Killer()
     adapters["m3ter"] = DeadlyAdapter(adapters["m3ter"], killer)
     vendors: Vendors = request.getfixturevalue("vendors")
@@ -194,6 +195,7 @@ def test_whoever_dies_while_asking_does_not_reopen_a_bill_that_was_approved_agai
             state=State.ASKED, due_at=clock.now(), done_at=None, asked_at=clock.now(), lease=None, lease_until=None
         )
         m3ter.approve_bill(bill["id"])
+        m3ter.change_bill(bill["id"], lastCalculatedDate="2026-01-01T00:00:00.000Z")
         row.refresh_from_db()
         try:
             with killer.watching(dies_at):

@@ -191,6 +191,7 @@ def test_whoever_dies_anywhere_charges_once(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
+    m3ter.limit_requests(None)
     killer = Killer()
     adapters["m3ter"] = DeadlyAdapter(adapters["m3ter"], killer)
     vendors: Vendors = request.getfixturevalue("vendors")

@@ -228,6 +228,7 @@ def test_a_run_that_dies_anywhere_is_made_up_for_by_the_next(
     request: pytest.FixtureRequest,
 ) -> None:
     use(m3ter, link.m3ter_account_code, days_ago=1, calls="3")
+    m3ter.limit_requests(None)
     killer = Killer()
     adapters["m3ter"] = DeadlyAdapter(adapters["m3ter"], killer)
     vendors: Vendors = request.getfixturevalue("vendors")
