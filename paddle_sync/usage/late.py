@@ -104,6 +104,14 @@ def of_account(m3ter_account_id: str) -> Mapping[str, LateForBill]:
     return {row.m3ter_bill_id: row for row in LateForBill.objects.filter(m3ter_account_id=m3ter_account_id)}
 
 
+def of_upload(upload_id: int) -> list[tuple[LateForBill, int]]:
+    """The approved bills that a file came too late for, with how much of it."""
+    parts = LateInBatch.objects.filter(batch__upload_id=upload_id).order_by("m3ter_bill_id")
+    items = dict(parts.values_list("m3ter_bill_id").annotate(sum=Sum("items")))
+    bills = LateForBill.objects.filter(m3ter_bill_id__in=items).order_by("pk")
+    return [(bill, items[bill.m3ter_bill_id]) for bill in bills]
+
+
 # --- What people decide -----------------------------------------------------------------------------------------------
 
 

@@ -12,8 +12,9 @@ from integration_project import clock
 from integration_project.errors import NotPossible
 from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
-from paddle_sync.models import AccountLink, LateForBill, LateInBatch, SettledPeriod, UsageBatch
+from paddle_sync.models import AccountLink, LateForBill, LateInBatch, SettledPeriod, UsageBatch, UsageUpload
 from paddle_sync.usage import late
+from paddle_sync.usage.intake import Source
 from paddle_sync.usage.items import CORRECTION
 from paddle_sync.usage.late import Counts
 from tests.billing_bridge.killing import DeadlyAdapter, Killed, Killer, commits_can_kill
@@ -68,6 +69,14 @@ def test_what_comes_late_is_written_down_for_its_bill(link: AccountLink, bill: d
     row = LateForBill.objects.get()
     assert (row.m3ter_bill_id, row.m3ter_account_code, row.state) == (bill["id"], link.m3ter_account_code, State.OPEN)
     assert late.counts([bill["id"]]) == {bill["id"]: Counts(on_its_way=2)}
+
+
+def test_a_file_knows_the_bills_that_it_came_too_late_for(link: AccountLink, bill: dict[str, Any]) -> None:
+    upload = UsageUpload.objects.create(name="march.csv", via="console", by="olga", made_at=clock.now())
+    accept(late_item(link, "a"), late_item(link, "b"), source=Source(upload=upload))
+    accept(late_item(link, "c"))
+
+    assert late.of_upload(upload.pk) == [(LateForBill.objects.get(), 2)]
 
 
 def test_what_is_discarded_with_its_file_counts_no_more(link: AccountLink, bill: dict[str, Any]) -> None:
