@@ -174,8 +174,8 @@ def _decided(bill: PushedBill) -> Preview:
     first = DECIDED_BY.get(State(bill.state), "")
     if not first:
         return Preview(bill)
-    why = bill.last_error if bill.state == State.FAILED else ""
-    found = Preview(_approved(bill), first, why or bill.reason_detail or bill.get_reason_display())
+    why = bill.reason_detail or (bill.last_error if bill.state == State.FAILED else "")
+    found = Preview(_approved(bill), first, why or bill.get_reason_display())
     _count_what_was_settled(found)
     return found
 
