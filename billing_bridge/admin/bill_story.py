@@ -40,16 +40,16 @@ HELD_NEXT: dict[str, str] = {
     Reason.PERIOD_OPEN: "Wait until its period has ended, or approve it if it should be charged all the same.",
     Reason.RENEWAL_TOO_FAR: "Send it now, approve it nearer to the renewal, or raise the push policy's limit.",
     Reason.LOCKED_ELSEWHERE: "Find out whether it was charged in another way. If not, approve it; if so, skip it.",
-    Reason.CANCELLED: "Send it now if the subscription still runs; else invoice it, mark it settled outside, or write it "
-    "off.",
+    Reason.CANCELLED: "Send it now if the subscription still runs; else invoice it, mark it settled outside, or write "
+    "it off.",
     Reason.PAUSED: "Send it now, or approve it again once the pause is called off or over; or invoice it.",
     Reason.CONFIGURATION: "Put right what the words above name, then approve it.",
     Reason.DELETED: "Find out in m3ter why it was deleted. Approve it: what Paddle has of it is carried as a credit.",
     Reason.DIFFERS: "Compare it with the account's last bill; approve it if it is right, or correct it in m3ter.",
     Reason.REFUND: "Refund it once it is paid, carry it to the next bills, or write it off.",
     Reason.OPERATOR: "Approve it when what it was held for is settled, or skip it.",
-    Reason.MODE: "Put right what the words above name, then approve it; or charge it in another way that is offered below, "
-    "or mark it settled outside.",
+    Reason.MODE: "Put right what the words above name, then approve it; or charge it in another way that is offered "
+    "below, or mark it settled outside.",
     Reason.COLLECTED: "Skip it. If the transaction will not be paid, cancel it in Paddle first; then approve the bill.",
     Reason.CANNOT_TELL: "Look at the subscription's payments in Paddle Classic. Where you are asked below whether it "
     "is in Paddle, say so; else approve the bill if no payment has it, or mark it settled outside if one has.",
@@ -177,7 +177,9 @@ def _pushed(bill: PushedBill) -> Story:
     if bill.payment == PushedBill.Payment.PAID:
         return Story("good", f"Paddle has charged {pushed}, and it is paid.")
     if bill.payment == PushedBill.Payment.NONE:
-        return Story("good", f"Paddle has all of it: {pushed}.", f"It is not paid yet.{_paid_by(bill)}", "Nothing to do.")
+        return Story(
+            "good", f"Paddle has all of it: {pushed}.", f"It is not paid yet.{_paid_by(bill)}", "Nothing to do."
+        )
     return Story("wait", f"Paddle has all of it: {pushed}.", f"Payment: {bill.get_payment_display().lower()}.")
 
 

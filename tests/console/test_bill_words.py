@@ -2,13 +2,15 @@
 
 import pytest
 
-from billing_bridge import importing, jobs
-from billing_bridge.admin import bill_story
-from billing_bridge.models import PushedBill, PushPolicy
+from billing_bridge import importing, jobs, review
+from billing_bridge.admin import amounts, bill_story
+from billing_bridge.deciding import policy_for
+from billing_bridge.models import ProductRule, PushedBill, PushPolicy
+from integration_project.showing import Panel
 from tests.billing_bridge.conftest import live, world
 from tests.billing_bridge.world import World, fresh
 from tests.builders import make_link
-from tests.console.previews import Browser, press
+from tests.console.previews import ASKED, Browser, panel, press
 from tests.console.rows import make_bill
 
 __all__ = ["live", "world"]  # fixtures
@@ -52,7 +54,7 @@ def test_a_charge_that_is_tried_again_is_told_so_too(world: World) -> None:
     story = bill_story.story(fresh(bill))
     assert fresh(bill).state == State.READY
     assert story.cause.startswith(
-        "The last attempt did not work: Something else was changing there at the same moment; it is tried again shortly."
+        "The last attempt did not work: Something else was changing there at the same moment; it is tried again"
     )
 
 
@@ -94,6 +96,61 @@ def test_only_what_a_renewal_carries_is_said_to_be_collected_by_it(world: World,
     assert effect.startswith(said)
     assert ("renewal" in effect) is (mode == "next_billing_period")
 
+
+# --- What Paddle gets, beside m3ter's lines ---------------------------------------------------------------------------
+
+
+def asked(bill: PushedBill) -> Panel:
+    """The side of Paddle, on the bill's page."""
+    return amounts.left_and_right(fresh(bill), policy_for(fresh(bill).link))[1]
+
+
+@pytest.mark.parametrize(
+    ("grouping", "rule"),
+    [
+        ("line", "One item per line of the bill, as the push policy says. Product rules: Gauge Cloud."),
+        ("bill", "One item for the whole bill, as the push policy says. Product rules: Gauge Cloud."),
+    ],
+)
+def test_the_rule_that_joined_lines_and_items_is_said(browser: Browser, world: World, grouping: str, rule: str) -> None:
+    PushPolicy.objects.update(grouping=grouping)
+    ProductRule.objects.create(accounting_product="Gauge Cloud", tax_category="standard")
+    bill = world.imported()
+
+    before = asked(bill).note
+    previewed = panel(press(browser, bill), ASKED).note
+    review.approve(bill.pk, by="finance")
+    jobs.drain_bills()
+
+    items = {"line": "2 items", "bill": "1 item"}[grouping]
+    assert before.startswith(rule)
+    assert rule in previewed
+    assert asked(bill).note.endswith(f"accepted by Paddle. 2 lines of m3ter in {items}.")
+
+
+def test_more_lines_than_fit_are_said_to_be_joined_for_that(world: World) -> None:
+    bill = world.imported(tuple((f"Line {number}", "1.00") for number in range(101)))
+
+    assert asked(bill).note.startswith(
+        "One item for the whole bill, because the lines do not fit on the subscription one by one."
+    )
+
+
+def test_what_was_refused_is_shown_as_it_would_be_sent_now(world: World) -> None:
+    PushPolicy.objects.update(review="never", mode="immediately")
+    world.paddle.decline_payments(world.subscription_id)
+    bill = world.imported()
+    jobs.drain_bills()
+    assert fresh(bill).state == State.FAILED
+
+    PushPolicy.objects.update(mode="next_billing_period", grouping="bill", item_name="Everything")
+
+    shown = asked(bill)
+    assert shown.title == "What Paddle would be asked to charge"
+    assert [row[0] for row in shown.rows] == ["Everything", "Total"]
+
+
+# --- Advice -----------------------------------------------------------------------------------------------------------
 
 NEVER_HELD = {
     *(Reason.NONE, Reason.NOT_LIVE, Reason.RENEWAL_LOCK, Reason.PAST_DUE, Reason.TRIAL, Reason.ANOTHER_PUSH),

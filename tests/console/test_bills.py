@@ -261,7 +261,7 @@ def test_a_sent_push_is_shown_as_it_was_sent(browser: Browser) -> None:
     right = panel(browser("Finance").get(page_of(bill)), "What Paddle was asked to charge")
 
     assert right.rows[0][0].startswith("API calls")
-    assert right.note == f"Push {bill.m3ter_bill_id}-1, accepted by Paddle."
+    assert right.note == f"Push {bill.m3ter_bill_id}-1, accepted by Paddle. 2 lines of m3ter in 1 item."
 
 
 def test_what_would_be_sent_bears_the_id_that_it_will_have(browser: Browser) -> None:
