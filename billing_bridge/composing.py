@@ -297,6 +297,17 @@ def one_text(owed: Owed, *, marks: Marks, policy: PushPolicy, longest: int) -> s
     return f"{text[: longest - len(suffix) - 1].rstrip()} {suffix}"
 
 
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+MARK = re.compile(rf"\[({UUID}-[1-9][0-9]{{0,5}})\]\s*$", re.ASCII)
+"""How `one_text` ends: with the m3ter bill's id, which is a UUID, and the ordinal of the push."""
+
+
+def mark_of(text: str) -> str:
+    """Read the push id in a text that `one_text` wrote, whichever database wrote it; empty where it wrote none."""
+    found = MARK.search(text)
+    return found.group(1) if found else ""
+
+
 def _less(amount: int, credits: Sequence[tuple[str, int]], currency: str) -> str:
     """Say what an item came to before credits, and what they were."""
     before = amount + sum(credit for _, credit in credits)
