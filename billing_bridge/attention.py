@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from django.db.models import Count, Max
 
 from billing_bridge import money
-from billing_bridge.models import PushedBill
+from billing_bridge.models import Push, PushedBill
 from integration_project import finding
 from integration_project.finding import Found
 from integration_project.models import Finding
@@ -34,16 +34,17 @@ def keep_in_step() -> int:
 
 def _refused() -> dict[str, Found]:
     failed = PushedBill.objects.filter(state=State.FAILED)
-    return {bill.m3ter_bill_id: _refusal(bill) for bill in failed.iterator()}
+    pushes = Push.objects.filter(bill__state=State.FAILED).order_by("ordinal")
+    tried = {push.bill_id: f"Attempt {push.attempt} of push {push.push_id} failed" for push in pushes.iterator()}
+    return {bill.m3ter_bill_id: _refusal(bill, tried.get(bill.pk, "It failed")) for bill in failed.iterator()}
 
 
-def _refusal(bill: PushedBill) -> Found:
-    """When it failed is said too: what somebody acknowledged of one attempt says nothing about the next."""
+def _refusal(bill: PushedBill, tried: str) -> Found:
+    """Which attempt it was is said too: what somebody acknowledged of one says nothing about the next."""
     amount = money.words(bill.outstanding, bill.currency)
     return Found(
         REFUSED,
-        f"{amount} of {bill} is open; it failed at {bill.updated_at:%Y-%m-%d %H:%M} UTC: "
-        f"{bill.reason_detail or bill.last_error}",
+        f"{amount} of {bill} is open. {tried}: {bill.reason_detail or bill.last_error}",
         "Put right what it names, then resend the bill on its page, or decide otherwise about it there.",
     )
 

@@ -74,6 +74,29 @@ def test_each_refused_charge_is_told_until_it_is_dealt_with(world: World) -> Non
     assert told() == ["[SANDBOX] 1 problem closed: charge refused"]
 
 
+def test_an_acknowledged_refusal_is_told_again_when_the_next_attempt_is_refused_too(
+    world: World, django_user_model: type[User]
+) -> None:
+    fiona = django_user_model.objects.create_user("fiona")
+    PushPolicy.objects.update(review="never", mode="immediately")
+    world.paddle.decline_payments(world.subscription_id)
+    bill = world.imported()
+    jobs.drain_bills()
+    jobs.tell_of_bills()
+    Finding.objects.update(state="closed", closed_by=fiona, close_reason="the customer was asked")
+
+    jobs.tell_of_bills()
+    still = Finding.objects.filter(state="open").count()
+    review.resend(bill.pk, by="fiona", reason="the card is new")
+    jobs.drain_bills()
+    jobs.tell_of_bills()
+
+    assert still == 0
+    assert Finding.objects.get(state="open").detail.startswith(
+        f"143.45 USD of {bill} is open. Attempt 2 of push {bill.m3ter_bill_id}-1 failed: The customer's payment"
+    )
+
+
 def test_bills_held_for_different_reasons_are_different_causes(world: World) -> None:
     PushPolicy.objects.update(review="never", small="hold")
     world.imported((("API calls", "0.20"),))
