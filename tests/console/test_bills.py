@@ -85,6 +85,24 @@ def test_the_buttons_fit_the_state(browser: Browser, state: str, values: dict[st
     assert answer.context["story"].cause
 
 
+@pytest.mark.parametrize(
+    ("source", "offered"),
+    [
+        ("paddle", ["Approve", "Invoice it", "Carry to the next bill"]),
+        ("paddle_classic", ["Approve", "Carry to the next bill"]),
+    ],
+)
+def test_a_cancelled_subscription_is_offered_only_what_it_can_still_take(
+    browser: Browser, source: str, offered: list[str]
+) -> None:
+    link = make_link(source=source, paddle_status="canceled")
+    bill = make_bill(link, reason="cancelled")
+
+    buttons = labels(browser("Finance").get(page_of(bill)))
+
+    assert buttons == [*offered, "Mark settled outside", "Write off remainder", "Hold", "Skip"]
+
+
 def test_approving_a_bill_makes_it_ready_and_keeps_who_and_why(browser: Browser) -> None:
     bill = make_bill(make_link())
 
