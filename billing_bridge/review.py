@@ -281,7 +281,9 @@ def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None
 
 
 GOES_ON = frozenset({State.READY, State.WAITING})
-APPROVAL_DECIDES = frozenset({Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PERIOD_OPEN})
+APPROVAL_DECIDES = frozenset(
+    {Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PERIOD_OPEN, Reason.DIFFERS, Reason.NEGATIVE}
+)
 """What a bill is held for until somebody approves it; anything else has to be put right first."""
 
 

@@ -54,6 +54,35 @@ def test_a_bill_that_differs_from_the_last_one_by_more_than_policy_says_is_held(
         assert fresh(bill).state == State.READY
 
 
+def test_whoever_reviews_every_bill_is_told_which_ones_differ(world: World) -> None:
+    PushPolicy.objects.update(review="always", differs_percent=10)
+    first = bill_of(world, "100.00", ended_days_ago=30)
+    alike = bill_of(world, "105.00", ended_days_ago=20)
+
+    unlike = bill_of(world, "300.00", ended_days_ago=1)
+
+    assert [each.reason for each in (first, alike, unlike)] == ["review", "review", "differs"]
+    review.approve(unlike.pk, by="fiona")
+    assert fresh(unlike).state == State.READY
+
+
+@pytest.mark.parametrize(("amount", "reason"), [("300.00", "differs"), ("-20.00", "negative")])
+def test_a_skipped_bill_can_be_taken_back_although_it_has_to_be_approved_then(
+    world: World, amount: str, reason: str
+) -> None:
+    PushPolicy.objects.update(review="never", differs_percent=1_000 if reason == "negative" else 10, negative="hold")
+    bill_of(world, "100.00", ended_days_ago=30)
+    bill = bill_of(world, amount, ended_days_ago=1)
+    assert bill.reason == reason
+    review.skip(bill.pk, by="fiona", reason="not now")
+
+    review.resend(bill.pk, by="fiona", reason="now")
+
+    assert (fresh(bill).state, fresh(bill).reason) == (State.HELD, reason)
+    review.approve(bill.pk, by="fiona")
+    assert fresh(bill).state == State.READY
+
+
 def test_the_first_bill_of_an_account_differs_from_none(world: World) -> None:
     PushPolicy.objects.update(review="never", differs_percent=1)
 
