@@ -165,8 +165,8 @@ REFUSALS: Mapping[str, Refusal] = {
     **_same(
         State.HELD,
         Reason.REFUND,
-        "What was charged has less left to give back than was asked, or takes no refund or credit as it stands now. Look at "
-        "it in Paddle; then refund the bill again, or carry what is owed.",
+        "What was charged has less left to give back than was asked, or takes no refund or credit as it stands now. "
+        "Look at it in Paddle; then refund the bill again, or carry what is owed.",
         "adjustment_amount_above_remaining_allowed",
         "adjustment_total_amount_above_remaining_allowed",
         "adjustment_transaction_item_has_already_been_fully_adjusted",

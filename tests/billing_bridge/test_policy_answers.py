@@ -1,6 +1,7 @@
 """Answers of the push policy that decide whether a bill is charged, for everybody and for one account alone."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def answer(world: World, whose: str, **answers: object) -> None:
 def bill_of(world: World, amount: str, *, ended_days_ago: int) -> PushedBill:
     """A bill of the account whose period ended so long ago."""
     end = clock.now().date() - dt.timedelta(days=ended_days_ago)
-    dates = {"startDate": str(end - dt.timedelta(days=10)), "endDate": str(end)}
+    dates: dict[str, Any] = {"startDate": str(end - dt.timedelta(days=10)), "endDate": str(end)}
     make = world.another_bill if PushedBill.objects.exists() else world.make_bill
     bill = importing.import_bill(make((("API calls", amount),), **dates), world.vendors)
     assert bill is not None
