@@ -9,6 +9,7 @@ from integration_project.showing import Story, Tone
 
 State = PushedBill.State
 Reason = PushedBill.Reason
+Payment = PushedBill.Payment
 NEAR_RENEWAL = timedelta(hours=24)
 TONES: dict[str, Tone] = {
     State.HELD: "wait",
@@ -118,7 +119,7 @@ def _by_state(bill: PushedBill) -> Story:
         case State.PUSHED:
             return _pushed(bill)
         case State.CARRIED:
-            return Story("good", "Nothing is to be charged now.", why)
+            return Story("good", "Nothing is to be charged now.", bill.reason_detail or _settled_how(bill))
         case State.FAILED:
             return Story(
                 "bad",
@@ -174,13 +175,35 @@ def _unconfirmed(bill: PushedBill, why: str) -> Story:
 
 def _pushed(bill: PushedBill) -> Story:
     pushed = money.words(bill.in_paddle, bill.currency)
-    if bill.payment == PushedBill.Payment.PAID:
+    if bill.payment == Payment.PAID:
         return Story("good", f"Paddle has charged {pushed}, and it is paid.")
-    if bill.payment == PushedBill.Payment.NONE:
+    if bill.payment == Payment.NONE:
         return Story(
             "good", f"Paddle has all of it: {pushed}.", f"It is not paid yet.{_paid_by(bill)}", "Nothing to do."
         )
-    return Story("wait", f"Paddle has all of it: {pushed}.", f"Payment: {bill.get_payment_display().lower()}.")
+    payment = f"Payment: {bill.get_payment_display().lower()}."
+    return Story("wait", f"Paddle has all of it: {pushed}.", payment, PAYMENT_NEXT.get(bill.payment, ""))
+
+
+PAYMENT_NEXT: dict[str, str] = {
+    Payment.PAYMENT_FAILED: "Nothing to do here: Paddle tries the payment again, and asks the customer.",
+    Payment.PAST_DUE: "Paddle asks the customer for it. If it stays unpaid until the subscription ends it is lost, and "
+    "what becomes of it is decided here.",
+    Payment.REFUNDED: "If the bill was wrong, correct it in m3ter: what the customer has back already is counted then.",
+    Payment.CREDITED: "If the bill was wrong, correct it in m3ter: what the customer has back already is counted then.",
+}
+"""What comes next where what Paddle has is not simply paid."""
+
+
+def _settled_how(bill: PushedBill) -> str:
+    """Say where all of a bill went that Paddle has nothing of."""
+    went = {
+        "is settled by the carried balance": bill.carried,
+        "was written off": bill.written_off,
+        "was charged and given back": bill.credited,
+    }
+    said = [f"{money.words(amount, bill.currency)} {what}." for what, amount in went.items() if amount]
+    return " ".join(said) or "Nothing of it is open."
 
 
 def _paid_by(bill: PushedBill) -> str:

@@ -97,6 +97,27 @@ def test_only_what_a_renewal_carries_is_said_to_be_collected_by_it(world: World,
     assert ("renewal" in effect) is (mode == "next_billing_period")
 
 
+@pytest.mark.parametrize("payment", sorted(set(PushedBill.Payment) - {"none", "paid"}))
+def test_a_payment_that_did_not_simply_happen_says_what_comes_next(payment: str) -> None:
+    story = bill_story.story(make_bill(make_link(), State.PUSHED, payment=payment))
+
+    assert story.effect == f"Payment: {payment}."
+    assert story.next_step
+
+
+def test_a_bill_that_m3ter_lowers_to_what_was_carried_says_where_it_went(world: World) -> None:
+    PushPolicy.objects.update(review="never", lock_after_days=30)
+    bill = world.imported((("API calls", "0.50"),))
+    jobs.drain_bills()
+    world.correct(bill.m3ter_bill_id, 40)
+    importing.import_bill(bill.m3ter_bill_id, world.vendors)
+    world.correct(bill.m3ter_bill_id, 50)
+    importing.import_bill(bill.m3ter_bill_id, world.vendors)
+
+    assert (fresh(bill).state, fresh(bill).reason_detail) == (State.CARRIED, "")
+    assert bill_story.story(fresh(bill)).effect == "0.50 USD is settled by the carried balance."
+
+
 # --- What Paddle gets, beside m3ter's lines ---------------------------------------------------------------------------
 
 
