@@ -247,6 +247,12 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         # Bills and charges: what is to be decided is decided on the bill
         "bill to date": "The bill is approved in m3ter, and then charged here; that closes the finding. Acknowledging"
         " says that it need not be charged while the subscription lives.",
+        "charge refused": "What becomes of it is decided on the bill, which closes the finding. Acknowledging says that"
+        " you know.",
+        "bills held": "Each is decided on its own page; the finding closes with the last of them. Acknowledging says"
+        " that you know of those that are held now.",
+        "bills to review": "They are approved, held or skipped in the list of bills. Acknowledging says that you know"
+        " of those that wait now.",
         "charging refused": "Nothing is charged until the cause is put right. Acknowledging says that somebody sees to"
         " it; it opens again as long as it holds.",
         "charge unconfirmed": "It is answered on the bill: it is in Paddle, or it is not. Acknowledging answers"

@@ -32,6 +32,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("check drift", timedelta(minutes=10), "paddle_sync.jobs.check_drift"),
     Schedule("read currencies", timedelta(days=1), "billing_bridge.jobs.read_currencies"),
     Schedule("import new bills", timedelta(minutes=1), "billing_bridge.jobs.import_new_bills"),
+    Schedule("tell of bills", timedelta(minutes=1), "billing_bridge.jobs.tell_of_bills"),
     Schedule("ask for bills to date", timedelta(minutes=10), "billing_bridge.jobs.ask_for_bills_to_date"),
     Schedule("look at Paddle Classic", timedelta(hours=1), "billing_bridge.jobs.look_at_classic"),
     Schedule("sweep bills", timedelta(days=1), "billing_bridge.jobs.sweep_bills"),

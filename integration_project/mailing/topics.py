@@ -185,6 +185,22 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             " only once its bill is approved in m3ter, and here where policy wants a review.",
             "Approve the bill, in m3ter and here, before the subscription ends.",
         ),
+        "charge refused": Kind(
+            _BILLS,
+            "A charge, refund or invoice was refused, so its bill failed. Nothing was charged by that attempt.",
+            "The bill's page has the reason. Put that right, then resend the bill; or decide otherwise about it.",
+        ),
+        "bills held": Kind(
+            _BILLS,
+            "Bills are held for a reason that a person has to put right, or decide about. Nothing of them is charged"
+            " until then.",
+            "Open the bills from the finding: each page says what to do.",
+        ),
+        "bills to review": Kind(
+            _BILLS,
+            "Bills were approved in m3ter and wait for Finance to approve them here, as the push policy says.",
+            "Compare them with m3ter's lines, then approve, hold or skip them.",
+        ),
         "charging refused": Kind(
             _BILLS,
             "Something stands in the way of all charging. No bill is charged; bills that are ready stay ready.",
