@@ -8,7 +8,7 @@ from integration_project.vendors.m3ter.calls.speaking import Speaker, segment
 from integration_project.vendors.m3ter.entities import LARGEST_FILE, UploadJob, UploadUrl
 from integration_project.vendors.transport import Body
 
-DEADLINE = 600.0
+DEADLINE = 600
 """Seconds that sending one file may take in all."""
 FILES = "/fileuploads/measurements"
 

@@ -9,7 +9,7 @@ from integration_project.vendors import reading
 from integration_project.vendors.reading import Json
 
 LARGEST_FILE = 1_073_741_824
-VALID = 60.0
+VALID = 60
 """Seconds in which m3ter's address for a file must be used."""
 
 
