@@ -15,10 +15,10 @@ from integration_project import clock, pulse, work
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from paddle_sync.models import AccountLink, UsageBatch, UsageRejects, UsageUid, UsageUpload
-from paddle_sync.usage import file_checking, jobs, receipts, uploads
+from paddle_sync.usage import file_checking, jobs, receipts, unlinked, uploads
 from paddle_sync.usage.layouts import Layout
 from paddle_sync.usage.queues import UPLOADS
-from paddle_sync.usage.rows import FileRow
+from paddle_sync.usage.rows import MIB, FileRow
 from tests.builders import make_event, paddle_id
 from tests.paddle_sync.usage.metered import METER, accept, at, item, totals
 from tests.paddle_sync.usage.sent_files import COLUMNS, OnErrors, checked, followed, line, send, sent_until_done, table
@@ -263,7 +263,7 @@ def test_a_check_goes_on_after_the_last_whole_chunk(link: AccountLink, m3ter: M3
 
 
 def test_a_turn_ends_so_that_other_work_gets_a_worker(link: AccountLink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_checking, "TURN", 0.0)
+    monkeypatch.setattr("paddle_sync.usage.file_checking.TURN", 0.0)
     monkeypatch.setattr(file_checking, "SKIPPING_SHARE", 0)
     upload = send(table(line(link, f"u{number}") for number in range(2_500))).upload
 
@@ -275,7 +275,7 @@ def test_a_turn_ends_so_that_other_work_gets_a_worker(link: AccountLink, monkeyp
 
 def test_a_worker_that_ends_gives_the_file_back(link: AccountLink, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = send(table(line(link, f"u{number}") for number in range(2_500))).upload
-    monkeypatch.setattr(pulse, "stopping", lambda: upload.pk is not None and UsageUid.objects.exists())
+    monkeypatch.setattr(pulse, "stopping", lambda: UsageUid.objects.exists())
 
     jobs.check_files()
 
@@ -284,7 +284,7 @@ def test_a_worker_that_ends_gives_the_file_back(link: AccountLink, monkeypatch: 
 
 
 def test_turns_grow_with_what_finding_the_place_takes() -> None:
-    assert file_checking.turn(0.1) == file_checking.TURN
+    assert file_checking.turn(0.1) == work.TURN
     assert file_checking.turn(5.0) == 20.0
     assert file_checking.turn(100.0) == file_checking.LONGEST_TURN
 
@@ -312,7 +312,7 @@ def test_chunks_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def rows(self, skip: int) -> Iterator[FileRow]:
             for number in range(1, 11):
-                self.bytes_unpacked += 2 * file_checking.MIB
+                self.bytes_unpacked += 2 * MIB
                 yield FileRow(number, {})
 
     sizes = [len(rows) for rows in file_checking.chunks(Wide())]  # type: ignore[arg-type]
@@ -330,7 +330,7 @@ def test_a_subscription_nobody_told_of_is_looked_for_in_paddle(
         asked.append(len(names))
         return dict.fromkeys(names)
 
-    monkeypatch.setattr(file_checking.unlinked, "find", find)
+    monkeypatch.setattr(unlinked, "find", find)
     rows = [line(link, f"u{number}", paddle_subscription_id=paddle_id("sub")) for number in range(250)]
 
     upload = checked(table(rows))

@@ -133,7 +133,7 @@ def test_what_was_interrupted_goes_on_where_it_was(link: AccountLink, m3ter: M3t
         carry_on(upload, told=stop)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(upload_usage.file_checking, "carry_on", interrupted)
+        patched.setattr(file_checking, "carry_on", interrupted)
         said = refused(path, status=130)
     upload = UsageUpload.objects.get()
     assert "File 1 is checked on by the workers; run the same command again to go on here." in said
