@@ -80,7 +80,7 @@ def test_usage_is_queried_more_slowly_than_m3ter_s_own_bucket_refills() -> None:
 def test_whoever_sends_measurements_has_the_whole_budget_of_it(purpose: str) -> None:
     taken = take_until_spent("m3ter_ingest", purpose)
 
-    assert taken == 1000
+    assert 1000 <= taken < 1100  # some come free meanwhile
     assert [budget.purpose for budget in CallBudget.objects.all()] == ["any"]
 
 
