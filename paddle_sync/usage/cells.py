@@ -51,7 +51,8 @@ def exactly(text: str) -> int | Decimal | None:
     if len(text) > LONGEST_NUMBER or not _NUMBER.fullmatch(text):
         return None
     exact = Decimal(text)
-    if not is_in_proportion(exact):
+    # So short a text without an exponent is within every bound.
+    if (len(text) > MOST_DIGITS or "e" in text or "E" in text) and not is_in_proportion(exact):
         return None
     return int(text) if _WHOLE.fullmatch(text) else exact
 
