@@ -51,6 +51,7 @@ SEVERITIES = (Finding.Severity.NOTICE, Finding.Severity.PROBLEM, Finding.Severit
 """From the mildest to the worst."""
 
 _BILLS, _EVENTS, _CONNECTIONS = (Topic.BILLS,), (Topic.EVENTS,), (Topic.CONNECTIONS,)
+_USAGE = (Topic.USAGE,)
 _UNMETERED = (Topic.EVENTS, Topic.USAGE)
 _SYNC = "Open each finding and sync its subscription: it is read from Paddle, and m3ter is made to match."
 
@@ -177,6 +178,37 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _CONNECTIONS,
             "A vendor refuses our key, or its permissions. Nothing is sent there; work waits.",
             "Correct the key or its permissions. It is tried again every minute, so work goes on by itself.",
+        ),
+        # Usage
+        "usage dropped": Kind(
+            _USAGE,
+            "m3ter dropped measurements after it had accepted them, or refused them. They are not counted.",
+            "Put right what the finding names; then have them sent again under the same uids.",
+        ),
+        "usage not derived": Kind(
+            _USAGE,
+            "m3ter counted measurements, but could not work out a derived field of their meter.",
+            "Correct the field's calculation in m3ter.",
+        ),
+        "usage of another copy": Kind(
+            _USAGE,
+            "m3ter tells of usage that looks like ours and is unknown here. Another copy of this database sends usage.",
+            "Find the other copy and stop it.",
+        ),
+        "usage failures not read": Kind(
+            _USAGE,
+            "m3ter lists so many failures of usage that they could not be read to the end.",
+            "Look in m3ter's console what they have in common.",
+        ),
+        "usage without a subscription": Kind(
+            _UNMETERED,
+            "m3ter counts usage of an account that no subscription has. It may be a typo of whoever sends it.",
+            "Find out who sends it, and have the code corrected there.",
+        ),
+        "usage stopped": Kind(
+            _USAGE,
+            "A customer had usage regularly, and has none any more.",
+            "Ask whoever sends it whether it still does.",
         ),
         # Bills and charges
         "bill to date": Kind(

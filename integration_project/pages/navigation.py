@@ -19,6 +19,17 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Usage to m3ter",
+        (
+            ("Usage", "query_stats", "paddle_sync", "usageday"),
+            ("Batches", "outbox", "paddle_sync", "usagebatch"),
+            ("Failures", "report", "paddle_sync", "usagefailure"),
+            ("Late usage", "more_time", "paddle_sync", "lateusage"),
+            ("Late for approved bills", "history_toggle_off", "paddle_sync", "lateforbill"),
+            ("Usage by day", "calendar_month", "paddle_sync", "usageday"),
+        ),
+    ),
+    (
         "m3ter to Paddle",
         (
             ("Bills", "receipt_long", "billing_bridge", "pushedbill"),
@@ -66,7 +77,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ),
 )
 
-NO_LISTS = {"Plan": "plan"}
+NO_LISTS = {"Plan": "plan", "Usage": "seen"}
 """Pages that are no list of rows, by title: the name of their address after the model's."""
 
 

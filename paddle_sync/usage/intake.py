@@ -24,7 +24,7 @@ from django.db import connection, transaction
 from integration_project import clock, work
 from integration_project.vendors import exact_json
 from paddle_sync.models import LateUsage, UsageBatch, UsageBody, UsageUid, UsageUpload
-from paddle_sync.usage import bodies, queues
+from paddle_sync.usage import bodies, late, queues
 from paddle_sync.usage.bodies import Line
 from paddle_sync.usage.checking import Checked
 from paddle_sync.usage.items import Refusal
@@ -245,6 +245,7 @@ def _store(pile: _Pile, lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -
     lines = [Line(checked.key, checked.content, row, checked.line) for row, checked in entries]
     UsageBody.objects.bulk_create([UsageBody(batch=batch, **bodies.pack(lines))])
     _accept(entries, taken)
+    late.note(batch, [checked for _, checked in entries])
     if batch.state == State.NEXT_BILL:
         keep_for_next_bill(batch, [checked for _, checked in entries])
 

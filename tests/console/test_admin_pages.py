@@ -16,15 +16,32 @@ from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy, Recon
 from integration_project import roles
 from integration_project.models import ApiKey, Finding, Mail, MailRule
 from integration_project.pages import home
-from paddle_sync.models import AccountLink, BulkItem, BulkRun, CatalogueEntry, PlanMapping, WebhookEvent
+from paddle_sync.models import (
+    AccountLink,
+    BulkItem,
+    BulkRun,
+    CatalogueEntry,
+    LateForBill,
+    LateUsage,
+    PlanMapping,
+    UsageBatch,
+    UsageDay,
+    UsageFailure,
+    WebhookEvent,
+)
 from tests.builders import make_link
 from tests.console.rows import (
     MARKUP,
     Everything,
     make_api_key,
+    make_batch,
     make_bill,
+    make_day,
     make_entry,
+    make_failure,
     make_finding,
+    make_late_bill,
+    make_late_usage,
     make_parked,
     make_push,
     make_reconciliation,
@@ -160,6 +177,11 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
     BulkItem: lambda rows, number: make_run(),
     ReconciliationRun: lambda rows, number: make_reconciliation(rows.held),
     ReconciliationRow: lambda rows, number: make_reconciliation(rows.held),
+    UsageBatch: lambda rows, number: make_batch(),
+    UsageFailure: lambda rows, number: make_failure(batch=rows.usage.failed),
+    UsageDay: lambda rows, number: make_day(f"code-{number}"),
+    LateUsage: lambda rows, number: make_late_usage(rows.link, make_batch()),
+    LateForBill: lambda rows, number: make_late_bill(make_bill(rows.link), rows.usage.failed),
     PlanMapping: lambda rows, number: PlanMapping.objects.create(
         paddle_price_id=f"pri_{number}", effective_from="2026-01-01", target="not_metered"
     ),
