@@ -252,6 +252,10 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         "usage of another copy": "The other copy is found and stopped by hand. Acknowledging says that it was.",
         "usage failures not read": "What m3ter has forgotten cannot be read here. Acknowledging says that you have"
         " looked at it in m3ter.",
+        "usage waiting": "The subscription's event is put right, or the batches are taken back; either closes the"
+        " finding. Acknowledging says that you know.",
+        "usage not sent": "What becomes of it is decided on each batch, which closes the finding. Acknowledging says"
+        " that you know.",
         "usage without a subscription": "Only its sender, or m3ter, puts it right. Acknowledging says that you know the"
         " account; it stays quiet then.",
         "usage stopped": "Nothing here makes usage come. Acknowledging says that you know why there is none.",

@@ -26,6 +26,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("forget dry runs", timedelta(hours=1), "paddle_sync.jobs.forget_rehearsals"),
     Schedule("release held usage", timedelta(seconds=30), "paddle_sync.usage.jobs.release_held"),
     Schedule("read usage failures", timedelta(minutes=1), "paddle_sync.usage.jobs.read_failures"),
+    Schedule("tell of overdue usage", timedelta(minutes=5), "paddle_sync.usage.jobs.tell_of_overdue"),
     Schedule("see usage", timedelta(minutes=5), "paddle_sync.usage.jobs.see_usage"),
     Schedule("follow usage files", timedelta(seconds=5), "paddle_sync.usage.jobs.follow_files"),
     Schedule("prune usage", timedelta(hours=1), "paddle_sync.usage.jobs.prune"),

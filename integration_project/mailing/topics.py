@@ -200,6 +200,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "m3ter lists so many failures of usage that they could not be read to the end.",
             "Look in m3ter's console what they have in common.",
         ),
+        "usage waiting": Kind(
+            _UNMETERED,
+            "Usage has waited for more than a day for its subscription's m3ter account. It is on no bill.",
+            "Let the subscription's event go on; the usage then goes to m3ter by itself.",
+        ),
+        "usage not sent": Kind(
+            _USAGE,
+            "Usage was given up, because m3ter refused it whole or may have counted it long ago. It is not sent now.",
+            "Send the batches again, or take them as sent.",
+        ),
         "usage without a subscription": Kind(
             _UNMETERED,
             "m3ter counts usage of an account that no subscription has. It may be a typo of whoever sends it.",
