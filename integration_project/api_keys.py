@@ -9,7 +9,6 @@ import hmac
 import math
 import re
 import secrets
-import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -71,23 +70,26 @@ def make(
     by: str = "",
     calls_per_minute: int = 600,
     expires_at: datetime | None = None,
-    made_from: uuid.UUID | None = None,
     replaces: ApiKey | None = None,
 ) -> MadeKey:
     """Make a key for a client; its text is in what this gives, and nowhere else."""
-    text = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
-    row = ApiKey.objects.create(
+    row = ApiKey(
         client=client,
-        prefix=text[:SHOWN],
-        digest=digest_of(text),
-        scopes=[scope for scope in ApiKey.Scope.values if scope in scopes],
+        scopes=list(scopes),
         calls_per_minute=calls_per_minute,
-        made_at=clock.now(),
         made_by=_person(by),
-        made_from=made_from or uuid.uuid4(),
         replaces=replaces,
         expires_at=expires_at,
     )
+    return save_with_key(row)
+
+
+def save_with_key(row: ApiKey) -> MadeKey:
+    """Draw the key of a new row, and save of it what may be kept; of its scopes those of the list, each once."""
+    text = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+    row.scopes = [scope for scope in ApiKey.Scope.values if scope in row.scopes]
+    row.prefix, row.digest, row.made_at = text[:SHOWN], digest_of(text), clock.now()
+    row.save(force_insert=True)
     return MadeKey(row, text)
 
 

@@ -145,6 +145,7 @@ class Contract:
     def unknown_fields(self, schema: Json, instance: Any, path: str = "") -> Iterator[str]:
         """Fields that no part of the schema describes; a free-form object describes them all."""
         schemas = list(self._flat(schema))
+        schemas += [part for found in schemas for part in self._told_apart(found, instance)]
         if isinstance(instance, list):
             items = [found["items"] for found in schemas if "items" in found]
             for element in instance:
@@ -201,6 +202,13 @@ class Contract:
             for part in schema.get(key, ()):
                 yield from self._flat(part)
         yield schema
+
+    def _told_apart(self, schema: Mapping[str, Any], instance: Any) -> Iterator[Mapping[str, Any]]:
+        """Find the schemas of the one kind, among several, that an instance says it is of."""
+        by = schema.get("discriminator", {})
+        kind = instance.get(by.get("propertyName")) if isinstance(instance, dict) else None
+        if kind in by.get("mapping", {}):
+            yield from self._flat({"$ref": by["mapping"][kind]})
 
     def _validator(self, schema: Json) -> Draft202012Validator:
         root = Resource.from_contents({"$id": "urn:contract", **self.document}, default_specification=DRAFT202012)

@@ -2,6 +2,7 @@
 
 from django.contrib.admin import site
 
+from integration_project.admin.api_keys import ApiKeyAdmin
 from integration_project.admin.findings import FindingAdmin
 from integration_project.admin.installation import InstallationAdmin
 from integration_project.admin.machinery import (
@@ -14,6 +15,7 @@ from integration_project.admin.machinery import (
 from integration_project.admin.mails import MailAdmin, MailRuleAdmin
 from integration_project.admin.people import ConsoleGroupAdmin, ConsoleUserAdmin, LogEntryAdmin
 from integration_project.pages.accounts import AccountLinkAdmin
+from integration_project.pages.late_usage import LateUsageAdmin
 
 site.site_title = site.site_header = "Paddle and m3ter"
 site.index_title = "Home"
@@ -21,6 +23,7 @@ site.site_url = None
 
 __all__ = [
     "AccountLinkAdmin",
+    "ApiKeyAdmin",
     "CallBudgetAdmin",
     "CircuitAdmin",
     "ConsoleGroupAdmin",
@@ -28,6 +31,7 @@ __all__ = [
     "FindingAdmin",
     "HeartbeatAdmin",
     "InstallationAdmin",
+    "LateUsageAdmin",
     "LogEntryAdmin",
     "MailAdmin",
     "MailRuleAdmin",

@@ -67,10 +67,10 @@ class CircuitAdmin(LedgerAdmin):
 
 @admin.register(CallBudget)
 class CallBudgetAdmin(LedgerAdmin):
-    """How many calls each vendor may still get."""
+    """How many calls each vendor may still get, and how many each API key may still make."""
 
     list_display = ("vendor", "purpose", "left", "burst", "per_minute")
-    nothing_yet = "A row appears with the first call to a vendor."
+    nothing_yet = "A row appears with the first call to a vendor, or of an API key."
 
     @admin.display(description="Left when last counted")
     def left(self, budget: CallBudget) -> str:

@@ -12,22 +12,22 @@ from django.core.management.base import OutputWrapper
 
 from billing_bridge import money, review
 from billing_bridge.models import PushedBill
-from integration_project import clock, connections, installation
+from integration_project import api_keys, clock, connections, installation
 from integration_project.demo.calendar import Days, noon
-from integration_project.demo.controls import Controls, connect_webhooks
+from integration_project.demo.controls import Controls, connect_webhooks, without_proxy
 from integration_project.demo.people import Login, let_in
 from integration_project.errors import NotPossible
-from integration_project.models import Installation
+from integration_project.models import ApiKey, Installation
 from integration_project.vendors import Vendors
-from integration_project.vendors.m3ter.entities import Measurement
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
 from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from paddle_sync import catalogue, mappings
-from paddle_sync.models import AccountLink, PlanMapping, WebhookEvent
+from paddle_sync.models import AccountLink, PlanMapping, UsageBatch, WebhookEvent
 
 PATIENCE_SECONDS = 60
 TURN_SECONDS = 0.1
 CALLS_A_DAY = 420
+USAGE_PATH = "/api/v1/usage/measurements/"
 ROW = "  {:<9} {:<7} {}"
 Found = TypeVar("Found")
 
@@ -45,6 +45,8 @@ class Story:
     m3ter: Controls
     days: Days
     say: Callable[[str], None]
+    api_key: str = ""
+    """The key of the company's own program, which sends usage."""
 
     def note(self, step: str, where: str, what: str) -> None:
         """Say a step that was proved: a row of the table."""
@@ -64,7 +66,7 @@ def tell(out: OutputWrapper, *, once: bool) -> int:
         days = Days.around(clock.now())
         story = Story(vendors, Controls(settings.PADDLE_API_URL), Controls(settings.M3TER_API_URL), days, say)
         try:
-            run(story)
+            link = run(story)
             if not once:
                 leave_something_to_do(story)
         except NotThere as missing:
@@ -72,12 +74,12 @@ def tell(out: OutputWrapper, *, once: bool) -> int:
             return 1
     say("\nEvery step was read back from the simulated vendors.")
     if not once:
-        say(invitation(logins))
+        say(invitation(logins, story.api_key, link))
     return 0
 
 
-def run(story: Story) -> None:
-    """From checkout to payment."""
+def run(story: Story) -> AccountLink:
+    """From checkout to payment; gives the customer's link."""
     story.say("\n" + ROW.format("STEP", "WHERE", "WHAT WAS READ BACK THERE"))
     prepare(story)
     link = check_out(story)
@@ -85,6 +87,7 @@ def run(story: Story) -> None:
     bill_id = bill(story, link)
     charge(story, link, bill_id)
     renew(story, link, bill_id)
+    return link
 
 
 def prepare(story: Story) -> None:
@@ -140,19 +143,32 @@ def check_out(story: Story) -> AccountLink:
 
 
 def use(story: Story, link: AccountLink) -> None:
-    """The company measures what its customer used, day by day."""
+    """The company measures what its customer used, day by day, and sends it here by the REST API."""
     measurements = [
-        Measurement(
-            uid=f"{link.m3ter_account_code}:{day}",
-            meter=m3ter_sample.METER_API_CALLS,
-            account=link.m3ter_account_code,
-            ts=noon(day),
-            measure={"calls": CALLS_A_DAY},
-        )
+        {
+            "paddle_subscription_id": link.paddle_subscription_id,
+            "uid": f"calls-{day}",
+            "meter": m3ter_sample.METER_API_CALLS,
+            "ts": noon(day).isoformat(),
+            "values": {"calls": CALLS_A_DAY},
+        }
         for day in story.days.usage_days
     ]
     at_both(story, lambda vendor: vendor.do("clock_set", moment=story.days.now.isoformat()))
-    story.vendors.m3ter.submit_measurements(measurements)
+    scopes = [ApiKey.Scope.USAGE_WRITE, ApiKey.Scope.USAGE_READ]
+    story.api_key = api_keys.make("Demo product", scopes=scopes, by="admin").text
+    answer = without_proxy().post(
+        f"{settings.SITE_URL}{USAGE_PATH}",
+        json={"measurements": measurements},
+        headers={"Authorization": f"Bearer {story.api_key}"},
+        timeout=PATIENCE_SECONDS,
+    )
+    accepted = answer.json().get("accepted")
+    require(accepted == len(measurements), f"of {len(measurements)} measurements, the API said: {answer.text[:500]}")
+    wait_for(
+        lambda: UsageBatch.objects.filter(state=UsageBatch.State.SENT).first(),
+        lambda: f"the usage to be sent; its batches are {list(UsageBatch.objects.values_list('state', 'last_error'))}",
+    )
     total = CALLS_A_DAY * len(measurements)
     story.m3ter.do("process_measurements")
     kept = [each for each in story.m3ter.state()["measurements"] if each["account"] == link.m3ter_account_code]
@@ -246,7 +262,7 @@ def leave_something_to_do(story: Story) -> None:
     story.note("to do", "here", f"{subscription_id} waits for a mapping of {paddle_sample.PRICE_INSIGHTS_EUR}")
 
 
-def invitation(logins: tuple[Login, ...]) -> str:
+def invitation(logins: tuple[Login, ...], api_key: str, link: AccountLink) -> str:
     """Tell the reader where to go."""
     lines = [
         "",
@@ -256,6 +272,11 @@ def invitation(logins: tuple[Login, ...]) -> str:
         f"Play the buyer and the calendar at {settings.PADDLE_API_URL}/_control/",
         f"Paddle Classic is simulated at     {settings.PADDLE_CLASSIC_API_URL}/_control/",
         f"Play m3ter's side at               {settings.M3TER_API_URL}/_control/",
+        "",
+        "Send usage as the company's program does (README, Usage: quick starts):",
+        f"  export USAGE_URL={settings.SITE_URL}{USAGE_PATH}",
+        f"  export USAGE_KEY={api_key}",
+        f"  export SUBSCRIPTION={link.paddle_subscription_id}",
         "",
         "Press Ctrl-C to stop. Everything is thrown away then.",
     ]

@@ -19,6 +19,17 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Usage to m3ter",
+        (
+            ("Usage", "query_stats", "paddle_sync", "usageday"),
+            ("Batches", "outbox", "paddle_sync", "usagebatch"),
+            ("Failures", "report", "paddle_sync", "usagefailure"),
+            ("Late usage", "more_time", "paddle_sync", "lateusage"),
+            ("Late for approved bills", "history_toggle_off", "paddle_sync", "lateforbill"),
+            ("Usage by day", "calendar_month", "paddle_sync", "usageday"),
+        ),
+    ),
+    (
         "m3ter to Paddle",
         (
             ("Bills", "receipt_long", "billing_bridge", "pushedbill"),
@@ -40,6 +51,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Who is mailed about what", "contact_mail", "integration_project", "mailrule"),
             ("Mails", "outgoing_mail", "integration_project", "mail"),
             ("Go-live and settings", "rocket_launch", "integration_project", "installation"),
+            ("API keys", "key", "integration_project", "apikey"),
             ("Vendors' circuits", "electric_bolt", "integration_project", "circuit"),
             ("Call budgets", "speed", "integration_project", "callbudget"),
             ("Workers", "favorite", "integration_project", "heartbeat"),
@@ -65,7 +77,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ),
 )
 
-NO_LISTS = {"Plan": "plan"}
+NO_LISTS = {"Plan": "plan", "Usage": "seen"}
 """Pages that are no list of rows, by title: the name of their address after the model's."""
 
 

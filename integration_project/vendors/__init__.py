@@ -26,12 +26,14 @@ from integration_project.vendors.paddle_classic import errors as classic_errors
 from integration_project.vendors.paddle_classic import rehearsed as classic_rehearsed
 from integration_project.vendors.paddle_classic.client import ClassicClient
 from integration_project.vendors.rehearsal import Rehearsal, RehearsedHTTP, Table
+from integration_project.vendors.signed import SignedHTTP
 from integration_project.vendors.transport import Sessions
 
 PADDLE = "paddle"
 CLASSIC = "paddle_classic"
 M3TER = "m3ter"
 M3TER_INGEST = "m3ter_ingest"
+M3TER_INGEST_SECOND = "m3ter_ingest_second"
 M3TER_EXPLORER = "m3ter_explorer"
 """Parts of m3ter with limits of their own; the key is that of m3ter."""
 
@@ -122,10 +124,11 @@ def connect(
     """
     listeners = Listeners()
     tables = (paddle_rehearsed.TABLE, m3ter_rehearsed.TABLE, classic_rehearsed.TABLE)
+    rehearsed = rehearsal is not None
     speak_paddle, speak_m3ter, speak_classic = (_speaker(rehearsal, table) for table in tables)
     return Vendors(
         paddle=_paddle(config, gate_for(PADDLE), listeners, transports.get(PADDLE), speak_paddle),
-        m3ter=_m3ter(config, gate_for, listeners, transports.get(M3TER), speak_m3ter),
+        m3ter=_m3ter(config, gate_for, listeners, transports.get(M3TER), speak_m3ter, rehearsed=rehearsed),
         classic=_classic(config, gate_for(CLASSIC), listeners, transports.get(CLASSIC), speak_classic),
         listeners=listeners,
     )
@@ -195,6 +198,8 @@ def _m3ter(
     listeners: Listeners,
     adapter: BaseAdapter | None,
     speak: Callable[..., VendorHTTP],
+    *,
+    rehearsed: bool,
 ) -> M3terClient:
     session, gate = _sessions(M3TER, adapter), gate_for(M3TER)
     store = _PROCESS.tokens(config, adapter)
@@ -234,6 +239,7 @@ def _m3ter(
         http=speaking_with(config.m3ter_api_url, gate),
         ingest=speaking_with(config.m3ter_ingest_url, gate_for(M3TER_INGEST)),
         explorer=speaking_with(config.m3ter_api_url, gate_for(M3TER_EXPLORER)),
+        signed=SignedHTTP(vendor=M3TER, session=session, listeners=listeners, rehearsed=rehearsed),
         org_id=config.m3ter_org_id,
         external_system=config.m3ter_external_system,
     )

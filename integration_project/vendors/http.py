@@ -18,7 +18,7 @@ import requests
 from integration_project import errors
 from integration_project.vendors import exact_json, words
 from integration_project.vendors.reading import Unreadable
-from integration_project.vendors.transport import NotSent, Unanswered, send
+from integration_project.vendors.transport import Body, NotSent, Unanswered, send
 
 T = TypeVar("T")
 logger = logging.getLogger("integration_project.vendors")
@@ -260,7 +260,7 @@ class VendorHTTP:
         `repeatable` False turns everything that leaves the outcome open into OutcomeUnknown. `private` are texts of
         the request that must not come back in the vendor's words.
         """
-        request = _Request(
+        request = Outgoing(
             operation=operation,
             method=method,
             path=path,
@@ -271,6 +271,9 @@ class VendorHTTP:
             deadline=deadline or self._deadline,
             private=tuple(private),
         )
+        return self._made(request, read)
+
+    def _made(self, request: "Outgoing", read: Callable[[Any], Any]) -> Any:
         outcome = self._attempt(request, read, fresh=False)
         if outcome.policy is Policy.KEY_REFUSED and self._renewable:
             outcome = self._attempt(request, read, fresh=True)
@@ -279,7 +282,7 @@ class VendorHTTP:
             raise outcome.error
         return outcome.value
 
-    def _attempt(self, request: "_Request", read: Callable[[Any], Any], *, fresh: bool) -> "_Outcome":
+    def _attempt(self, request: "Outgoing", read: Callable[[Any], Any], *, fresh: bool) -> "_Outcome":
         self._gate.enter(request.operation)
         headers = dict(self._headers)
         if self._authorise is not None:
@@ -289,6 +292,7 @@ class VendorHTTP:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         elif request.body is not None:
             headers["Content-Type"] = "application/json"
+        headers.update(request.headers)
         started = time.monotonic()
         for listener in self.listeners.before:
             listener(request.operation)
@@ -303,17 +307,17 @@ class VendorHTTP:
         self._write_down(request, answer, outcome, time.monotonic() - started)
         return outcome
 
-    def _with_credentials(self, request: "_Request", form: Mapping[str, str]) -> "_Request":
+    def _with_credentials(self, request: "Outgoing", form: Mapping[str, str]) -> "Outgoing":
         """The request with its body, which says who is calling; the vendor's words must not say it again."""
         ours = {} if self._credentials is None else dict(self._credentials())
         body = urlencode({**form, **ours}).encode("ascii")
         return replace(request, body=body, private=(*request.private, *ours.values()))
 
-    def _send(self, request: "_Request", headers: Mapping[str, str], *, begun: float) -> Answer:
+    def _send(self, request: "Outgoing", headers: Mapping[str, str], *, begun: float) -> Answer:
         received = send(
             self._session(),
             request.method,
-            self._base_url + request.path,
+            request.address or self._base_url + request.path,
             headers=headers,
             params=request.params,
             body=request.body,
@@ -329,7 +333,7 @@ class VendorHTTP:
                 parsed = None
         return Answer(received.status, received.headers, received.body, parsed, problem)
 
-    def _judged(self, request: "_Request", answer: Answer, read: Callable[[Any], Any]) -> "_Outcome":
+    def _judged(self, request: "Outgoing", answer: Answer, read: Callable[[Any], Any]) -> "_Outcome":
         if self._refuses(answer):
             return self._refusal(request, answer)
         if answer.json is None:
@@ -342,7 +346,7 @@ class VendorHTTP:
                 return _Outcome(error=errors.Unreadable(self._sentence(request, what)))
             return _Outcome(error=self._open_outcome(request, what))
 
-    def _refusal(self, request: "_Request", answer: Answer) -> "_Outcome":
+    def _refusal(self, request: "Outgoing", answer: Answer) -> "_Outcome":
         """Turn what the vendor's table says of an answer into an error; the only place that does."""
         ruling = self._judge(answer)
         said = words.safe(ruling.words, private=request.private)
@@ -367,22 +371,22 @@ class VendorHTTP:
                 error = kind(self.vendor, request.operation, answer.status, ruling.code, said, policy=policy.value)
         return _Outcome(error=error, policy=policy)
 
-    def _open_outcome(self, request: "_Request", what: str) -> errors.IntegrationError:
+    def _open_outcome(self, request: "Outgoing", what: str) -> errors.IntegrationError:
         if request.repeatable:
             return errors.Temporary(self._sentence(request, what))
         return errors.OutcomeUnknown(self._sentence(request, f"{what}; it may have happened"))
 
-    def _sentence(self, request: "_Request", what: str) -> str:
+    def _sentence(self, request: "Outgoing", what: str) -> str:
         return f"{NAMES.get(self.vendor, self.vendor)}, {request.operation}: {what}"
 
-    def _tell_gate(self, request: "_Request", outcome: "_Outcome") -> None:
+    def _tell_gate(self, request: "Outgoing", outcome: "_Outcome") -> None:
         if outcome.policy in {Policy.KEY_REFUSED, Policy.PERMISSION_MISSING}:
             whole_vendor = outcome.policy is Policy.KEY_REFUSED
             self._gate.refused(request.operation, whole_vendor=whole_vendor, detail=str(outcome.error))
         elif outcome.error is None or isinstance(outcome.error, errors.VendorRejected):
             self._gate.answered(request.operation)
 
-    def _write_down(self, request: "_Request", answer: Answer | None, outcome: "_Outcome", seconds: float) -> None:
+    def _write_down(self, request: "Outgoing", answer: Answer | None, outcome: "_Outcome", seconds: float) -> None:
         record = CallRecord(
             vendor=self.vendor,
             operation=request.operation,
@@ -415,16 +419,20 @@ REJECTIONS: Mapping[Policy, type[errors.VendorRejected]] = {
 
 
 @dataclass(frozen=True)
-class _Request:
+class Outgoing:
+    """One request before it is sent. What `path` says is written down; an `address` takes its place and is not."""
+
     operation: str
     method: str
     path: str
     params: Mapping[str, str] | None
-    body: bytes | None = field(repr=False)
+    body: bytes | Body | None = field(repr=False)
     form: Mapping[str, str] | None = field(repr=False)
     repeatable: bool
     deadline: float
     private: tuple[str, ...] = field(repr=False)
+    address: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ MOST_DIGITS = 30
 LARGEST_EXPONENT = 30
 """Numbers whose first digit stands further from the point are out of all proportion, and costly to write out."""
 LONGEST_NUMBER = 64
-LONGEST_MOMENT = 64
 YEARS = range(2000, 2100)
 """No usage was metered before, and a year far ahead is a slip of the keyboard."""
 

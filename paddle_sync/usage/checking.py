@@ -69,6 +69,8 @@ class Checked:
     """Whether its period's bill is approved, so that m3ter has to calculate that again."""
     on_next: Settled | None = None
     """The locked period it belongs to: it is not sent, but charged on the next bill after review."""
+    late_for: str = ""
+    """The approved bill of its period, where it is late."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def _checked(item: Mapping[str, Any], to: Destination, uid: str, circumstances: 
         line = _item_line(item, uid, values)
     else:
         line = f'{{"uid":"{key.hex()}",{measured}}}'.encode()
-    return Checked(to, key, content, ts, line, late=settled is not None and on_next is None, on_next=on_next)
+    late_for = settled.bill_id if settled is not None and on_next is None else ""
+    return Checked(to, key, content, ts, line, late=bool(late_for), on_next=on_next, late_for=late_for)
 
 
 def _refuse(code: str, field: str, reason: str) -> NoReturn:

@@ -38,6 +38,10 @@ for page in pages:
 assert "Needs attention" in client.get(reverse("admin:index")).text
 bill = reverse("admin:billing_bridge_pushedbill_change", args=(rows.unconfirmed.pk,))
 assert "It is in Paddle" in client.get(bill).text
+key = reverse("admin:integration_project_apikey_add")
+form = {"client": "Agents", "scopes": "usage:read", "calls_per_minute": "60", "reason": "Asked."}
+assert 'name="scopes"' in client.get(key).text
+assert "It is shown now and never again." in client.post(key, form).text
 print(len(pages), "pages")
 """
 

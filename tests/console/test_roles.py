@@ -14,8 +14,19 @@ from django.urls import reverse
 from billing_bridge.models import CarriedEntry, PushAttempt, PushedBill, PushPolicy
 from integration_project import clock, fixes, roles
 from integration_project.ledger_admin import LedgerAdmin
-from integration_project.models import Finding, Installation, Mail, MailRule
-from paddle_sync.models import AccountLink, BulkRun, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
+from integration_project.models import ApiKey, Finding, Installation, Mail, MailRule
+from paddle_sync.models import (
+    AccountLink,
+    BulkRun,
+    CatalogueEntry,
+    EventDecision,
+    LateForBill,
+    LateUsage,
+    PlanMapping,
+    UsageBatch,
+    UsageFailure,
+    WebhookEvent,
+)
 from tests.builders import make_link
 from tests.console.rows import Everything, confirm, make_bill, make_parked
 
@@ -58,15 +69,33 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (Finding, "run_again"): OPERATORS,
     (Finding, "make_again"): OPERATORS,
     (Finding, "use_account"): OPERATORS,
+    (UsageBatch, "send_again"): OPERATORS,
+    (UsageBatch, "take_as_sent"): OPERATORS,
+    (UsageBatch, "take_back"): OPERATORS,
+    (UsageFailure, "close"): OPERATORS,
+    (LateForBill, "recalculate"): FINANCIERS,
+    (LateForBill, "leave"): FINANCIERS,
+    (LateUsage, "price"): FINANCIERS,
+    (LateUsage, "write_off"): FINANCIERS,
     (MailRule, "test"): {*OPERATORS, *FINANCIERS},
     (Mail, "again"): {*OPERATORS, *FINANCIERS},
+    (ApiKey, "revoke"): OPERATORS,
+    (ApiKey, "replace"): OPERATORS,
     (Installation, "go_live"): FINANCIERS,
     (Installation, "lead_days"): FINANCIERS,
     (Installation, "trust_codes"): {"Administrator"},
     (Installation, "look_first"): {"Administrator"},
 }
 PEOPLE = (*roles.ROLES, "nobody")
-ANSWERS = {"reason": "Because.", "account": "another", "charge_from": "2026-01-01", "lead_days": "3", "on": "yes"}
+ANSWERS = {
+    "reason": "Because.",
+    "account": "another",
+    "charge_from": "2026-01-01",
+    "lead_days": "3",
+    "on": "yes",
+    "amount": "1.50",
+    "description": "API calls",
+}
 
 
 def name_of(case: tuple[type[Model], str]) -> str:
@@ -84,6 +113,11 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         Installation: everything.installation,
         MailRule: everything.mail_rule,
         Mail: everything.failed_mail,
+        UsageFailure: everything.usage.failure,
+        UsageBatch: everything.usage.held if decision == "take_back" else everything.usage.failed,
+        LateForBill: everything.usage.late_bill,
+        LateUsage: everything.usage.late,
+        ApiKey: everything.api_key,
     }
     if decision == "relink":
         return make_link()
@@ -146,6 +180,7 @@ def everything_decided() -> list[Any]:
             Installation,
             MailRule,
             Mail,
+            ApiKey,
             LogEntry,
         )
     ]
@@ -205,9 +240,10 @@ def test_a_decision_leaves_who_and_why_in_history(
     answer = confirm(browser(who), decide_url(row, decision), {**ANSWERS, "reason": "Agreed with the customer."})
 
     assert answer.status_code in {200, 302}
-    (entry,) = LogEntry.objects.all()
+    (entry,) = LogEntry.objects.filter(
+        object_id=str(row.pk), content_type__model=model._meta.model_name, content_type__app_label=model._meta.app_label
+    )
     assert entry.user.get_username() == who.lower()
-    assert entry.object_id == str(row.pk)
     assert entry.get_change_message().endswith("Reason: Agreed with the customer.")
 
 

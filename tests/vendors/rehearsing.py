@@ -18,8 +18,10 @@ from tests.vendors.opening import config
 class Rehearsing:
     """Clients of both simulators for real, and for a rehearsal."""
 
-    def __init__(self, real: Vendors, vendors: Vendors, rehearsal: Rehearsal, paddle: PaddleSimulator) -> None:
-        self.real, self.vendors, self.rehearsal, self.paddle = real, vendors, rehearsal, paddle
+    def __init__(
+        self, real: Vendors, vendors: Vendors, rehearsal: Rehearsal, paddle: PaddleSimulator, m3ter: M3terSimulator
+    ) -> None:
+        self.real, self.vendors, self.rehearsal, self.paddle, self.m3ter = real, vendors, rehearsal, paddle, m3ter
 
     def run(self, work: Callable[[Vendors], Any]) -> Any:
         """Run work as often as it needs reads."""
@@ -47,8 +49,8 @@ def new_rehearsing(closed: Collection[str] = ()) -> Rehearsing:
         m3ter_access_key_id=m3ter_sample.ACCESS_KEY_ID,
         m3ter_api_secret=m3ter_sample.API_SECRET,
     )
-    paddle = PaddleSimulator()
-    transports = {"paddle": WsgiAdapter(paddle), "m3ter": WsgiAdapter(M3terSimulator())}
+    paddle, m3ter = PaddleSimulator(), M3terSimulator()
+    transports = {"paddle": WsgiAdapter(paddle), "m3ter": WsgiAdapter(m3ter)}
 
     def may_write(vendor: str, operation: str) -> None:
         if operation in closed:
@@ -60,4 +62,4 @@ def new_rehearsing(closed: Collection[str] = ()) -> Rehearsing:
     rehearsal = Rehearsal(may_write=may_write)
     real = connect(keys, gate_for=open_gate, transports=transports)
     rehearsed = connect(keys, gate_for=open_gate, transports=transports, rehearsal=rehearsal)
-    return Rehearsing(real, rehearsed, rehearsal, paddle)
+    return Rehearsing(real, rehearsed, rehearsal, paddle, m3ter)

@@ -35,6 +35,11 @@ def entity(read: Callable[[Json], T]) -> Callable[[Any], T]:
     return lambda answer: read(reading.mapping(answer, "the answer"))
 
 
+def address(answer: Any) -> str:
+    """Read where something can be downloaded."""
+    return reading.identifier(reading.mapping(answer, "the answer"), "url")
+
+
 def accepted(answer: Any) -> None:
     """Read the answer to measurements: that they were received."""
     if reading.text(reading.mapping(answer, "the answer"), "result").lower() != "accepted":

@@ -76,6 +76,16 @@ def _taken_code(stage: Stage, write: Write) -> None:
         raise Conflict(NAME, write.operation, 409, "", "the code is already in use", policy="conflict")
 
 
+def _taken_charge(stage: Stage, write: Write) -> None:
+    """A charge's code is taken by at most one; only those of the same account can be seen."""
+    body = write.body
+    if NEW.fullmatch(body["accountId"]):
+        return
+    found = stage.look("find charge", write.path, {"accountId": body["accountId"], "entityType": "AD_HOC", **PAGE})
+    if any(charge.get("code") == body["code"] for charge in found["data"]):
+        raise Conflict(NAME, write.operation, 409, "", "the code is already in use", policy="conflict")
+
+
 def _same_mapping(stage: Stage, write: Write) -> None:
     """The same mapping twice is refused."""
     body = write.body
@@ -93,6 +103,17 @@ def _same_mapping(stage: Stage, write: Write) -> None:
 def _entities_ended(stage: Stage, write: Write) -> Json:
     kinds = write.body.get("billingEntities", ())
     return {"statusMessage": "Success", "updatedEntities": {kind: [] for kind in kinds}, "failedEntities": {}}
+
+
+def _upload_promised(stage: Stage, write: Write) -> Json:
+    jobs = write.path.removesuffix("/generateUploadUrl") + "/jobs"
+    job = stage.add(jobs, "upload-job", {**write.body, "status": "notUploaded"})
+    return {"jobId": job["id"], "url": "https://nowhere.invalid/", "headers": {}}
+
+
+def _bills_recalculated(stage: Stage, write: Write) -> Json:
+    jobs = write.path.removesuffix("/recalculate")
+    return stage.add(jobs, "bill-job", {**write.body, **NEW_JOB, "type": "RECALCULATE"})
 
 
 def _locked(stage: Stage, write: Write) -> Json:
@@ -119,13 +140,24 @@ WRITES: Mapping[str, Rehearsed] = {
     "create counter adjustment": Rehearsed(_made("counter-adjustment")),
     "update counter adjustment": Rehearsed(_changed),
     "delete counter adjustment": Rehearsed(_deleted),
+    "generate upload url": Rehearsed(_upload_promised),
+    "create charge": Rehearsed(_made("charge"), refuse=_taken_charge),
     "create bill job": Rehearsed(lambda stage, write: stage.add(write.path, "bill-job", {**write.body, **NEW_JOB})),
+    "recalculate bills": Rehearsed(_bills_recalculated),
     "lock bill": Rehearsed(_locked, subject=_before_last),
     "submit measurements": Rehearsed(lambda stage, write: {"result": "accepted"}),
 }
 TABLE = Table(
     writes=WRITES,
-    filters={"codes": "code", "ids": "id", "account": "accountId", "accountId": "accountId", "counterId": "counterId"},
+    reading_posts={"query usage": re.compile(r"/usage/query$")},
+    filters={
+        "codes": "code",
+        "ids": "id",
+        "account": "accountId",
+        "accountId": "accountId",
+        "counterId": "counterId",
+        "entityType": "entityType",
+    },
     look_ups=(
         re.compile(
             r"(?P<collection>.*/externalmappings)/externalid"

@@ -152,7 +152,7 @@ def test_the_measurement_that_m3ter_refuses_is_found_and_the_rest_is_sent(
     assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(80)}
     failure = UsageFailure.objects.get()
     assert (failure.state, failure.row, failure.meter) == ("open", 40, METER)
-    assert failure.measurement["what"] == {"endpoint": SUSPICIOUS}
+    assert (failure.measurement or {})["what"] == {"endpoint": SUSPICIOUS}
     assert calls(m3ter) < 20
     batch = UsageBatch.objects.get()
     assert (batch.state, batch.failed_later) == (State.SENT, 1)

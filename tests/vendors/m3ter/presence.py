@@ -109,6 +109,15 @@ AGGREGATION: Table = {
 CURRENCY: Table = {**COMMON, **_names("name archived code? maxDecimalPlaces? roundingMode?")}
 COUNTER: Table = {**COMMON, **_names("name unit code? productId?")}
 COUNTER_ADJUSTMENT: Table = {**COMMON, **_names("accountId counterId date value purchaseOrderNumber?")}
+CHARGE: Table = {
+    **COMMON,
+    **_names(
+        "name code accountId currency entityType lineItemType servicePeriodStartDate servicePeriodEndDate amount? "
+        "units? unitPrice? billDate? description? accountingProductId? notes? billId?"
+    ),
+}
+UPLOAD_URL: Table = _names("jobId url headers")
+UPLOAD_JOB: Table = _names("id version fileName uploadDate contentLength status totalRows processedRows failedRows")
 ACCEPTED: Table = _names("result")
 DOWNLOAD: Table = _names("url")
 USAGE: Table = _names("data hasMoreData")
@@ -121,7 +130,7 @@ LINE = {
         "id sequenceNumber lineItemType description quantity units unit subtotal currency conversionRate "
         "convertedSubtotal averageUnitPrice servicePeriodStartDate servicePeriodEndDate segment group additional "
         "productId? productName? productCode? accountingProductId? accountingProductName? accountingProductCode? "
-        "planId? planGroupId? pricingId? aggregationId? meterId?"
+        "planId? planGroupId? pricingId? aggregationId? meterId? chargeId?"
     ),
 }
 BILL_LINE: Table = {**LINE, "usagePerPricingBand": [BAND_USAGE]}

@@ -3,6 +3,7 @@
 The SDK asks for a new token before every call (its expiry lies in 1970), so the simulator's limits are off here.
 """
 
+import json
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -231,6 +232,31 @@ def test_measurements_are_submitted_and_queried(sdk: M3ter, simulator: M3terSimu
     assert [row["calls"] for row in answer.data] == [12_600]
 
 
+def test_a_file_of_measurements_is_uploaded(sdk: M3ter, simulator: M3terSimulator) -> None:
+    new_account(sdk)
+    used = {"uid": "1", "meter": "api_calls", "account": CODE, "ts": START.isoformat(), "measure": {"calls": 3}}
+    content = json.dumps([used, {"uid": "2"}]).encode()
+
+    given = sdk.usage.file_uploads.generate_upload_url(
+        content_length=len(content), content_type="application/json", file_name="feb.json"
+    )
+    assert given.url is not None
+    assert given.job_id is not None
+    put = httpx.put(given.url, content=content, headers=given.headers, trust_env=False)
+    simulator.finish_uploads()
+    simulator.process_measurements()
+    done = sdk.usage.file_uploads.jobs.retrieve(given.job_id)
+    original = sdk.usage.file_uploads.jobs.get_original_download_url(given.job_id)
+
+    assert (put.status_code, put.content) == (200, b"")
+    assert (done.status, done.total_rows, done.processed_rows, done.failed_rows) == ("succeeded", 2, 2, 1)
+    assert done.content_length == len(content)
+    assert [job.file_name for job in sdk.usage.file_uploads.jobs.list()] == ["feb.json"]
+    assert original.url is not None
+    assert httpx.get(original.url, trust_env=False).content == content
+    assert [(row["account"], row["count"], row["sum"]) for row in simulator.usage_totals()] == [(CODE, 1, 3)]
+
+
 def test_bills_are_listed_read_approved_and_locked(sdk: M3ter, simulator: M3terSimulator) -> None:
     bill_id = billed(sdk, simulator)
     said = sdk.bills.approve(bill_ids=[bill_id])
@@ -276,6 +302,47 @@ def test_line_items_are_listed(sdk: M3ter, simulator: M3terSimulator) -> None:
 
     assert [line.line_item_type for line in lines] == ["USAGE", "STANDING_CHARGE"]
     assert sdk.bills.line_items.retrieve(lines[0].id, bill_id=bill_id) == lines[0]
+
+
+def test_a_charge_is_made_changed_and_billed(sdk: M3ter, simulator: M3terSimulator) -> None:
+    account_id = subscribed(sdk)
+    made = sdk.charges.create(
+        account_id=account_id,
+        code="late-1",
+        name="Late usage",
+        currency="USD",
+        entity_type="AD_HOC",
+        line_item_type="AD_HOC",
+        service_period_start_date=START.isoformat(),
+        service_period_end_date=NOW.isoformat(),
+        amount=12.5,
+        bill_date="2026-03-08",
+    )
+    changed = sdk.charges.update(
+        made.id,
+        account_id=account_id,
+        code="late-1",
+        name="Late usage",
+        currency="USD",
+        entity_type="AD_HOC",
+        line_item_type="AD_HOC",
+        service_period_start_date=START.isoformat(),
+        service_period_end_date=NOW.isoformat(),
+        units=5,
+        unit_price=2,
+        version=1,
+    )
+
+    (bill_id,) = simulator.run_bill_job([CODE])["bill_ids"]
+
+    [listed] = list(sdk.charges.list(account_id=account_id, entity_type="AD_HOC"))
+    assert (made.amount, changed.amount, changed.units, changed.unit_price) == (12.5, None, 5, 2)
+    assert (listed.id, listed.bill_id) == (made.id, bill_id)
+    assert sdk.charges.retrieve(made.id).to_dict() == listed.to_dict()
+    lines = {line.line_item_type: line for line in sdk.bills.line_items.list(bill_id)}
+    assert (lines["AD_HOC"].subtotal, lines["AD_HOC"].charge_id) == (10, made.id)
+    with pytest.raises(BadRequestError, match="has been billed"):
+        sdk.charges.delete(made.id)
 
 
 def test_external_mappings_are_created_and_found_from_both_sides(sdk: M3ter) -> None:

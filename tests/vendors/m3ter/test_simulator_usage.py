@@ -250,6 +250,13 @@ def test_usage_is_filtered_by_dimension_and_limited(organisation: Organisation, 
     assert ([row["uid"] for row in answer["data"]], answer["hasMoreData"]) == (["1"], True)
 
 
+@pytest.mark.parametrize(
+    "group", [{"groupType": "TIME"}, {"groupType": "DIMENSION", "meterId": sample.METER}, {"groupType": "METER"}]
+)
+def test_a_group_says_what_it_is_by(organisation: Organisation, used: Any, group: dict[str, str]) -> None:
+    organisation.refusal("POST", "/usage/query", {**PERIOD, "aggregations": [CALLS], "groups": [group]})
+
+
 def test_groups_need_aggregations(organisation: Organisation, used: Any) -> None:
     organisation.refusal("POST", "/usage/query", {**PERIOD, "groups": [{"groupType": "ACCOUNT"}]})
 

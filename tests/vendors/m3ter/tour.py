@@ -1,10 +1,13 @@
 """One walk through every operation of the simulated m3ter, with every field filled in, and what each answered."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import Any
+
+from requests import Session
 
 from integration_project.vendors.m3ter.simulator import sample
 from tests.vendors.m3ter.organisation import BASE, FULL_ACCOUNT, Organisation
@@ -273,6 +276,24 @@ def counts(tour: Tour, account_id: str) -> None:
     tour.call("DELETE", f"/counters/{counter['id']}")
 
 
+def charges(tour: Tour, account_id: str) -> None:
+    body = {
+        "name": "Repair",
+        "code": "repair-1",
+        "accountId": account_id,
+        "billDate": "2026-02-10",
+        "currency": "EUR",
+        "entityType": "AD_HOC",
+        "lineItemType": "AD_HOC",
+        "accountingProductId": sample.PRODUCT_SEATS,
+        "servicePeriodStartDate": START,
+        "servicePeriodEndDate": LATER,
+    }
+    tour.round("/charges", {**body, "units": 3, "unitPrice": 2.5, "description": "Three repairs", "notes": "As agreed"})
+    other = tour.call("POST", "/charges", {**body, "code": "repair-2", "amount": 7})
+    tour.call("DELETE", f"/charges/{other['id']}")
+
+
 def usage(tour: Tour) -> None:
     measurement = {"meter": "api_calls", "account": "harbour-tools", "ts": "2026-02-03T10:15:00Z"}
     used = {**measurement, "uid": "1", "measure": {"calls": 12_600}, "what": {"endpoint": "search"}}
@@ -285,6 +306,23 @@ def usage(tour: Tour) -> None:
     file = failure["m3terEvent"]["eventData"]["newDto"]["file"]
     url = tour.call("GET", "/measurements/failedIngest/getDownloadUrl", file=file)["url"]
     tour.keep("GET", url.removeprefix(BASE), tour.organisation.session.get(url).json())
+
+
+def uploads(tour: Tour) -> None:
+    row = {"uid": "9", "meter": "api_calls", "account": "harbour-tools", "ts": START, "measure": {"calls": 1}}
+    content = json.dumps([row]).encode()
+    path = "/fileuploads/measurements"
+    wanted = {"fileName": "feb.json", "contentType": "application/json", "contentLength": len(content)}
+    given = tour.call("POST", f"{path}/generateUploadUrl", wanted)
+    session = Session()
+    session.mount("http://", tour.organisation.session.get_adapter(BASE))
+    assert session.put(given["url"], data=content, headers=given["headers"]).ok
+    tour.keep("PUT", given["url"].removeprefix(BASE), {})
+    tour.call("GET", f"{path}/jobs")
+    tour.call("GET", f"{path}/jobs/{given['jobId']}")
+    tour.call("GET", f"{path}/jobs/{given['jobId']}")
+    url = tour.call("GET", f"{path}/jobs/{given['jobId']}/original")["url"]
+    tour.keep("GET", url.removeprefix(BASE), session.get(url).json())
 
 
 def billing(tour: Tour, account_id: str) -> None:
@@ -325,6 +363,7 @@ def billing(tour: Tour, account_id: str) -> None:
     tour.sim.change_bill(bill_id, externalInvoiceReference="INV-1")
     tour.call("PUT", f"/bills/{bill_id}/lock")
     tour.call("GET", f"/bills/{bill_id}")
+    tour.call("GET", "/charges", accountId=account_id, entityType="AD_HOC")
     line = tour.call("GET", f"/bills/{bill_id}/lineitems")["data"][0]
     tour.call("GET", f"/bills/{bill_id}/lineitems/{line['id']}")
     tour.call("GET", f"/bills/latest/{account_id}")
@@ -441,7 +480,9 @@ def taken() -> Tour:
     account_id = people(tour, parent)
     attached(tour, account_id)
     counts(tour, account_id)
+    charges(tour, account_id)
     usage(tour)
+    uploads(tour)
     billing(tour, account_id)
     notices(tour)
     mappings(tour, account_id)

@@ -1,6 +1,6 @@
 """Bills of m3ter and the jobs that calculate them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TypedDict, Unpack
 
@@ -54,6 +54,14 @@ class BillCalls(Speaker):
         """
         body = {"accountIds": [account_id], "lastDateInBillingPeriod": last_day.isoformat()}
         return self._call("create bill job", "POST", "/billjobs", BillJob.from_m3ter, json=body)
+
+    def recalculate_bills(self, bill_ids: Sequence[str]) -> BillJob:
+        """Have bills calculated again, up to a hundred, a while after the answer; those approved are PENDING then.
+
+        One that is locked stays as it is.
+        """
+        body = {"billIds": list(bill_ids)}
+        return self._call("recalculate bills", "POST", "/billjobs/recalculate", BillJob.from_m3ter, json=body)
 
     def get_bill_job(self, job_id: str) -> BillJob:
         """Read how far a bill job is."""

@@ -8,6 +8,7 @@ from integration_project.errors import Temporary
 from integration_project.vendors.http import VendorHTTP
 from integration_project.vendors.m3ter.answers import entity, page
 from integration_project.vendors.reading import Json
+from integration_project.vendors.signed import SignedHTTP
 
 T = TypeVar("T")
 
@@ -18,11 +19,19 @@ class Speaker:
     """What the calls of all subjects stand on."""
 
     def __init__(
-        self, *, http: VendorHTTP, ingest: VendorHTTP, explorer: VendorHTTP, org_id: str, external_system: str
+        self,
+        *,
+        http: VendorHTTP,
+        ingest: VendorHTTP,
+        explorer: VendorHTTP,
+        signed: SignedHTTP,
+        org_id: str,
+        external_system: str,
     ) -> None:
         self._http = http
         self._ingest = ingest
         self._explorer = explorer
+        self._signed = signed
         self._root = f"/organizations/{segment(org_id)}"
         self._system = external_system
 
@@ -33,10 +42,13 @@ class Speaker:
         path: str,
         read: Callable[[Json], T],
         *,
+        params: Mapping[str, str] | None = None,
         json: Mapping[str, Any] | None = None,
         private: Sequence[str] = (),
     ) -> T:
-        return self._http.call(operation, method, self._root + path, read=entity(read), json=json, private=private)
+        return self._http.call(
+            operation, method, self._root + path, read=entity(read), params=params, json=json, private=private
+        )
 
     def _list(
         self, operation: str, path: str, read: Callable[[Json], T], params: Mapping[str, str] | None = None

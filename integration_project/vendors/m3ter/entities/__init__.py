@@ -25,13 +25,28 @@ from integration_project.vendors.m3ter.entities.catalogue import (
     PlanTemplate,
     Product,
 )
+from integration_project.vendors.m3ter.entities.charges import AD_HOC, Charge, NewCharge
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
+from integration_project.vendors.m3ter.entities.ingest_failures import IngestFailure, IngestFailureDetail
 from integration_project.vendors.m3ter.entities.meters import Meter, MeterField
+from integration_project.vendors.m3ter.entities.uploads import LARGEST_FILE, UploadJob, UploadUrl
 from integration_project.vendors.m3ter.entities.usage import Measurement
+from integration_project.vendors.m3ter.entities.usage_queries import (
+    BY_ACCOUNT,
+    BY_DAY,
+    UsageAggregation,
+    UsageGroup,
+    UsageRow,
+    UsageRows,
+)
 from integration_project.vendors.m3ter.entities.writing import CustomFields, fitting, given, moment, rewritten
 
 __all__ = [
+    "AD_HOC",
     "APPROVED",
+    "BY_ACCOUNT",
+    "BY_DAY",
+    "LARGEST_FILE",
     "LONGEST_NAME",
     "PENDING",
     "Account",
@@ -40,17 +55,21 @@ __all__ = [
     "Bill",
     "BillJob",
     "BillLine",
+    "Charge",
     "Counter",
     "CounterAdjustment",
     "CustomFields",
     "EndedEntities",
     "ExternalMapping",
+    "IngestFailure",
+    "IngestFailureDetail",
     "IntegrationConfig",
     "Measurement",
     "Meter",
     "MeterField",
     "NewAccount",
     "NewAccountPlan",
+    "NewCharge",
     "NewCounterAdjustment",
     "OrganizationConfig",
     "Plan",
@@ -60,6 +79,12 @@ __all__ = [
     "Product",
     "ReplacedAccountPlan",
     "UnreadBill",
+    "UploadJob",
+    "UploadUrl",
+    "UsageAggregation",
+    "UsageGroup",
+    "UsageRow",
+    "UsageRows",
     "fitting",
     "given",
     "moment",

@@ -83,11 +83,13 @@ class Accounts(Resource):
                 raise Invalid("An Account cannot be its own parent")
 
     def before_delete(self, row: Row) -> None:
-        """An account with plans or counts stays."""
+        """An account with plans, counts or charges stays."""
         if self.memory.account_plans.having("accountId", row["id"]):
             raise Invalid("Account is used by an AccountPlan")
         if self.memory.counter_adjustments.having("accountId", row["id"]):
             raise Invalid("Account is used by a CounterAdjustment")
+        if self.memory.charges.having("accountId", row["id"]):
+            raise Invalid("Account is used by a Charge")
 
     def search(self, request: Request) -> Answer:
         """GET /accounts/search."""

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 
-from integration_project.vendors.m3ter.simulator import fields
+from integration_project.vendors.m3ter.simulator import charges, fields
 from integration_project.vendors.m3ter.simulator.accounts import CONVERSION
 from integration_project.vendors.m3ter.simulator.charging import Attached, Bill, BillFails, Calculator, Period
 from integration_project.vendors.m3ter.simulator.fields import Field, Invalid, stamp
@@ -242,10 +242,11 @@ class BillJobs:
         same = [bill for bill in self._bills_of(account, period.cycle) if bill["endDate"] == period.end.isoformat()]
         if same and same[0]["locked"]:
             return
-        calculated = self._calculated(job, account, attached, period)
         if same:
-            self._rewrite(job, same[0], calculated)
+            self._rewrite(job, account, same[0], attached, period)
             return
+        due = charges.due(self.memory, account, period.end.isoformat(), bill=None)
+        calculated = self._calculated(job, account, attached, period, due)
         if not calculated.lines and self.memory.organization_config.get("suppressedEmptyBills"):
             return
         bill = self.memory.bills.add(
@@ -268,6 +269,7 @@ class BillJobs:
                 **self._amounts(job, calculated),
             }
         )
+        charges.billed_on(self.memory, due, bill["id"])
         job["billIds"].append(bill["id"])
         self.memory.emit("billing.bill.created", summary(bill), None)
 
@@ -279,9 +281,11 @@ class BillJobs:
         ]
         epoch = attached[0].cycle if attached else Cycle(end, *wanted)
         period = Period(first, end, bill["_number"], self._calculator.zone(), epoch)
-        self._rewrite(job, bill, self._calculated(job, account, attached, period))
+        self._rewrite(job, account, bill, attached, period)
 
-    def _calculated(self, job: Row, account: Row, attached: Sequence[Attached], period: Period) -> Bill:
+    def _calculated(
+        self, job: Row, account: Row, attached: Sequence[Attached], period: Period, due: Sequence[Row]
+    ) -> Bill:
         config = self.memory.organization_config
         currencies = {
             row["code"]: Currency(row["code"], _places(row), row.get("roundingMode") or "HALF_UP")
@@ -292,6 +296,7 @@ class BillJobs:
         conversions = [*(job.get("currencyConversions") or []), *(config.get("currencyConversions") or [])]
         calculated = Bill(currencies.get(code, Currency(code)), conversions, currencies)
         self._calculator.fill(calculated, attached, period)
+        charges.add_lines(self.memory, calculated, due)
         return calculated
 
     def _amounts(self, job: Row, calculated: Bill) -> Row:
@@ -304,8 +309,11 @@ class BillJobs:
             "lastCalculatedDate": stamp(self.memory.clock.now()),
         }
 
-    def _rewrite(self, job: Row, bill: Row, calculated: Bill) -> None:
+    def _rewrite(self, job: Row, account: Row, bill: Row, attached: Sequence[Attached], period: Period) -> None:
         """Recalculating an approved bill silently moves it back to PENDING."""
+        due = charges.due(self.memory, account, bill["billDate"], bill=bill)
+        calculated = self._calculated(job, account, attached, period, due)
+        charges.billed_on(self.memory, due, bill["id"])
         old = summary(bill)
         cleared = {"status": "PENDING", "dtApproved": None, "approvedBy": None}
         self.memory.bills.change(bill, {**self._amounts(job, calculated), **cleared})

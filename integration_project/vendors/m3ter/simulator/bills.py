@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from integration_project.vendors.m3ter.simulator import fields, searching
+from integration_project.vendors.m3ter.simulator import charges, fields, searching
 from integration_project.vendors.m3ter.simulator.bill_jobs import summary
 from integration_project.vendors.m3ter.simulator.fields import Field, Invalid, moment_of, stamp
 from integration_project.vendors.m3ter.simulator.memory import (
@@ -182,6 +182,7 @@ class Bills:
         bill = self._needed(request)
         if bill["locked"]:
             raise Invalid("Bill is locked and cannot be deleted")
+        charges.billed_on(self.memory, charges.of_bill(self.memory, bill), None)
         self.memory.bills.remove(bill)
         self.memory.emit("billing.bill.deleted", summary(bill), summary(bill))
         return Answer(200, answered(bill))

@@ -6,6 +6,7 @@ from typing import Any
 
 from integration_project.vendors.m3ter.simulator import fields
 from integration_project.vendors.m3ter.simulator.fields import Field, Invalid, moment_of
+from integration_project.vendors.m3ter.simulator.measurements import NUMERIC_CATEGORIES, TEXT_CATEGORIES
 from integration_project.vendors.m3ter.simulator.memory import Row, one, truth
 from integration_project.vendors.m3ter.simulator.rating import CURRENCY_ROUNDING
 from integration_project.vendors.m3ter.simulator.resources import Kind, Resource, related
@@ -19,8 +20,6 @@ FLAG = Field(fields.flag)
 UUID = Field(fields.uuid_text)
 NEEDED_UUID = Field(fields.uuid_text, required=True)
 CURRENCY = Field(fields.text(3, 3), required=True)
-NUMERIC_CATEGORIES = ("MEASURE", "COST", "INCOME")
-TEXT_CATEGORIES = ("WHO", "WHAT", "WHERE", "OTHER", "METADATA")
 
 BAND = {
     "id": Field(fields.text()),

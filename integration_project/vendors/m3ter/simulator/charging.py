@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from integration_project.vendors.m3ter.simulator import rating
 from integration_project.vendors.m3ter.simulator.accounts import AccountPlans
-from integration_project.vendors.m3ter.simulator.fields import moment_of
-from integration_project.vendors.m3ter.simulator.ingest import aggregate, field_values
+from integration_project.vendors.m3ter.simulator.fields import moment_of, stamp
+from integration_project.vendors.m3ter.simulator.measurements import field_values
 from integration_project.vendors.m3ter.simulator.memory import Memory, Row, present
 from integration_project.vendors.m3ter.simulator.periods import Cycle, midnight
 from integration_project.vendors.m3ter.simulator.rating import ZERO, Band, Currency
+from integration_project.vendors.m3ter.simulator.usage_queries import aggregate
 
 ORGANISATION_EPOCHS = {"DAILY": "dayEpoch", "WEEKLY": "weekEpoch", "MONTHLY": "monthEpoch", "ANNUALLY": "yearEpoch"}
 
@@ -299,12 +300,13 @@ class Calculator:
 
     def _quantity(self, account_id: str, aggregation: Row, span: Span, segment: Row) -> Decimal:
         pairs = []
-        for measurement in self.memory.measurements:
-            if measurement["accountId"] != account_id or measurement["meterId"] != aggregation["meterId"]:
+        start, end = stamp(span.start), stamp(span.end)
+        for measurement in self.memory.measurements.of_account(account_id):
+            if measurement["meterId"] != aggregation["meterId"]:
                 continue
             values = field_values(measurement)
             fits = all(values.get(name) == value for name, value in segment.items())
-            in_time = span.start <= moment_of(measurement["ts"]) < span.end
+            in_time = start <= measurement["ts"] < end  # both are written the same way
             if fits and in_time and aggregation["targetField"] in values:
                 pairs.append((measurement["ts"], values[aggregation["targetField"]]))
         quantity = aggregate(aggregation["aggregation"], pairs)

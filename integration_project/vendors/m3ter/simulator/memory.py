@@ -12,6 +12,7 @@ from typing import Any
 
 from integration_project.vendors.m3ter.simulator.fields import Invalid, stamp
 from integration_project.vendors.m3ter.simulator.guesses import Guesses
+from integration_project.vendors.m3ter.simulator.measurements import Measurements
 from integration_project.vendors.simulation import Answer, BusinessClock, Refusal, Request
 
 Row = dict[str, Any]
@@ -99,6 +100,12 @@ class Collection:
         entries = sorted((self._entries[row_id] for row_id in found), key=lambda entry: entry.order)
         return [entry.row for entry in entries]
 
+    def one_having(self, field: str, value: str) -> Row | None:
+        """A row with this value in an indexed field, such as the one that has a code."""
+        for row_id in self._index[field].get(value, ()):
+            return self._entries[row_id].row
+        return None
+
     def _enter(self, row: Row) -> None:
         for field, index in self._index.items():
             if isinstance(row.get(field), str):
@@ -143,8 +150,10 @@ class Memory:
         "currencies",
         "counters",
         "counter_adjustments",
+        "charges",
         "bills",
         "bill_jobs",
+        "upload_jobs",
         "events",
         "notifications",
         "webhook_destinations",
@@ -165,7 +174,7 @@ class Memory:
         self.organization_config: Row = {}
         self.custom_fields: Row = {}
         self.bill_config: Row = {}
-        self.measurements: list[Row] = []
+        self.measurements = Measurements()
         self.last_invoice_number = 0
         self._order = 0
         self._collections = {name: Collection(self) for name in self.NAMES}
@@ -188,10 +197,10 @@ class Memory:
         self.measurements.clear()
 
     def contents(self) -> dict[str, Any]:
-        """A copy of everything, for the control interface."""
+        """A copy of everything, for the control interface; measurements never change, so they are not copied."""
         rows = {name: [copy.deepcopy(present(row)) for row in rows] for name, rows in self._collections.items()}
-        single = {"organization_config": present(self.organization_config), "measurements": list(self.measurements)}
-        return {**rows, **copy.deepcopy(single)}
+        config = copy.deepcopy(present(self.organization_config))
+        return {**rows, "organization_config": config, "measurements": list(self.measurements)}
 
 
 # Reading query parameters.
