@@ -400,8 +400,10 @@ def test_a_chunk_takes_the_same_few_statements_however_many_rows_it_has(link: Ac
     assert statements(1_000, "many") <= statements(10, "few") + 1
 
 
-def test_fifty_thousand_rows_reach_m3ters_totals(link: AccountLink, m3ter: M3terSimulator) -> None:
-    logging.disable(logging.INFO)
+def test_fifty_thousand_rows_reach_m3ters_totals(
+    link: AccountLink, m3ter: M3terSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)
     stamps = [at(hours=hours) for hours in range(1, 100)]
     head = ",".join(COLUMNS)
     rows = (

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -34,18 +34,17 @@ FARTHEST = 12
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few rows, so that a short file has many; and what a killed process would not do is not done."""
-    logging.disable(logging.INFO)
+    monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)  # thousands of calls would be told
     monkeypatch.setattr(file_checking, "CHUNK", 5)
     monkeypatch.setattr(receiving, "_forget", lambda upload: None)
 
 
 @pytest.fixture
-def killer(monkeypatch: pytest.MonkeyPatch, settings: Settings, adapters: dict[str, WsgiAdapter]) -> Iterator[Killer]:
+def killer(monkeypatch: pytest.MonkeyPatch, settings: Settings, adapters: dict[str, WsgiAdapter]) -> Killer:
     killer = Killer()
     settings.VENDOR_TRANSPORTS = {name: DeadlyAdapter(adapter, killer) for name, adapter in adapters.items()}
     commits_can_kill(monkeypatch, killer)
-    yield killer
-    logging.disable(logging.NOTSET)
+    return killer
 
 
 @dataclass
