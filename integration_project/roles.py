@@ -18,6 +18,7 @@ EVERYTHING_VISIBLE = (
             "accountplanlink",
             "bulkrun",
             "bulkitem",
+            "usageupload",
         )
     ),
     *(
@@ -69,6 +70,7 @@ OPERATOR = (
     "paddle_sync.relink_accountlink",
     "paddle_sync.begin_bulkrun",
     "paddle_sync.steer_bulkrun",
+    "paddle_sync.send_usage",
     "integration_project.close_finding",
     "integration_project.add_mailrule",
     "integration_project.change_mailrule",

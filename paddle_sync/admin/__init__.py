@@ -4,5 +4,13 @@ from paddle_sync.admin.bulk_runs import BulkItemAdmin, BulkRunAdmin
 from paddle_sync.admin.catalogue import CatalogueEntryAdmin
 from paddle_sync.admin.events import WebhookEventAdmin
 from paddle_sync.admin.mappings import PlanMappingAdmin
+from paddle_sync.admin.usage_files import UsageUploadAdmin
 
-__all__ = ["BulkItemAdmin", "BulkRunAdmin", "CatalogueEntryAdmin", "PlanMappingAdmin", "WebhookEventAdmin"]
+__all__ = [
+    "BulkItemAdmin",
+    "BulkRunAdmin",
+    "CatalogueEntryAdmin",
+    "PlanMappingAdmin",
+    "UsageUploadAdmin",
+    "WebhookEventAdmin",
+]

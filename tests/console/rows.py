@@ -52,9 +52,11 @@ from paddle_sync.models import (
     PlanDecision,
     PlanMapping,
     SubscriptionSnapshot,
+    UsageUpload,
     WebhookEvent,
 )
 from tests.builders import make_event, make_link, make_mapping, paddle_id, subscription
+from tests.console.usage_rows import make_usage_file
 
 MARKUP = "<script>alert('vendor')</script>"
 Kind = CatalogueEntry.Kind
@@ -83,6 +85,7 @@ class Everything:
     mail_rule: MailRule
     failed_mail: Mail
     api_key: ApiKey
+    usage_file: UsageUpload
 
 
 def make_entry(kind: CatalogueEntry.Kind, vendor_id: str, name: str, **values: Any) -> CatalogueEntry:
@@ -344,6 +347,7 @@ def make_everything() -> Everything:
         mail_rule=mail_rule,
         failed_mail=failed_mail,
         api_key=make_api_key(client=f"Meter agents {MARKUP}"),
+        usage_file=make_usage_file(),
     )
 
 

@@ -15,9 +15,18 @@ from billing_bridge.models import CarriedEntry, PushAttempt, PushedBill, PushPol
 from integration_project import clock, fixes, roles
 from integration_project.ledger_admin import LedgerAdmin
 from integration_project.models import ApiKey, Finding, Installation, Mail, MailRule
-from paddle_sync.models import AccountLink, BulkRun, CatalogueEntry, EventDecision, PlanMapping, WebhookEvent
+from paddle_sync.models import (
+    AccountLink,
+    BulkRun,
+    CatalogueEntry,
+    EventDecision,
+    PlanMapping,
+    UsageUpload,
+    WebhookEvent,
+)
 from tests.builders import make_link
 from tests.console.rows import Everything, confirm, make_bill, make_parked
+from tests.console.usage_rows import make_usage_file
 
 OPERATORS = {"Operator", "Administrator"}
 FINANCIERS = {"Finance", "Administrator"}
@@ -33,6 +42,11 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (BulkRun, "continue"): OPERATORS,
     (BulkRun, "cancel"): OPERATORS,
     (AccountLink, "sync"): OPERATORS,
+    (UsageUpload, "send_good"): OPERATORS,
+    (UsageUpload, "check_again"): OPERATORS,
+    (UsageUpload, "pause"): OPERATORS,
+    (UsageUpload, "continue"): OPERATORS,
+    (UsageUpload, "discard"): OPERATORS,
     (AccountLink, "relink"): OPERATORS,
     (PushedBill, "approve"): FINANCIERS,
     (PushedBill, "send_now"): FINANCIERS,
@@ -87,6 +101,7 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         MailRule: everything.mail_rule,
         Mail: everything.failed_mail,
         ApiKey: everything.api_key,
+        UsageUpload: everything.usage_file,
     }
     if decision == "relink":
         return make_link()
@@ -105,6 +120,8 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
             "not_made": everything.unconfirmed,
             "resend": everything.failed_bill,
         }.get(decision, everything.held)
+    if model is UsageUpload and decision in {"pause", "continue"}:
+        return make_usage_file({"pause": "sending", "continue": "paused"}[decision])
     if model is CarriedEntry:
         return CarriedEntry.objects.get()
     if model is BulkRun:
@@ -150,6 +167,7 @@ def everything_decided() -> list[Any]:
             MailRule,
             Mail,
             ApiKey,
+            UsageUpload,
             LogEntry,
         )
     ]
