@@ -27,6 +27,7 @@ from paddle_sync.models import (
     UsageBatch,
     UsageDay,
     UsageFailure,
+    UsageUpload,
     WebhookEvent,
 )
 from tests.builders import make_link
@@ -47,6 +48,7 @@ from tests.console.rows import (
     make_reconciliation,
     make_run,
 )
+from tests.console.usage_rows import make_usage_file
 
 ROLES = tuple(roles.ROLES)
 MODELS = tuple(admin.site._registry)
@@ -58,6 +60,7 @@ MAY_ADD = {
     "billing_bridge.productrule": {"Finance", "Administrator"},
     "integration_project.mailrule": {"Operator", "Finance", "Administrator"},
     "integration_project.apikey": {"Operator", "Administrator"},
+    "paddle_sync.usageupload": {"Operator", "Administrator"},
     "auth.user": {"Administrator"},
 }
 
@@ -172,6 +175,7 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
         rule=rows.mail_rule, about="test", state="sent", created_at=rows.held.first_seen_at
     ),
     ApiKey: lambda rows, number: make_api_key(client=f"Client {number}"),
+    UsageUpload: lambda rows, number: make_usage_file("sending"),
     CatalogueEntry: lambda rows, number: make_entry(CatalogueEntry.Kind.PADDLE_PRICE, f"pri_{number}", "A price"),
     BulkRun: lambda rows, number: make_run(),
     BulkItem: lambda rows, number: make_run(),
