@@ -115,8 +115,8 @@ def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumst
         _period_open,
         _changed,
         _negative,
+        _differs,  # before the review, so that whoever reviews every bill is told which one to look at closely
         _review,
-        _differs,
     ):
         verdict = question(bill, revision, given)
         if verdict is not None:

@@ -180,9 +180,9 @@ def _decided(bill: PushedBill) -> Preview:
     first = DECIDED_BY.get(State(bill.state), "")
     if not first:
         return Preview(bill)
-    why = bill.last_error if bill.state == State.FAILED else ""
+    why = bill.reason_detail or (bill.last_error if bill.state == State.FAILED else "")
     way = drafting.was_to_give_back(bill) if first == RESEND else ""
-    found = Preview(_approved(bill, way), first, why or bill.reason_detail or bill.get_reason_display())
+    found = Preview(_approved(bill, way), first, why or bill.get_reason_display())
     _count_what_was_settled(found)
     return found
 

@@ -101,6 +101,13 @@ def _refuse_pending(bill: PushedBill) -> None:
         raise NotPossible("m3ter calculates it again, so what is open is not certain. Wait until it is approved there.")
 
 
+def _refuse_uncertain(bill: PushedBill) -> None:
+    """What is entered in the ledger must be certain: nothing asked is unanswered, and m3ter and the ledger agree."""
+    doubting.refuse_unanswered(bill)
+    _refuse_pending(bill)
+    _refuse_uncountable(bill)
+
+
 def _count_what_was_settled(bill: PushedBill, *, by: str) -> None:
     """Leave open only what is: neither what was written off and never charged, nor what went back outside already."""
     if words := deciding.collected(bill):
@@ -176,15 +183,11 @@ def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
 def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Let a bill's open amount be taken by the next bills of its account, whatever the policy says."""
     with _deciding(bill_id, "carry", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
-        doubting.refuse_unanswered(bill)
+        _refuse_uncertain(bill)
         if not bill.outstanding or bill.m3ter_status == ledger.GONE:
             raise NotPossible("Nothing of it is open that could be carried.")
-        _refuse_pending(bill)
-        _refuse_uncountable(bill)
         _count_what_was_settled(bill, by=by)
         _refuse_too_much(bill)
-        if words := deciding.collected(bill):
-            raise NotPossible(words)
         if bill.outstanding:
             tax = drafting.tax_of(bill, deciding.policy_for(deciding.live_link(bill.m3ter_account_id)))
             carrying.carry_out(bill, bill.outstanding, note=reason, by=by, tax=tax)
@@ -195,11 +198,9 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
 def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Ask for nothing more of what is open of a bill: it was settled outside, or is given up."""
     with _deciding(bill_id, "write off", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
-        doubting.refuse_unanswered(bill)
+        _refuse_uncertain(bill)
         if not bill.outstanding:
             raise NotPossible("Nothing of it is open.")
-        _refuse_pending(bill)
-        _refuse_uncountable(bill)
         ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=reason)
         looking.loss_is_dealt_with(bill, f"{by} wrote it off: {reason}")
         _become(bill, _nothing_open(bill, f"Written off by {by}: {reason}"))
@@ -286,7 +287,9 @@ def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None
 
 
 GOES_ON = frozenset({State.READY, State.WAITING})
-APPROVAL_DECIDES = frozenset({Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PERIOD_OPEN})
+APPROVAL_DECIDES = frozenset(
+    {Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PERIOD_OPEN, Reason.DIFFERS, Reason.NEGATIVE}
+)
 """What a bill is held for until somebody approves it; anything else has to be put right first."""
 
 

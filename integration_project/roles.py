@@ -23,6 +23,7 @@ EVERYTHING_VISIBLE = (
             "usageday",
             "lateforbill",
             "lateusage",
+            "usageupload",
         )
     ),
     *(

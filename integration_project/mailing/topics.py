@@ -200,6 +200,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "m3ter lists so many failures of usage that they could not be read to the end.",
             "Look in m3ter's console what they have in common.",
         ),
+        "usage waiting": Kind(
+            _UNMETERED,
+            "Usage has waited for more than a day for its subscription's m3ter account. It is on no bill.",
+            "Let the subscription's event go on; the usage then goes to m3ter by itself.",
+        ),
+        "usage not sent": Kind(
+            _USAGE,
+            "Usage was given up, because m3ter refused it whole or may have counted it long ago. It is not sent now.",
+            "Send the batches again, or take them as sent.",
+        ),
         "usage without a subscription": Kind(
             _UNMETERED,
             "m3ter counts usage of an account that no subscription has. It may be a typo of whoever sends it.",
@@ -216,6 +226,22 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "A subscription is about to be cancelled. What was used until now can be charged only while it lives, and"
             " only once its bill is approved in m3ter, and here where policy wants a review.",
             "Approve the bill, in m3ter and here, before the subscription ends.",
+        ),
+        "charge refused": Kind(
+            _BILLS,
+            "A charge, refund or invoice was refused, so its bill failed. Nothing was charged by that attempt.",
+            "The bill's page has the reason. Put that right, then resend the bill; or decide otherwise about it.",
+        ),
+        "bills held": Kind(
+            _BILLS,
+            "Bills are held for a reason that a person has to put right, or decide about. Nothing of them is charged"
+            " until then.",
+            "Open the bills from the finding: each page says what to do.",
+        ),
+        "bills to review": Kind(
+            _BILLS,
+            "Bills were approved in m3ter and wait for Finance to approve them here, as the push policy says.",
+            "Compare them with m3ter's lines, then approve, hold or skip them.",
         ),
         "charging refused": Kind(
             _BILLS,

@@ -26,6 +26,9 @@ NEAR_RENEWAL = dt.timedelta(hours=24)
 DAY = dt.timedelta(days=1)
 BILL_STATES = PushedBill.State
 EVENT_STATES = WebhookEvent.State
+REASONS = PushedBill.Reason
+OTHER_REASONS = ",".join(each.value for each in REASONS if each not in {REASONS.NONE, REASONS.REVIEW})
+"""As the list of bills takes them: every reason but the review."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _bills() -> Card:
         ("Failed: Paddle refused", counts.get("failed", 0), {"state__exact": "failed"}, "bad", ""),
         ("Lost: Paddle will not collect", counts.get("lost", 0), {"state__exact": "lost"}, "bad", ""),
         ("To review", review, {"state__exact": "held", "reason__exact": "review"}, "wait", ""),
-        ("Held for another reason", held, {"state__exact": "held"}, "wait", ""),
+        ("Held for another reason", held, {"state__exact": "held", "reason__in": OTHER_REASONS}, "wait", ""),
     )
     items = [
         Item(text, count, _url(PushedBill, **where), tone, small) for text, count, where, tone, small in lines if count

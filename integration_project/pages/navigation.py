@@ -45,13 +45,19 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Usage",
+        (
+            ("Usage files", "upload_file", "paddle_sync", "usageupload"),
+            ("API keys", "key", "integration_project", "apikey"),
+        ),
+    ),
+    (
         "This installation",
         (
             ("Findings", "flag", "integration_project", "finding"),
             ("Who is mailed about what", "contact_mail", "integration_project", "mailrule"),
             ("Mails", "outgoing_mail", "integration_project", "mail"),
             ("Go-live and settings", "rocket_launch", "integration_project", "installation"),
-            ("API keys", "key", "integration_project", "apikey"),
             ("Vendors' circuits", "electric_bolt", "integration_project", "circuit"),
             ("Call budgets", "speed", "integration_project", "callbudget"),
             ("Workers", "favorite", "integration_project", "heartbeat"),

@@ -4,6 +4,7 @@ from paddle_sync.admin.bulk_runs import BulkItemAdmin, BulkRunAdmin
 from paddle_sync.admin.catalogue import CatalogueEntryAdmin
 from paddle_sync.admin.events import WebhookEventAdmin
 from paddle_sync.admin.mappings import PlanMappingAdmin
+from paddle_sync.admin.usage_files import UsageUploadAdmin
 from paddle_sync.usage.admin import LateForBillAdmin, UsageBatchAdmin, UsageDayAdmin, UsageFailureAdmin
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "UsageBatchAdmin",
     "UsageDayAdmin",
     "UsageFailureAdmin",
+    "UsageUploadAdmin",
     "WebhookEventAdmin",
 ]

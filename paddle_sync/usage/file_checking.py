@@ -281,5 +281,6 @@ def _line(row: FileRow, problem: Problem) -> bytes:
             "column": problem.column,
             "reason": problem.reason,
             "remedy": problem.remedy,
+            "code": problem.code or UNREADABLE,
         }
     )

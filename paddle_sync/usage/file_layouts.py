@@ -178,12 +178,12 @@ def _not_asked(names: Sequence[str]) -> dict[str, Refusal | None]:
 def problem_of(refusal: Refusal, layout: Layout | None) -> Problem:
     """Say a refusal in the words of the file: which column, and why."""
     if layout is None:
-        return Problem(refusal.field, refusal.reason, "")
+        return Problem(refusal.field, refusal.reason, "", refusal.code)
     wanted = (refusal.field, f"{layouts.VALUES}{refusal.field}")
     columns = [column for column, role in layout.roles.items() if role in wanted]
     if not columns and refusal.field == layouts.UID:
         columns = list(layout.key)
-    return Problem(", ".join(columns), refusal.reason, "")
+    return Problem(", ".join(columns), refusal.reason, "", refusal.code)
 
 
 def rejected_columns(upload: UsageUpload, codes: Sequence[str]) -> tuple[str, ...]:

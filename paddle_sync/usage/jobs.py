@@ -6,7 +6,7 @@ from functools import partial
 from integration_project import circuits, installation, pulse, wakeups, work
 from integration_project.connections import open_vendors
 from integration_project.vendors import M3TER
-from paddle_sync.usage import failures, file_checking, held, late, pricing, pruning, seeing, sending, uploads
+from paddle_sync.usage import failures, file_checking, held, late, overdue, pricing, pruning, seeing, sending, uploads
 from paddle_sync.usage.queues import CHARGES, RECALCULATIONS, UPLOADS
 
 PURPOSE = "import"
@@ -26,6 +26,11 @@ def release_held() -> str:
     """Take in the usage that waited for an account that there is by now."""
     wakeups.taken(held.NAME)
     return f"{held.release(stop=pulse.stopping)} batches released"
+
+
+def tell_of_overdue() -> str:
+    """Tell people of usage that does not move by itself."""
+    return overdue.tell()
 
 
 def recalculate() -> int:

@@ -143,7 +143,7 @@ def rejected_csv(upload: UsageUpload) -> Iterator[str]:
 def _rejected(line: bytes) -> Rejected:
     kept = exact_json.decode(line)
     row = FileRow(kept["row"], kept["values"], None, kept["line"], tuple(kept["surplus"]))
-    return Rejected(row, [Problem(kept["column"], kept["reason"], kept["remedy"])])
+    return Rejected(row, [Problem(kept["column"], kept["reason"], kept["remedy"], kept.get("code", ""))])
 
 
 def _field_codes(upload: UsageUpload) -> tuple[str, ...]:

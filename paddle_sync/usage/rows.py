@@ -1,7 +1,7 @@
 """What reading a usage file gives: its rows, what one may have wrong, and what makes the rest unreadable. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -56,6 +56,8 @@ class Problem:
     """The column, or an item's name as in values.calls; empty where it is not one column that is wrong."""
     reason: str
     remedy: str
+    code: str = field(default="", compare=False)
+    """Which kind of refusal it is, where it is one."""
 
     def __str__(self) -> str:
         place = f"column {self.column}: " if self.column else ""

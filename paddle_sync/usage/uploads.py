@@ -11,6 +11,7 @@ the same transaction, or is done in pieces afterwards and carried on by the job 
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -35,6 +36,8 @@ BatchState = UsageBatch.State
 OnErrors = UsageUpload.OnErrors
 CHECK_HOLDS_FOR = timedelta(hours=1)
 """After that a bill may have been approved, or a plan ended: a file is checked again before it is sent."""
+A_MOMENT = 2.0
+"""Seconds that somebody who decides waits for what follows; the job that looks after files goes on with it."""
 BEFORE_SENDING = (State.LAYOUT, State.CHECKING, State.RUNNING, State.DECIDING)
 OVER = (State.DONE, State.DISCARDED, State.FAILED)
 TAKEN_BACK = (State.DISCARDED, State.FAILED)
@@ -104,7 +107,7 @@ def release(upload: UsageUpload, *, by: str, reason: str = "") -> bool:
     with transaction.atomic():
         _change(upload, Q(state=State.DECIDING), "sent", state=State.SENDING, **decided)
         _send_staged(upload)
-    follow_one(upload)
+    follow_for_a_moment(upload)
     return True
 
 
@@ -129,7 +132,7 @@ def discard(upload: UsageUpload, *, by: str, reason: str = "") -> None:
         due_at=None,
         **_UNLEASED,
     )
-    follow_one(upload)
+    follow_for_a_moment(upload)
 
 
 def pause(upload: UsageUpload) -> None:
@@ -264,6 +267,12 @@ def follow_one(upload: UsageUpload, *, stop: Callable[[], bool] = lambda: False)
     except _Enough:
         return False
     return True
+
+
+def follow_for_a_moment(upload: UsageUpload) -> None:
+    """Begin with what a decision leaves to do; whoever decided does not wait until a million rows are taken back."""
+    end = time.monotonic() + A_MOMENT
+    follow_one(upload, stop=lambda: time.monotonic() >= end)
 
 
 def follow(*, stop: Callable[[], bool] = lambda: False) -> int:

@@ -61,10 +61,12 @@ from paddle_sync.models import (
     UsageDay,
     UsageFailure,
     UsageUid,
+    UsageUpload,
     WebhookEvent,
 )
 from paddle_sync.usage import bodies
 from tests.builders import make_event, make_link, make_mapping, paddle_id, subscription
+from tests.console.usage_rows import make_usage_file
 
 MARKUP = "<script>alert('vendor')</script>"
 Kind = CatalogueEntry.Kind
@@ -94,6 +96,7 @@ class Everything:
     failed_mail: Mail
     api_key: ApiKey
     usage: "Usage"
+    usage_file: UsageUpload
 
 
 @dataclass(frozen=True)
@@ -447,6 +450,7 @@ def make_everything() -> Everything:
         failed_mail=failed_mail,
         usage=make_usage(link, held),
         api_key=make_api_key(client=f"Meter agents {MARKUP}"),
+        usage_file=make_usage_file(),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -14,6 +15,7 @@ from django.urls import reverse
 from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy, ReconciliationRow, ReconciliationRun
 from integration_project import roles
 from integration_project.models import ApiKey, Finding, Mail, MailRule
+from integration_project.pages import home
 from paddle_sync.models import (
     AccountLink,
     BulkItem,
@@ -25,8 +27,10 @@ from paddle_sync.models import (
     UsageBatch,
     UsageDay,
     UsageFailure,
+    UsageUpload,
     WebhookEvent,
 )
+from tests.builders import make_link
 from tests.console.rows import (
     MARKUP,
     Everything,
@@ -44,6 +48,7 @@ from tests.console.rows import (
     make_reconciliation,
     make_run,
 )
+from tests.console.usage_rows import make_usage_file
 
 ROLES = tuple(roles.ROLES)
 MODELS = tuple(admin.site._registry)
@@ -55,6 +60,7 @@ MAY_ADD = {
     "billing_bridge.productrule": {"Finance", "Administrator"},
     "integration_project.mailrule": {"Operator", "Finance", "Administrator"},
     "integration_project.apikey": {"Operator", "Administrator"},
+    "paddle_sync.usageupload": {"Operator", "Administrator"},
     "auth.user": {"Administrator"},
 }
 
@@ -169,6 +175,7 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
         rule=rows.mail_rule, about="test", state="sent", created_at=rows.held.first_seen_at
     ),
     ApiKey: lambda rows, number: make_api_key(client=f"Client {number}"),
+    UsageUpload: lambda rows, number: make_usage_file("sending"),
     CatalogueEntry: lambda rows, number: make_entry(CatalogueEntry.Kind.PADDLE_PRICE, f"pri_{number}", "A price"),
     BulkRun: lambda rows, number: make_run(),
     BulkItem: lambda rows, number: make_run(),
@@ -256,6 +263,23 @@ def test_home_shows_numbers_that_lead_to_the_lists_behind_them(
     links = {link for link in _links(answer.text) if "?" in link}
     assert len(links) >= 15
     assert {client.get(link, follow=True).status_code for link in links} == {200}
+
+
+def test_bills_held_for_another_reason_than_the_review_are_listed_without_those_to_review(
+    browser: Callable[[str], Client],
+) -> None:
+    for reason in ("review", "review", "currency", "below minimum"):
+        make_bill(make_link(), reason=reason)
+
+    (item,) = [
+        item
+        for section in home.sections(User.objects.get(username="finance"))
+        for card in section.cards
+        for item in card.items
+        if item.text == "Held for another reason"
+    ]
+
+    assert item.value == browser("Finance").get(item.url).context["cl"].result_count == 2
 
 
 def test_a_number_of_home_is_the_number_of_rows_behind_it(

@@ -25,10 +25,12 @@ from paddle_sync.models import (
     PlanMapping,
     UsageBatch,
     UsageFailure,
+    UsageUpload,
     WebhookEvent,
 )
 from tests.builders import make_link
 from tests.console.rows import Everything, confirm, make_bill, make_parked
+from tests.console.usage_rows import make_usage_file
 
 OPERATORS = {"Operator", "Administrator"}
 FINANCIERS = {"Finance", "Administrator"}
@@ -44,6 +46,11 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (BulkRun, "continue"): OPERATORS,
     (BulkRun, "cancel"): OPERATORS,
     (AccountLink, "sync"): OPERATORS,
+    (UsageUpload, "send_good"): OPERATORS,
+    (UsageUpload, "check_again"): OPERATORS,
+    (UsageUpload, "pause"): OPERATORS,
+    (UsageUpload, "continue"): OPERATORS,
+    (UsageUpload, "discard"): OPERATORS,
     (AccountLink, "relink"): OPERATORS,
     (PushedBill, "approve"): FINANCIERS,
     (PushedBill, "send_now"): FINANCIERS,
@@ -118,6 +125,7 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         LateForBill: everything.usage.late_bill,
         LateUsage: everything.usage.late,
         ApiKey: everything.api_key,
+        UsageUpload: everything.usage_file,
     }
     if decision == "relink":
         return make_link()
@@ -136,6 +144,8 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
             "not_made": everything.unconfirmed,
             "resend": everything.failed_bill,
         }.get(decision, everything.held)
+    if model is UsageUpload and decision in {"pause", "continue"}:
+        return make_usage_file({"pause": "sending", "continue": "paused"}[decision])
     if model is CarriedEntry:
         return CarriedEntry.objects.get()
     if model is BulkRun:
@@ -181,6 +191,7 @@ def everything_decided() -> list[Any]:
             MailRule,
             Mail,
             ApiKey,
+            UsageUpload,
             LogEntry,
         )
     ]
