@@ -44,9 +44,7 @@ def debits(bill: PushedBill) -> int:
 def lost_and_left(bill: PushedBill) -> QuerySet[Push]:
     """Charges that Paddle will not collect, of other bills that left something for this one to charge."""
     left = _of_account(bill.m3ter_account_id, bill.currency).filter(remaining__gt=0, reserved_by=None)
-    lost = Push.objects.filter(state=Push.State.LOST, bill__in=left.values("source_bill"))
-    gone_back = (PushedBill.Payment.REFUNDED, PushedBill.Payment.CREDITED)
-    return lost.exclude(Q(kind=Push.Kind.REFUND) | Q(bill=bill) | Q(payment__in=gone_back))
+    return ledger.lost_charges(Push.objects.filter(bill__in=left.values("source_bill")).exclude(bill=bill))
 
 
 def _of_account(m3ter_account_id: str, currency: str) -> QuerySet[CarriedEntry]:
@@ -97,11 +95,15 @@ def take(bill: PushedBill, parts: Sequence[Carried], *, note: str, by: str = "",
         settle_left_over(bill.m3ter_account_id, bill.currency, reason=note)
 
 
-def call_in(bill: PushedBill, *, note: str) -> bool:
-    """Let a locked bill have again what it left for later bills to charge, as far as none of them has taken it."""
-    left = CarriedEntry.objects.select_for_update(of=("self",)).filter(source_bill=bill, remaining__gt=0)
+def call_in(bill: PushedBill, *, note: str, credits: bool = False, by: str = "") -> bool:
+    """Let a locked bill have again what it left for later bills to charge, as far as none of them has taken it.
+
+    `credits`: what it left to lower them, instead.
+    """
+    sign = Q(remaining__lt=0) if credits else Q(remaining__gt=0)
+    left = CarriedEntry.objects.select_for_update(of=("self",)).filter(sign, source_bill=bill)
     free = list(left.filter(reserved_by=None).order_by("pk"))
-    take(bill, as_parts(free), note=note)
+    take(bill, as_parts(free), note=note, by=by)
     return bool(free)
 
 

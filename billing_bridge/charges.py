@@ -115,8 +115,8 @@ def why_not_chargeable(bill: PushedBill, revision: BillRevision, given: Circumst
         _period_open,
         _changed,
         _negative,
+        _differs,  # before the review, so that whoever reviews every bill is told which one to look at closely
         _review,
-        _differs,
     ):
         verdict = question(bill, revision, given)
         if verdict is not None:
@@ -237,15 +237,18 @@ def _changed(bill: PushedBill, revision: BillRevision, given: Circumstances) -> 
     """What stands in Paddle or the balance is not what m3ter says any more."""
     if not bill.is_settled_in_part or bill.outstanding == 0:
         return None
-    if before := settled_words(bill, given.gone_outside):  # who approved it before could not know
-        return held(Reason.CHANGED, f"{changed_words(bill)} {before}")
-    if asked := asked_words(bill, given.others_ask_for):
-        return held(Reason.CHANGED, f"{changed_words(bill)} {asked}")
+    if told := told_words(bill, given.gone_outside, given.others_ask_for):  # who approved it before could not know
+        return held(Reason.CHANGED, f"{changed_words(bill)} {told}")
     if bill.reviewed_revision_id == revision.pk:
         return None
     if given.policy.changed == PushPolicy.Changed.SETTLE:
         return None
     return held(Reason.CHANGED, changed_words(bill))
+
+
+def told_words(bill: PushedBill, gone_outside: int, others_ask_for: int) -> str:
+    """Say what of a bill's open amount was settled before, or may be soon, in Paddle or here; empty where nothing."""
+    return " ".join(filter(None, (settled_words(bill, gone_outside), asked_words(bill, others_ask_for))))
 
 
 def asked_words(bill: PushedBill, others_ask_for: int) -> str:

@@ -1,10 +1,10 @@
 """Modifiers of Paddle Classic that carry a push id of ours and should not be there: alarms, as for Paddle Billing."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from billing_bridge import modes
+from billing_bridge.composing import mark_of
 from billing_bridge.looking import TWICE
 from billing_bridge.models import Push
 from billing_bridge.settlement import MISFIT, UNKNOWN
@@ -12,16 +12,6 @@ from integration_project import finding
 from integration_project.finding import Found
 from integration_project.models import Finding
 from integration_project.vendors.paddle_classic.entities import Modifier
-
-UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-MARK = re.compile(rf"\[({UUID}-[1-9][0-9]{{0,5}})\]\s*$", re.ASCII)
-"""How a description of ours ends: with the m3ter bill's id, which is a UUID, and the ordinal of the push."""
-
-
-def mark_of(modifier: Modifier) -> str:
-    """Read the push id that a modifier carries; empty where it carries none."""
-    found = MARK.search(modifier.description)
-    return found.group(1) if found else ""
 
 
 def check(listed: Sequence[Modifier]) -> None:
@@ -31,7 +21,7 @@ def check(listed: Sequence[Modifier]) -> None:
     """
     by_mark: defaultdict[str, list[Modifier]] = defaultdict(list)
     for modifier in listed:
-        if mark := mark_of(modifier):
+        if mark := mark_of(modifier.description):
             by_mark[mark].append(modifier)
     pushes = {push.push_id: push for push in Push.objects.filter(push_id__in=by_mark)}
     for mark, carriers in sorted(by_mark.items()):

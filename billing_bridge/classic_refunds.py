@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -108,7 +107,7 @@ def counted_too_often(bill: PushedBill) -> int:
     """How much of what is counted as given back of a bill cannot be its own, in minor units.
 
     A part of a payment counts for every push in it, until a credit is written off for it: that much was given back for
-    that bill, and to the others only the rest is left.
+    that bill, and to the others only the rest is left. What a bill has used before the others stays its own.
     """
     by_payment: defaultdict[str, list[Push]] = defaultdict(list)
     for push in bill.pushes.filter(refunded__gt=0, payment=PAID, mode__in=modes.on_classic_payments()):
@@ -129,8 +128,14 @@ def _too_often(bill: PushedBill, pushes: Sequence[Push]) -> int:
     given = _given(pushes[0])
     if given is None:
         return 0
-    used = _written_off_first(bill, others, since=pushes[0].history.filter(step=STEP).earliest("at").at)
-    return max(sum(push.refunded for push in pushes) - max(given - used, 0), 0)
+    credits = BillEntry.objects.filter(
+        kind=BillEntry.Kind.WRITTEN_OFF, amount__lt=0, at__gte=pushes[0].history.filter(step=STEP).earliest("at").at
+    )
+    own = credits.filter(bill=bill).order_by("id").first()
+    before = credits.filter(pk__lt=own.pk) if own is not None else credits
+    kept = min(-bill.written_off, given - _written_off(before, others))
+    left = max(given - _written_off(credits, others), kept, 0)
+    return max(sum(push.refunded for push in pushes) - left, 0)
 
 
 def _given(push: Push) -> int | None:
@@ -145,15 +150,11 @@ def _given(push: Push) -> int | None:
     return sum(known) if parts and len(known) == len(parts) else None
 
 
-def _written_off_first(bill: PushedBill, others: Sequence[Push], *, since: datetime) -> int:
-    """What was written off as credits of other bills in a payment after a part of it was given back, before any here.
+def _written_off(credits: QuerySet[BillEntry], others: Sequence[Push]) -> int:
+    """What of these credits was written off for other bills in a payment, of which each counts a part.
 
     A bill of which a part of another payment was given back too may have used that.
     """
-    credits = BillEntry.objects.filter(kind=BillEntry.Kind.WRITTEN_OFF, amount__lt=0, at__gte=since)
-    own = credits.filter(bill=bill).order_by("id").first()
-    if own is not None:
-        credits = credits.filter(pk__lt=own.pk)
     counted: defaultdict[int, int] = defaultdict(int)
     for push in others:
         counted[push.bill_id] += push.refunded

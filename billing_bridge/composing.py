@@ -79,6 +79,8 @@ class Composed:
 
     items: tuple[ChargeItem, ...]
     crosses: bool
+    joined: str = ""
+    """The rule that made these items of m3ter's lines, in words."""
 
     @property
     def tax_modes(self) -> frozenset[str]:
@@ -138,11 +140,25 @@ def compose(owed: Owed, *, marks: Marks, policy: PushPolicy, rules: Rules, one_i
     grouping = PushPolicy.Grouping.BILL if one_item else PushPolicy.Grouping(policy.grouping)
     grouped = _grouped(parts, grouping, owed.revision)
     if len([part for part in grouped if part.amount > 0]) > MOST_ITEMS:
-        grouped = _grouped(parts, PushPolicy.Grouping.BILL, owed.revision)
+        grouping = PushPolicy.Grouping.BILL
+        grouped = _grouped(parts, grouping, owed.revision)
     shares = [Share(key, str(part.to.tax or ""), part.amount) for key, part in enumerate(grouped)]
     netted = spread_credits(shares)
     items = tuple(_item(grouped, left, owed.revision.currency, marks, policy) for left in netted.left)
-    return Composed(items, netted.crosses)
+    return Composed(items, netted.crosses, _joined(owed, grouping, policy, rules))
+
+
+def _joined(owed: Owed, grouping: PushPolicy.Grouping, policy: PushPolicy, rules: Rules) -> str:
+    """Say which rule put m3ter's lines together, and which say what they are for in Paddle."""
+    if not owed.is_whole:
+        said = "One item for what is left of the bill."
+    elif grouping != policy.grouping:
+        said = f"{grouping.label}, because the lines do not fit on the subscription one by one."
+    else:
+        said = f"{grouping.label}, as the push policy says."
+    used = (_rule(line, rules) for line in owed.revision.lines)
+    names = sorted({rule.accounting_product for rule in used if rule is not None})
+    return f"{said} Product rules: {', '.join(names)}." if names else said
 
 
 def taxes_of(revision: BillRevision, policy: PushPolicy, rules: Rules) -> frozenset[Tax]:
@@ -279,6 +295,17 @@ def one_text(owed: Owed, *, marks: Marks, policy: PushPolicy, longest: int) -> s
         text = f"{text}, with {money.words(carried, owed.revision.currency)} carried from earlier bills"
     suffix = f"[{marks.push_id}]"
     return f"{text[: longest - len(suffix) - 1].rstrip()} {suffix}"
+
+
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+MARK = re.compile(rf"\[({UUID}-[1-9][0-9]{{0,5}})\]\s*$", re.ASCII)
+"""How `one_text` ends: with the m3ter bill's id, which is a UUID, and the ordinal of the push."""
+
+
+def mark_of(text: str) -> str:
+    """Read the push id in a text that `one_text` wrote, whichever database wrote it; empty where it wrote none."""
+    found = MARK.search(text)
+    return found.group(1) if found else ""
 
 
 def _less(amount: int, credits: Sequence[tuple[str, int]], currency: str) -> str:

@@ -14,6 +14,8 @@ Reason = PushedBill.Reason
 SHORT = "modifier not in payment"
 MAY_BE_HELD = (State.HELD, State.WAITING, State.READY, State.FAILED, State.PUSHED, State.CARRIED)
 """Where no worker has a charge of the bill under way, and nobody has decided that nothing comes of it."""
+ASKED = frozenset({State.HELD, State.LOST})
+"""Where a person is asked about what is in doubt: a lost bill stays lost, for that goes on when this is said."""
 NEXT_STEP = (
     "Look at the payment in Paddle Classic: a coupon, a balance or another modifier explains it too. Then say on the "
     "bill's page whether it is in Paddle."
@@ -39,7 +41,7 @@ def in_question(bill: PushedBill) -> Push | None:
     been made, which is unconfirmed, or was looked for once more before it would have been sent again."""
     if bill.state == State.UNCONFIRMED:
         return _latest(bill, Push.State.UNCONFIRMED)
-    if bill.state != State.HELD:
+    if bill.state not in ASKED:
         return None
     if bill.is_settled_in_part and (first := deciding.in_doubt(bill).first()) is not None:
         return first
@@ -52,8 +54,8 @@ def is_accepted(push: Push) -> bool:
 
 
 def is_asked(bill: PushedBill) -> bool:
-    """Whether a held bill waits for somebody to say whether Paddle has something of it."""
-    return bill.state == State.HELD and in_question(bill) is not None
+    """Whether a held or lost bill waits for somebody to say whether Paddle has something of it."""
+    return bill.state in ASKED and in_question(bill) is not None
 
 
 def _latest(bill: PushedBill, state: str) -> Push | None:

@@ -82,13 +82,22 @@ class Draft:
     """The push that is to be made, not saved: a new one, or the last one with the number of its next attempt."""
     intent: Intent | None
     given_up: Push | None
-    """A push left behind on another subscription, which a person has let go of; a new one takes its place."""
+    """A push left behind, which a person has let go of; a new one takes its place."""
 
 
 def mode_of(bill: PushedBill) -> Mode:
     """The way of charging that a person chose for the bill, else the policy's."""
     link = deciding.live_link(bill.m3ter_account_id)
     return modes.for_bill(bill, link, deciding.policy_for(link))
+
+
+def was_to_give_back(bill: PushedBill) -> str:
+    """The way in which a customer was to get back what they are owed, which stays so; empty where there was none."""
+    if bill.outstanding < 0 and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
+        return bill.chosen_mode
+    last = last_push(bill)
+    failed = last is not None and last.kind == Push.Kind.REFUND and last.state == Push.State.FAILED
+    return last.mode if last is not None and failed and bill.outstanding < 0 else ""
 
 
 def misfit(mode: Mode, link: AccountLink) -> str:
@@ -237,18 +246,16 @@ def _push_row(
 ) -> tuple[Push, Push | None]:
     """The push that is still to be made, under its old id; a new one only after what went before was accepted.
 
-    Or after a person has given up what was left behind on another subscription: a new id tells the two apart there.
+    Or after a person has given up what was left behind: a new id tells the two apart.
     """
     last, given_up = last_push(bill, lock=lock), None
-    if last is not None and was_left_behind(last, subscription_id):
+    if last is not None and was_left_behind(last, subscription_id, mode):
         if not (released or was_released(last)):
-            raise NotNow(sent_elsewhere(last, subscription_id))
+            raise NotNow(left_behind(last, subscription_id))
         given_up = last
     elif last is not None and _is_still_to_be_made(last, mode):
         last.attempt += 1
         return last, None
-    elif last is not None and last.state not in ACCEPTED and last.sent_at is not None:
-        raise NotNow(_may_have_been_made(last))
     ordinal = last.ordinal + 1 if last is not None else 1
     push_id = _push_id(bill, ordinal)
     return Push(push_id=push_id, bill=bill, ordinal=ordinal, attempt=1, created_at=clock.now()), given_up
@@ -267,18 +274,9 @@ def coming_push_id(bill: PushedBill, mode: Mode) -> str:
     last, link = last_push(bill), deciding.live_link(bill.m3ter_account_id)
     if last is None:
         return _push_id(bill, 1)
-    left_behind = link is not None and was_left_behind(last, link.paddle_subscription_id)
-    is_last = not left_behind and _is_still_to_be_made(last, mode)
+    is_left = link is not None and was_left_behind(last, link.paddle_subscription_id, mode)
+    is_last = not is_left and _is_still_to_be_made(last, mode)
     return last.push_id if is_last else _push_id(bill, last.ordinal + 1)
-
-
-def _may_have_been_made(push: Push) -> Verdict:
-    """A charge may have been made, and now the customer is owed something, or the other way round."""
-    return charges.held(
-        Reason.CHANGED,
-        f"Push {push.push_id} may have been made, and the bill has become another kind since. Say on its page whether "
-        "it was made, or settle it in Paddle by hand and write off what is left.",
-    )
 
 
 def last_push(bill: PushedBill, *, lock: bool = False) -> Push | None:
@@ -334,22 +332,37 @@ def was_answered(push: Push) -> bool:
     return PushAttempt.objects.filter(bill=push.bill_id, step="decision", outcome__in=ANSWERS, id__gt=asked.pk).exists()
 
 
-def was_left_behind(push: Push, subscription_id: str) -> bool:
+def was_left_behind(push: Push, subscription_id: str, mode: Mode) -> bool:
+    """Whether a push may have been made that is not what would be made now: elsewhere, or a charge and no refund."""
     may_have_been_made = push.sent_at is not None and push.state not in ACCEPTED
-    return may_have_been_made and push.paddle_subscription_id != subscription_id
+    return may_have_been_made and (
+        push.paddle_subscription_id != subscription_id or not _is_still_to_be_made(push, mode)
+    )
 
 
 def was_released(push: Push) -> bool:
-    """Whether a person has approved the bill after it was held because this push was left behind."""
+    """Whether a person has let the bill go on after it was held because this push was left behind."""
     held = push.history.filter(step="look", outcome=State.HELD).order_by("-id").first()
     if held is None:
         return False
-    return PushAttempt.objects.filter(bill=push.bill_id, step="decision", outcome="approve", id__gt=held.pk).exists()
+    return PushAttempt.objects.filter(bill=push.bill_id, step="decision", outcome__in=ANSWERS, id__gt=held.pk).exists()
 
 
-def sent_elsewhere(push: Push, subscription_id: str) -> Verdict:
+LEFT_BEHIND = (Reason.SENT_ELSEWHERE, Reason.CANNOT_TELL)
+"""Why a bill is held of which a push was left behind; approving it lets go of that."""
+
+
+def left_behind(push: Push, subscription_id: str, *, seen: str = "") -> Verdict:
+    """Leave it to a person whether a push was made that was left behind; `seen` is what Paddle shows in its place."""
+    if push.paddle_subscription_id == subscription_id:
+        return charges.held(
+            Reason.CANNOT_TELL,
+            f"Push {push.push_id} may have been made, and what is open of the bill is of another kind since. "
+            f"{seen or 'Paddle shows no trace of it.'} Say first whether it is in Paddle.",
+        )
     return charges.held(
         Reason.SENT_ELSEWHERE,
-        f"Push {push.push_id} may have been sent to {push.paddle_subscription_id}, which shows no trace of it, and the "
-        f"account belongs to {subscription_id} by now.",
+        seen
+        or f"Push {push.push_id} may have been sent to {push.paddle_subscription_id}, which shows no trace of it, and "
+        f"the account belongs to {subscription_id} by now.",
     )

@@ -1,16 +1,15 @@
 """Paddle's adjustments tell what was given back: by a refund of ours, by somebody in Paddle's console, by a bank."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import QuerySet
 
-from billing_bridge import adjusting, ledger, looking, money, payments, settlement
+from billing_bridge import charges, deciding, importing, ledger, looking, money, payments, settlement
+from billing_bridge.charges import Verdict
 from billing_bridge.ledger import ACCEPTED
-from billing_bridge.models import Push, PushedBill
+from billing_bridge.models import BillEntry, Push, PushedBill
 from billing_bridge.modes.refund import marked
 from billing_bridge.payments import GIVEN_BY_OTHERS
-from billing_bridge.settlement import LONGEST_MARK
 from integration_project import finding
 from integration_project.errors import Ignored, Permanent, Temporary
 from integration_project.vendors import Vendors
@@ -18,6 +17,7 @@ from integration_project.vendors.paddle.entities import APPROVED, Adjustment, Tr
 from integration_project.vendors.reading import Unreadable
 from paddle_sync.models import WebhookEvent
 
+State = PushedBill.State
 Payment = PushedBill.Payment
 
 
@@ -27,7 +27,7 @@ def adjustment_changed(event: WebhookEvent, vendors: Vendors) -> None:
     News comes in any order, so what counts is what Paddle says of the transaction now.
     """
     happened = _adjustment(event)
-    refunds = list(refunds_named(happened.words).select_related("bill").order_by("id"))
+    refunds = list(payments.refunds_named(happened.words).select_related("bill").order_by("id"))
     mark = marked(happened.reason)
     unknown = ""
     if mark and not Push.objects.filter(push_id=mark).exists():
@@ -70,12 +70,6 @@ def _adjustment(event: WebhookEvent) -> Adjustment:
         raise Permanent(f"The adjustment cannot be read: {error}") from None
 
 
-def refunds_named(words: Iterable[str]) -> QuerySet[Push]:
-    """Our refunds whose ids are among the words of adjustments' reasons."""
-    possible = [word for word in words if len(word) <= LONGEST_MARK and word.isprintable()]
-    return Push.objects.filter(push_id__in=possible, kind=Push.Kind.REFUND)
-
-
 def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjustment]) -> str:
     """Apply what an adjustment says to the refund that it is.
 
@@ -107,32 +101,42 @@ def _settle_refund(push: Push, happened: Adjustment, adjustments: Sequence[Adjus
 
 
 def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustment]) -> str:
-    lines, inside = {line.id for line in carried.lines_of(push.push_id)}, carried.lines_with_tax_inside
-    words = {word for adjustment in adjustments for word in adjustment.words}
-    ours = set(refunds_named(words).values_list("push_id", flat=True))
-    given = by_others = asked = 0
-    for adjustment in adjustments:
-        size = sum(
-            payments.counted(item.totals, tax_inside=item.item_id in inside)
-            for item in adjustment.items
-            if item.item_id in lines
-        )
-        amount = adjusting.moved(adjustment.action, adjustment.status) * size
-        given += amount
-        if not ours & adjustment.words:
-            by_others += amount
-            asked += adjusting.claimed(adjustment.action, adjustment.status) * size - amount
-        elif adjustment.status == adjusting.REVERSED:  # what reverses it names nobody: it is ours too
-            by_others += amount
+    told = payments.given_back(push, carried, adjustments)
     with transaction.atomic():
         bill, locked = ledger.locked_with_push(push.pk)
-        locked.refunded, locked.given_by_others, locked.others_ask_for = given, by_others, asked
+        gone_before, asked_before = deciding.gone_outside(bill), deciding.others_ask_for(bill)
+        locked.refunded, locked.given_by_others, locked.others_ask_for = told.given, told.by_others, told.asked
         paid = Payment.PAID if locked.payment in payments.GIVEN_OR_TAKEN else locked.payment
         locked.payment = payments.with_refunds(locked, paid)
         locked.save(update_fields=("refunded", "given_by_others", "others_ask_for", "payment"))
         payments.add_up(bill)
-        _report_given_by_others(locked, by_others, carried.id)
-    return f"{money.words(given, push.currency)} of push {push.push_id} was given back."
+        _report_given_by_others(locked, told.by_others, carried.id)
+        _open_what_came_back(bill, gone_before=gone_before, asked_before=asked_before)
+    return f"{money.words(told.given, push.currency)} of push {push.push_id} was given back."
+
+
+def _open_what_came_back(bill: PushedBill, *, gone_before: int, asked_before: int) -> None:
+    """What a locked bill wrote off because it had gone back is owed again where Paddle took that back since.
+
+    A person decides about it. Whoever waited for Paddle's decision about a refund reads that it was made.
+    """
+    counted = max(-bill.written_off, 0)
+    again = min(counted, gone_before) - min(counted, deciding.gone_outside(bill))
+    if again > 0:
+        note = f"{money.words(again, bill.currency)} that had gone back was taken back in Paddle."
+        ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, again, note=note)
+    waited_for = charges.asked_words(bill, asked_before)
+    waits = bill.state == State.HELD and waited_for and waited_for in bill.reason_detail
+    if waits or (again > 0 and bill.state in (*importing.SETTLED, State.SUPERSEDED)):
+        verdict = importing.deleted_verdict(bill) if bill.m3ter_status == ledger.GONE else _changed(bill)
+        PushedBill.objects.filter(pk=bill.pk).update(
+            **deciding.columns(verdict), reviewed_revision=None, lease=None, lease_until=None, leased_by=""
+        )
+
+
+def _changed(bill: PushedBill) -> Verdict:
+    told = charges.told_words(bill, deciding.gone_outside(bill), deciding.others_ask_for(bill))
+    return charges.held(PushedBill.Reason.CHANGED, f"{charges.changed_words(bill)} {told}".rstrip())
 
 
 def _report_given_by_others(push: Push, amount: int, transaction_id: str) -> None:

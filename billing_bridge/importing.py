@@ -249,7 +249,8 @@ def _by_a_person(known: PushedBill) -> bool:
 def _next(known: PushedBill, *, changed: bool) -> Verdict | None:
     """Say what becomes of an approved bill that has been read; None: it stays what it is."""
     if known.state == State.LOST:
-        return _nothing_is_lost(known) if changed and not known.outstanding else None
+        is_settled = not known.outstanding and not deciding.in_doubt_words(known)
+        return _nothing_is_lost(known) if changed and is_settled else None
     if known.is_settled_in_part and (verdict := _after_settling(known, changed=changed)) is not JUDGE:
         return verdict
     if known.state == State.FAILED and not changed:
@@ -375,9 +376,8 @@ def deleted_verdict(known: PushedBill) -> Verdict:
         return held(
             Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
         )
-    before = charges.settled_words(known, deciding.gone_outside(known))
-    asked = charges.asked_words(known, deciding.others_ask_for(known))
-    said = ("It was deleted in m3ter.", charges.changed_words(known), "Nothing more is charged.", before, asked)
+    told = charges.told_words(known, deciding.gone_outside(known), deciding.others_ask_for(known))
+    said = ("It was deleted in m3ter.", charges.changed_words(known), "Nothing more is charged.", told)
     return held(Reason.DELETED, " ".join(filter(None, said)))
 
 

@@ -13,7 +13,6 @@ from itertools import chain
 
 from billing_bridge import payments
 from billing_bridge.explaining import ADJUSTMENT, INVOICE, NOWHERE, TRANSACTION, Absent, Billed, GivenBack, Why
-from billing_bridge.giving_back import refunds_named
 from billing_bridge.models import Push, PushPolicy
 from integration_project import clock
 from integration_project.vendors import Vendors
@@ -156,7 +155,7 @@ def _adjustments(
 
 def _our_refunds(adjustments: Sequence[Adjustment]) -> frozenset[str]:
     words = {word for each in adjustments for word in each.words}
-    return frozenset(refunds_named(words).values_list("push_id", flat=True))
+    return frozenset(payments.refunds_named(words).values_list("push_id", flat=True))
 
 
 def _together(ids: set[str], prefix: str) -> Iterator[Sequence[str]]:

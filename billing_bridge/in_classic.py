@@ -5,13 +5,13 @@ went back, its alerts have told us (classic_settlement). Here the payment itself
 regular one has all of the push in it is taken for granted (modes.classic has the guesses).
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 
 from billing_bridge import looking, modes, money
 from billing_bridge.adjusting import APPROVED, PENDING_APPROVAL
+from billing_bridge.composing import mark_of
 from billing_bridge.explaining import MODIFIER, NOWHERE, PAYMENT, WAITING, Absent, Billed, GivenBack, Line, Why
 from billing_bridge.in_billing import GRACE, Mark, Wanted
 from billing_bridge.models import Push
@@ -25,8 +25,6 @@ from paddle_sync.models import WebhookEvent
 
 PAID = "paid"
 REFUND, CREDIT = "refund", "credit"
-MARK = re.compile(r"\[([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,4})\]", re.ASCII)
-"""A push id as it stands in the description of a modifier (composing.one_text): m3ter's bill ids are UUIDs."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class InClassic:
         found: dict[str, list[Modifier]] = {}
         for modifiers in self.modifiers.values():
             for each in modifiers:
-                for push_id in dict.fromkeys(MARK.findall(each.description)):
+                if push_id := mark_of(each.description):
                     found.setdefault(push_id, []).append(each)
         for push_id, carrying in sorted(found.items()):
             first = carrying[0]

@@ -50,9 +50,9 @@ def _write(bill: PushedBill, known: PushedBill, journal: Journal) -> Intent | No
 
 
 def _give_up(push: Push) -> None:
-    """A person has let go of what was left behind on another subscription: a new id tells the two apart there."""
+    """A person has let go of what was left behind: a new id tells the two apart."""
     push.state = Push.State.FAILED
-    push.detail = f"Given up: no trace of it on {push.paddle_subscription_id}, which the account has left."
+    push.detail = f"Given up: no trace of it on {push.paddle_subscription_id}."
     push.save(update_fields=("state", "detail"))
     push.release_carried()
 

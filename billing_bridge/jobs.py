@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from billing_bridge import (
+    attention,
     bills_to_date,
     classic_marks,
     classic_one_offs,
@@ -153,6 +154,11 @@ def check_safeguards() -> str:
         logger.warning("What charging depends on could not be looked up: %s", error)
         safeguards.why_no_push()  # opens the finding once it was not looked up for too long
         return f"not looked up: {error}"
+
+
+def tell_of_bills() -> str:
+    """Keep the findings about bills that wait for a person in step with the bills."""
+    return f"{attention.keep_in_step()} causes for a person to look at"
 
 
 def reconcile_daily() -> str:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from billing_bridge import owed
 from billing_bridge.models import BillEntry, CarriedEntry, Push, PushAttempt, PushedBill, PushPolicy
@@ -84,6 +84,13 @@ def owned(owner: PushedBill) -> PushedBill:
     if known is None:
         raise work.LeaseLost(f"{owner} belongs to another worker now.")
     return known
+
+
+def lost_charges(pushes: QuerySet[Push]) -> QuerySet[Push]:
+    """Those that Paddle will not collect, and may have all the same; not what it has given back whole since."""
+    gone_back = (PushedBill.Payment.REFUNDED, PushedBill.Payment.CREDITED)
+    lost = pushes.filter(state=Push.State.LOST)
+    return lost.exclude(Q(kind=Push.Kind.REFUND) | Q(payment__in=gone_back)).order_by("bill_id", "ordinal")
 
 
 def open_beside(push: Push) -> QuerySet[Push]:

@@ -1,21 +1,24 @@
 """What Paddle collected and gave back of our charges, added up on each bill."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 
-from billing_bridge import ledger, money
+from billing_bridge import adjusting, ledger, money
 from billing_bridge.explaining import Line
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock
-from integration_project.vendors.paddle.entities import PlainTotals, Totals, Transaction
+from integration_project.vendors.paddle.entities import Adjustment, PlainTotals, Totals, Transaction
 
 Payment = PushedBill.Payment
 GIVEN_OR_TAKEN = frozenset({Payment.PAID, Payment.REFUNDED, Payment.CREDITED})
 """What was paid does not become unpaid by older or lesser news."""
+LONGEST_MARK = 80
+"""No push id of ours is longer; a mark is somebody else's text until the push is found."""
 GIVEN_BY_OTHERS = "given back outside"
 """The finding that somebody gave back what nobody here asked to."""
 
@@ -97,6 +100,43 @@ def add_up(bill: PushedBill) -> None:
 def asked_or(push: Push, *, subtotal: int, total: int) -> int:
     """What a refund of ours gave back: what was asked, where Paddle's adjustment comes to that with or without tax."""
     return push.amount if push.amount in {subtotal, total} else subtotal
+
+
+def refunds_named(words: Iterable[str]) -> QuerySet[Push]:
+    """Our refunds whose ids are among the words of adjustments' reasons."""
+    possible = [word for word in words if len(word) <= LONGEST_MARK and word.isprintable()]
+    return Push.objects.filter(push_id__in=possible, kind=Push.Kind.REFUND)
+
+
+@dataclass(frozen=True)
+class GivenInAll:
+    """What went back of a push, in minor units: in all, without a refund of ours, and what others still ask for."""
+
+    given: int
+    by_others: int
+    asked: int
+
+
+def given_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustment]) -> GivenInAll:
+    """Add up what all adjustments of its transaction say of a push."""
+    lines, inside = {line.id for line in carried.lines_of(push.push_id)}, carried.lines_with_tax_inside
+    words = {word for adjustment in adjustments for word in adjustment.words}
+    ours = set(refunds_named(words).values_list("push_id", flat=True))
+    given = by_others = asked = 0
+    for adjustment in adjustments:
+        size = sum(
+            counted(item.totals, tax_inside=item.item_id in inside)
+            for item in adjustment.items
+            if item.item_id in lines
+        )
+        amount = adjusting.moved(adjustment.action, adjustment.status) * size
+        given += amount
+        if not ours & adjustment.words:
+            by_others += amount
+            asked += adjusting.claimed(adjustment.action, adjustment.status) * size - amount
+        elif adjustment.status == adjusting.REVERSED:  # what reverses it names nobody: it is ours too
+            by_others += amount
+    return GivenInAll(given, by_others, asked)
 
 
 def counted(totals: PlainTotals | Totals, *, tax_inside: bool) -> int:

@@ -33,7 +33,7 @@ from billing_bridge import (
 from billing_bridge.charges import Verdict
 from billing_bridge.drafting import Intent, NotNow
 from billing_bridge.models import Push, PushedBill
-from billing_bridge.modes import Seen
+from billing_bridge.modes import Order, Seen
 from billing_bridge.netting import Netting
 from integration_project import circuits, clock, installation
 from integration_project.errors import IntegrationError, NotFound, NotPossible, VendorClosed, VendorRejected
@@ -88,7 +88,7 @@ def ask(
         return ask(switch(intent, seen.switch_to), vendors, note=note, switch=switch)
     if seen.verdict is not None and not seen.there_already:
         raise NotNow(seen.verdict)
-    _refuse_what_is_pending(intent.order.bill, seen.pending)
+    _refuse_what_is_pending(intent.order, seen.pending)
     if seen.there_already:
         raise Unsettled("Paddle's preview shows this push as pending already; it is looked for, and nothing is sent.")
     if seen.too_many and not intent.one_item:
@@ -96,14 +96,20 @@ def ask(
     return intent if seen.request is None else replace(intent, request=seen.request)
 
 
-def _refuse_what_is_pending(bill: PushedBill, pending: frozenset[str]) -> None:
+def _refuse_what_is_pending(order: Order, pending: frozenset[str]) -> None:
     """What was taken for lost may be collected with the next renewal all the same: Paddle shows it there."""
     if not pending:
         return
-    for push_id in bill.pushes.filter(state=Push.State.LOST).order_by("ordinal").values_list("push_id", flat=True):
-        if push_id in pending:
-            words = f"Push {push_id} was taken for lost, but it is still pending on the next renewal."
-            raise NotNow(charges.held(Reason.COLLECTED, f"{words} It is not charged again."))
+    shown = Push.objects.filter(bill__in=order.bill_ids, push_id__in=pending)
+    lost = ledger.lost_charges(shown.select_related("bill")).first()
+    if lost is None:
+        return
+    words = (
+        f"Push {lost.push_id} was taken for lost, but it is still pending on the next renewal. It is not charged again."
+    )
+    if lost.bill_id != order.bill.pk:
+        words = f"{words} Take back what {lost.bill} left in the carried balance, then approve this one."
+    raise NotNow(charges.held(Reason.COLLECTED, words))
 
 
 # --- What a person asks for -------------------------------------------------------------------------------------------
@@ -174,8 +180,9 @@ def _decided(bill: PushedBill) -> Preview:
     first = DECIDED_BY.get(State(bill.state), "")
     if not first:
         return Preview(bill)
-    why = bill.last_error if bill.state == State.FAILED else ""
-    found = Preview(_approved(bill), first, why or bill.reason_detail or bill.get_reason_display())
+    why = bill.reason_detail or (bill.last_error if bill.state == State.FAILED else "")
+    way = drafting.was_to_give_back(bill) if first == RESEND else ""
+    found = Preview(_approved(bill, way), first, why or bill.get_reason_display())
     _count_what_was_settled(found)
     return found
 
@@ -191,9 +198,9 @@ def _count_what_was_settled(found: Preview) -> None:
         bill.written_off += settled.write_off
 
 
-def _approved(bill: PushedBill) -> PushedBill:
+def _approved(bill: PushedBill, way: str = "") -> PushedBill:
     approved = copy.copy(bill)
-    approved.reviewed_revision, approved.chosen_mode = bill.revision, ""
+    approved.reviewed_revision, approved.chosen_mode = bill.revision, way
     return approved
 
 
@@ -234,7 +241,7 @@ def _gives_back(bill: PushedBill) -> bool:
 
 def _draft(found: Preview) -> drafting.Draft:
     """Draft the push; what only an approval is missing for, is drafted as if it had been given."""
-    released = found.first == APPROVE and found.bill.reason == Reason.SENT_ELSEWHERE
+    released = found.first == APPROVE and found.bill.reason in drafting.LEFT_BEHIND
     try:
         return drafting.draft(found.bill, lock=False, released=released)
     except NotNow as reason:
@@ -256,8 +263,7 @@ def _carried_words(bill: PushedBill, netting: Netting) -> str:
 
 def _note_what_is_looked_for(found: Preview, push: Push) -> None:
     """A push begins by looking for what may have been charged; that is left to it, for it writes down what it finds."""
-    lost = found.bill.pushes.filter(state=Push.State.LOST).exclude(kind=Push.Kind.REFUND)
-    names = list(lost.order_by("ordinal").values_list("push_id", flat=True))
+    names = list(ledger.lost_charges(found.bill.pushes.all()).values_list("push_id", flat=True))
     if push._state.adding:
         looked_for = installation.current().look_before_first_push
     else:

@@ -120,7 +120,9 @@ def _up_to_date(bill: PushedBill, vendors: Vendors, *, judge: bool) -> None:
             verdict = importing.absorb(bill, read, read_at=read_at, judge=judge)
         except NotFound:
             verdict = importing.absorb_deletion(bill)
-        bill.refresh_from_db(fields=("revision", "payable", "outstanding", "pushed", "serial_key", "period_start"))
+        bill.refresh_from_db(
+            fields=("revision", "chosen_mode", "payable", "outstanding", "pushed", "serial_key", "period_start")
+        )
     if not verdict.chargeable:
         raise NotNow(verdict)
 
@@ -130,8 +132,7 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 
     That it was accepted stands in the history for ever; only a transaction says that it is not lost.
     """
-    lost_charges = bill.pushes.filter(state=Push.State.LOST).exclude(kind=Push.Kind.REFUND)
-    for lost in lost_charges.select_related("bill").order_by("ordinal"):
+    for lost in ledger.lost_charges(bill.pushes.select_related("bill")):
         journal.push = lost
         try:
             found = looking.look(lost, vendors, journal)
@@ -145,7 +146,7 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 
 def _look_for_what_was_carried(bill: PushedBill, vendors: Vendors) -> None:
     """The same before a bill takes what others left for it to charge: what was collected after all is called in."""
-    for lost in carrying.lost_and_left(bill).select_related("bill").order_by("id"):
+    for lost in carrying.lost_and_left(bill).select_related("bill"):
         try:
             found = looking.look(lost, vendors, Journal(lost.bill, lost))
         except CannotTell:
@@ -156,23 +157,25 @@ def _look_for_what_was_carried(bill: PushedBill, vendors: Vendors) -> None:
 
 
 def _is_where_it_was_sent(bill: PushedBill, vendors: Vendors, journal: Journal) -> bool:
-    """Look for a push on the subscription it may have been sent to, where the account belongs to another one by now."""
+    """Look for a push where it may have been sent, if it is not what would be sent now, or not there any more."""
     last = drafting.last_push(bill)
     link = deciding.live_link(bill.m3ter_account_id)
-    if last is None or link is None or not drafting.was_left_behind(last, link.paddle_subscription_id):
+    if last is None or link is None:
+        return False
+    if not drafting.was_left_behind(last, link.paddle_subscription_id, drafting.mode_of(bill)):
         return False
     journal.push = last
     try:
         found = looking.look(last, vendors, journal)
     except CannotTell as unknown:
         if not drafting.was_released(last):
-            raise NotNow(charges.held(Reason.SENT_ELSEWHERE, str(unknown))) from None
+            raise NotNow(drafting.left_behind(last, link.paddle_subscription_id, seen=str(unknown))) from None
         found = None
     if found is not None:
         looking.record_found(last, found, owner=bill)
         return True
     if not drafting.was_released(last):
-        raise NotNow(drafting.sent_elsewhere(last, link.paddle_subscription_id))
+        raise NotNow(drafting.left_behind(last, link.paddle_subscription_id))
     journal.push = None
     return False
 

@@ -165,12 +165,14 @@ REFUSALS: Mapping[str, Refusal] = {
     **_same(
         State.HELD,
         Reason.REFUND,
-        "The payment has less left to refund than was asked, or cannot be refunded. Look at it in Paddle.",
+        "What was charged has less left to give back than was asked, or takes no refund or credit as it stands now. "
+        "Look at it in Paddle; then refund the bill again, or carry what is owed.",
         "adjustment_amount_above_remaining_allowed",
         "adjustment_total_amount_above_remaining_allowed",
         "adjustment_transaction_item_has_already_been_fully_adjusted",
         "adjustment_transaction_item_over_adjustment",
         "adjustment_transaction_invalid_status_for_refund",
+        "adjustment_transaction_invalid_status_for_credit",
         "adjustment_transaction_missing_customer_id",
         "adjustment_no_tax_available_to_adjust",
         "adjustment_payout_earnings_cannot_be_zero",
@@ -251,7 +253,6 @@ REFUSALS: Mapping[str, Refusal] = {
         "adjustment_invalid_credit_action",
         "adjustment_tax_mode_not_allowed",
         "adjustment_transaction_customer_mismatch",
-        "adjustment_transaction_invalid_status_for_credit",
         "adjustment_transaction_item_invalid",
         "adjustment_transaction_subscription_mismatch",
         "bad_request",

@@ -18,9 +18,19 @@ def of(link: AccountLink | None) -> datetime | None:
 
 
 def follow(subscription_id: str) -> int:
-    """Bring a subscription's bills up to date with its renewal; how many differed."""
+    """Bring a subscription's bills up to date with its renewal; how many differed.
+
+    They are those that were seen with it last, and all of the account that it pays for by now: what another
+    subscription was to pay before this one came is charged on this one.
+    """
     link = AccountLink.objects.filter(paddle_subscription_id=subscription_id).first()
     if link is None:
         return 0
-    others = PushedBill.objects.filter(link=link, state__in=FOLLOWS).exclude(renews_at=of(link))
-    return others.update(renews_at=of(link), updated_at=clock.now())
+    now = clock.now()
+    bills = PushedBill.objects.filter(state__in=FOLLOWS)
+    moved = 0
+    if link.state == AccountLink.State.LIVE:
+        others = bills.filter(m3ter_account_id=link.m3ter_account_id).exclude(link=link)
+        moved = others.update(link=link, serial_key=subscription_id, renews_at=of(link), updated_at=now)
+    behind = bills.filter(link=link).exclude(renews_at=of(link))
+    return moved + behind.update(renews_at=of(link), updated_at=now)

@@ -101,6 +101,13 @@ def _refuse_pending(bill: PushedBill) -> None:
         raise NotPossible("m3ter calculates it again, so what is open is not certain. Wait until it is approved there.")
 
 
+def _refuse_uncertain(bill: PushedBill) -> None:
+    """What is entered in the ledger must be certain: nothing asked is unanswered, and m3ter and the ledger agree."""
+    doubting.refuse_unanswered(bill)
+    _refuse_pending(bill)
+    _refuse_uncountable(bill)
+
+
 def _count_what_was_settled(bill: PushedBill, *, by: str) -> None:
     """Leave open only what is: neither what was written off and never charged, nor what went back outside already."""
     if words := deciding.collected(bill):
@@ -155,14 +162,20 @@ def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
 
 
 def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
-    """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried."""
+    """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried.
+
+    A credit that it left, and no other bill has taken, is none any more.
+    """
     _count_what_was_settled(bill, by=by)
+    note = f"Deleted in m3ter. {by}: {reason}"
+    if bill.outstanding > 0:
+        carrying.call_in(bill, note=note, credits=True, by=by)
     if bill.outstanding > 0:
         words = money.words(bill.outstanding, bill.currency)
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
     if bill.outstanding:
         tax = drafting.tax_of(bill, deciding.policy_for(deciding.live_link(bill.m3ter_account_id)))
-        carrying.carry_out(bill, bill.outstanding, note=f"Deleted in m3ter. {by}: {reason}", by=by, tax=tax)
+        carrying.carry_out(bill, bill.outstanding, note=note, by=by, tax=tax)
     looking.loss_is_dealt_with(bill, f"{by} closed it: {reason}")
     _become(bill, _nothing_open(bill, bill.reason_detail))
 
@@ -170,15 +183,11 @@ def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
 def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Let a bill's open amount be taken by the next bills of its account, whatever the policy says."""
     with _deciding(bill_id, "carry", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
-        doubting.refuse_unanswered(bill)
+        _refuse_uncertain(bill)
         if not bill.outstanding or bill.m3ter_status == ledger.GONE:
             raise NotPossible("Nothing of it is open that could be carried.")
-        _refuse_pending(bill)
-        _refuse_uncountable(bill)
         _count_what_was_settled(bill, by=by)
         _refuse_too_much(bill)
-        if words := deciding.collected(bill):
-            raise NotPossible(words)
         if bill.outstanding:
             tax = drafting.tax_of(bill, deciding.policy_for(deciding.live_link(bill.m3ter_account_id)))
             carrying.carry_out(bill, bill.outstanding, note=reason, by=by, tax=tax)
@@ -189,11 +198,9 @@ def carry(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> Non
 def write_off(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
     """Ask for nothing more of what is open of a bill: it was settled outside, or is given up."""
     with _deciding(bill_id, "write off", by=by, reason=reason, only_from=HOLDABLE, seen=seen) as bill:
-        doubting.refuse_unanswered(bill)
+        _refuse_uncertain(bill)
         if not bill.outstanding:
             raise NotPossible("Nothing of it is open.")
-        _refuse_pending(bill)
-        _refuse_uncountable(bill)
         ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, bill.outstanding, by=by, note=reason)
         looking.loss_is_dealt_with(bill, f"{by} wrote it off: {reason}")
         _become(bill, _nothing_open(bill, f"Written off by {by}: {reason}"))
@@ -280,7 +287,9 @@ def skip(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None
 
 
 GOES_ON = frozenset({State.READY, State.WAITING})
-APPROVAL_DECIDES = frozenset({Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PERIOD_OPEN})
+APPROVAL_DECIDES = frozenset(
+    {Reason.REVIEW, Reason.LOCKED_ELSEWHERE, Reason.PERIOD_OPEN, Reason.DIFFERS, Reason.NEGATIVE}
+)
 """What a bill is held for until somebody approves it; anything else has to be put right first."""
 
 
@@ -299,7 +308,7 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
             bill.reviewed_revision = bill.revision
         was_settled = bill.is_settled_in_part
         _count_what_was_settled(bill, by=by)
-        bill.chosen_mode = mode or _was_to_give_back(bill)
+        bill.chosen_mode = mode or drafting.was_to_give_back(bill)
         bill.save(update_fields=("reviewed_revision", "chosen_mode"))
         if was_settled and not bill.outstanding:
             looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
@@ -312,15 +321,6 @@ def resend(bill_id: int, *, by: str, reason: str, seen: str | None = None, mode:
         if verdict.state in GOES_ON:
             looking.loss_is_dealt_with(bill, f"{by} has it sent again: {reason}")
         _become(bill, verdict)
-
-
-def _was_to_give_back(bill: PushedBill) -> str:
-    """The way in which a customer was to get back what they are owed, which stays so; empty where there was none."""
-    if bill.outstanding < 0 and bill.chosen_mode and modes.of(bill.chosen_mode).gives_back:
-        return bill.chosen_mode
-    last = _last_push(bill)
-    failed = last is not None and last.kind == Push.Kind.REFUND and last.state == Push.State.FAILED
-    return last.mode if last is not None and failed and bill.outstanding < 0 else ""
 
 
 def send(bill_id: int, *, by: str, reason: str, mode: str, seen: str | None = None) -> None:
@@ -372,8 +372,8 @@ def _refuse_misfit(bill: PushedBill, mode: str) -> None:
         raise NotPossible(problem)
 
 
-ASKED = frozenset({State.UNCONFIRMED, State.HELD})
-"""Where a person may be asked whether Paddle has a charge; a held bill only where Paddle cannot tell."""
+ASKED = doubting.ASKED | {State.UNCONFIRMED}
+"""Where a person may be asked whether Paddle has a charge; except of an unconfirmed one, where Paddle cannot tell."""
 
 
 def charge_was_not_made(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> None:
@@ -418,6 +418,10 @@ def charge_was_made(
         if doubting.is_accepted(push):
             doubting.collected(bill, by=by, reason=reason, transaction_id=transaction_id)
             bill.refresh_from_db()
+            if bill.state == State.LOST and bill.outstanding:
+                return  # somebody has yet to choose what becomes of that
+            if not bill.outstanding:
+                looking.loss_is_dealt_with(bill, f"{by} found the rest of it in Paddle.")
             judge = importing.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
             _become(bill, judge(bill) if bill.outstanding else _nothing_open(bill))
             return

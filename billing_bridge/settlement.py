@@ -30,8 +30,6 @@ DRAFT = "draft"
 UNKNOWN = "unknown push"
 MISFIT = "push does not fit"
 DISCOUNTED = "usage discounted"
-LONGEST_MARK = 80
-"""No push id of ours is longer; a mark is somebody else's text until the push is found."""
 SAME_MOMENT = timedelta(minutes=1)
 ON_THE_SUBSCRIPTION = (Reason.TRIAL, Reason.PAST_DUE, Reason.PAUSED, Reason.RENEWAL_LOCK)
 """What a bill waits for that a change of its subscription may have brought."""
@@ -132,7 +130,7 @@ def report_unknown(mark: str, happened: Transaction) -> str:
 
 def report_mark(mark: str, where: str) -> str:
     """Marks of ours that this database has no push for: another copy of it charges too, or has charged."""
-    push_id = safe(mark)[:LONGEST_MARK]
+    push_id = safe(mark)[: payments.LONGEST_MARK]
     finding.report(
         UNKNOWN,
         push_id,
@@ -237,6 +235,8 @@ def is_paid(status: str | None) -> bool:
 
 def collected_after_all(bill: PushedBill, push: Push, transaction_id: str) -> None:
     """A lost push was collected: its locked bill is not charged again, unless a charge is under way already."""
+    if not ledger.lost_charges(Push.objects.filter(pk=push.pk)).exists():  # it was given back whole since
+        return
     looking.report_collected(push, transaction_id)
     words = deciding.collected_words(push.push_id, transaction_id)
     called_in = carrying.call_in(bill, note=f"{words} No later bill takes it.")

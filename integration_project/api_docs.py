@@ -34,8 +34,10 @@ ERRORS: Mapping[int, str] = {
     404: "There is no such thing.",
     405: "The address does not take this method.",
     409: "It cannot be done as things stand.",
+    411: "The request does not say how long its body is.",
     413: "The body is larger than this address takes.",
     415: "The body is not JSON, or packed in another way than gzip.",
+    422: "It was not taken, and nothing of it is kept.",
     429: "The key's calls of this minute are used up.",
     500: "A fault of this service.",
     503: "It cannot be done just now.",
@@ -85,14 +87,15 @@ def endpoint(
     scope: str,
     tag: str,
     operation_id: str,
-    answers: Mapping[int, Any],
+    answers: Mapping[Any, Any],
     request: Any = None,
     errors: Sequence[int] = (),
     parameters: Sequence[OpenApiParameter] = (),
 ) -> Callable[[Handler], Handler]:
     """Say of a view's method what its key needs, and what the document tells: its docstring, answers and errors.
 
-    Errors that all have, those of a scope and those of a body are added; `errors` names what else may happen.
+    `request` is a serializer of JSON, or a table of content types. Errors that all have, those of a scope and those
+    of a body are added; `errors` names what else may happen.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -109,7 +112,7 @@ def endpoint(
             summary=said.partition("\n")[0].rstrip("."),
             description=f"{said}\n\n{needed}",
             tags=[tag],
-            request=None if request is None else {JSON: request},
+            request=None if request is None else request if isinstance(request, Mapping) else {JSON: request},
             responses={
                 **answers,
                 **{code: OpenApiResponse(ErrorSerializer, description=ERRORS[code]) for code in sorted(expected)},

@@ -19,7 +19,7 @@ from django.db.models import F, FloatField, Func, Value
 
 from integration_project.errors import BudgetSpent
 from integration_project.models import CallBudget
-from integration_project.vendors import M3TER, M3TER_EXPLORER, M3TER_INGEST
+from integration_project.vendors import M3TER, M3TER_EXPLORER, M3TER_INGEST, M3TER_INGEST_SECOND
 
 USABLE = 0.97
 """Part of a vendor's limit that we use; the rest is for clocks and counting that differ from ours."""
@@ -67,8 +67,10 @@ PARTS: Mapping[str, float] = {"push": 0.4, "look": 0.2, "import": 0.4}
 ALONE = "any"
 WHOLE: Mapping[str, float] = {ALONE: 1.0}
 """The one bucket of a limit that is not split: it neither lends nor borrows."""
-VENDOR_OF: Mapping[str, str] = {M3TER_INGEST: M3TER, M3TER_EXPLORER: M3TER}
+VENDOR_OF: Mapping[str, str] = {M3TER_INGEST: M3TER, M3TER_INGEST_SECOND: M3TER, M3TER_EXPLORER: M3TER}
 """Parts of vendors with limits of their own -> whose key opens them."""
+BESIDES: Mapping[str, tuple[str, ...]] = {M3TER_INGEST: (M3TER_INGEST_SECOND,)}
+"""Parts -> other limits that hold for the same calls, over another length of time."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,7 @@ class Limit:
     window: float
     parts: Mapping[str, float] = field(default_factory=lambda: PARTS)
     most_at_once: int | None = None
-    """The burst, where a thirtieth of the limit would be more than the vendor takes at once."""
-    a_second: int | None = None
-    """What it allows in a second besides."""
+    """The burst, where it is not a thirtieth of the limit."""
 
     @property
     def burst(self) -> int:
@@ -90,9 +90,8 @@ class Limit:
 
     @property
     def rate(self) -> float:
-        """Calls a second that keep the limit together with the burst, and what is allowed in any second too."""
-        steady = (self.calls * USABLE - self.burst) / self.window
-        return steady if self.a_second is None else min(steady, self.a_second * USABLE - self.burst)
+        """Calls a second that keep the limit together with the burst."""
+        return (self.calls * USABLE - self.burst) / self.window
 
     def shares(self) -> dict[str, Share]:
         """Split the limit over the purposes, so that all buckets together keep it."""
@@ -107,18 +106,14 @@ def vendor_of(part: str) -> str:
 
 def limit_of(vendor: str) -> Limit:
     """Read the limit of a vendor, or of a part of one, from the settings."""
-    a_second = settings.M3TER_CALLS_PER_SECOND
+    a_second, ingest = settings.M3TER_CALLS_PER_SECOND, settings.M3TER_INGEST_CALLS_PER_5_MINUTES
     limits = {
         "paddle": Limit(settings.PADDLE_CALLS_PER_MINUTE, 60.0),
         "paddle_classic": Limit(settings.PADDLE_CLASSIC_CALLS_PER_MINUTE, 60.0),
         M3TER: Limit(a_second, 1.0),
-        M3TER_INGEST: Limit(
-            settings.M3TER_INGEST_CALLS_PER_5_MINUTES,
-            300.0,
-            WHOLE,
-            most_at_once=min(10, a_second // 5),
-            a_second=a_second,
-        ),
+        # A fifth may come at once, so that a file of a million measurements need not wait.
+        M3TER_INGEST: Limit(ingest, 300.0, WHOLE, most_at_once=ingest // 5),
+        M3TER_INGEST_SECOND: Limit(a_second, 1.0, WHOLE),
         # m3ter's own bucket holds ten and gets one a second, so the window has only to be long.
         M3TER_EXPLORER: Limit(settings.M3TER_QUERIES_PER_MINUTE * 60, 3600.0, WHOLE, most_at_once=8),
     }

@@ -244,9 +244,26 @@ TABLE: Mapping[str, Fix | str] = MappingProxyType(
         " Acknowledging says that somebody sees to it.",
         "mail not sent": "A mail that was given up is sent again from its own page. Acknowledging says that somebody"
         " sees to the mail server, or that the mail is not needed any more.",
+        # Usage
+        "usage dropped": "What is to be counted is sent again by whoever sent it; the finding closes when none of its"
+        " failures is open. Acknowledging says that you know.",
+        "usage not derived": "Only the meter is corrected, in m3ter. Acknowledging says that what is stored may stay"
+        " without the derived field.",
+        "usage of another copy": "The other copy is found and stopped by hand. Acknowledging says that it was.",
+        "usage failures not read": "What m3ter has forgotten cannot be read here. Acknowledging says that you have"
+        " looked at it in m3ter.",
+        "usage without a subscription": "Only its sender, or m3ter, puts it right. Acknowledging says that you know the"
+        " account; it stays quiet then.",
+        "usage stopped": "Nothing here makes usage come. Acknowledging says that you know why there is none.",
         # Bills and charges: what is to be decided is decided on the bill
         "bill to date": "The bill is approved in m3ter, and then charged here; that closes the finding. Acknowledging"
         " says that it need not be charged while the subscription lives.",
+        "charge refused": "What becomes of it is decided on the bill, which closes the finding. Acknowledging says that"
+        " you know.",
+        "bills held": "Each is decided on its own page; the finding closes with the last of them. Acknowledging says"
+        " that you know of those that are held now.",
+        "bills to review": "They are approved, held or skipped in the list of bills. Acknowledging says that you know"
+        " of those that wait now.",
         "charging refused": "Nothing is charged until the cause is put right. Acknowledging says that somebody sees to"
         " it; it opens again as long as it holds.",
         "charge unconfirmed": "It is answered on the bill: it is in Paddle, or it is not. Acknowledging answers"

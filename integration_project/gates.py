@@ -48,14 +48,20 @@ class VendorGate:
         if time.monotonic() >= trial.ends:
             trial.circuits.clear()
         if not trial.circuits and budgets.take_unless_open(self._part, self._purpose, operation):
+            self._keep_to_other_limits()
             return
         due = circuits.to_try(self._vendor, operation, tried=trial.circuits)
         patience = LONGER if operation in PREPARED else budgets.PATIENCE
         budgets.take(self._part, self._purpose, patience=patience, sleep=self._sleep)
+        self._keep_to_other_limits()
         for circuit in due:
             circuits.begin(circuit)
             trial.circuits.add(circuit.pk)
             trial.ends = time.monotonic() + TRIAL
+
+    def _keep_to_other_limits(self) -> None:
+        for limit in budgets.BESIDES.get(self._part, ()):
+            budgets.take(limit, self._purpose, sleep=self._sleep)
 
     def refused(self, operation: str, *, whole_vendor: bool, detail: str) -> None:
         """The key is refused, or lacks the permission for this operation; the latter shows that the key is good."""

@@ -15,6 +15,8 @@ QUEUES: tuple[str, ...] = (
     "paddle_sync.queues.EVENTS",
     "paddle_sync.queues.REHEARSALS",
     "paddle_sync.usage.queues.OUTBOX",
+    "paddle_sync.usage.queues.RECALCULATIONS",
+    "paddle_sync.usage.queues.CHARGES",
     "paddle_sync.usage.queues.UPLOADS",
     "integration_project.mailing.outbox.MAIL",
 )

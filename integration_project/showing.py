@@ -19,6 +19,7 @@ from integration_project.configuration import is_loopback
 
 Tone = Literal["bad", "wait", "good", "calm"]
 NOTHING = SafeString("-")
+NO_PLOT = SafeString("")
 
 # Guess: neither vendor documents the addresses inside its own console; these are the ones people see there.
 PADDLE_CONSOLES = {"sandbox": "https://sandbox-vendors.paddle.com", "live": "https://vendors.paddle.com"}
@@ -76,6 +77,7 @@ class Panel:
     empty: str
     note: str = ""
     more: Link | None = None
+    plot: SafeString = NO_PLOT
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,11 @@ def row_link(row: Model | None, text: str = "") -> SafeString:
     if row is None:
         return NOTHING
     return format_html('<a href="{}">{}</a>', page_of(row), text or str(row))
+
+
+def linked(text: str, url: str) -> SafeString:
+    """Show a text that leads somewhere; nothing where there is nowhere to go."""
+    return format_html('<a href="{}">{}</a>', url, text) if url else format_html("{}", text)
 
 
 def readable_json(value: Any) -> str:

@@ -14,7 +14,10 @@ from paddle_sync.bulk_models import BulkItem as BulkItem
 from paddle_sync.bulk_models import BulkRun as BulkRun
 from paddle_sync.link_models import CounterLink as CounterLink
 from paddle_sync.link_models import PlanMove as PlanMove
+from paddle_sync.usage.models import LateForBill as LateForBill
+from paddle_sync.usage.models import LateInBatch as LateInBatch
 from paddle_sync.usage.models import LateUsage as LateUsage
+from paddle_sync.usage.models import SeenMeter as SeenMeter
 from paddle_sync.usage.models import SettledPeriod as SettledPeriod
 from paddle_sync.usage.models import UsageBatch as UsageBatch
 from paddle_sync.usage.models import UsageBody as UsageBody

@@ -92,13 +92,26 @@ def _shares(revision: BillRevision) -> list[int]:
 
 def _paddle_items(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> Panel:
     push = bill.pushes.filter(revision=revision).order_by("-ordinal").first()
-    if push is not None and push.items:
-        rows = [item_row(item, push.currency) for item in push.items if isinstance(item, dict)]
-        rows.append(("Total", "", "", "", amount(push.amount, push.currency)))
-        title = "What Paddle was asked to charge" if push.sent_at else "What Paddle will be asked to charge"
-        note = f"Push {push.push_id}, {showing.in_a_sentence(push.get_state_display())}."
-        return Panel(title, ITEM_COLUMNS, rows, empty="", note=note)
-    return _would_be(bill, revision, policy)
+    if push is None or not push.items or push.state in STILL_TO_BE_MADE:
+        return _would_be(bill, revision, policy)
+    rows = [item_row(item, push.currency) for item in push.items if isinstance(item, dict)]
+    rows.append(("Total", "", "", "", amount(push.amount, push.currency)))
+    title = "What Paddle was asked to charge" if push.sent_at else "What Paddle will be asked to charge"
+    note = f"Push {push.push_id}, {showing.in_a_sentence(push.get_state_display())}.{_became(revision, push)}"
+    return Panel(title, ITEM_COLUMNS, rows, empty="", note=note)
+
+
+STILL_TO_BE_MADE = (Push.State.INTENDED, Push.State.FAILED)
+"""The next attempt asks what policy and balance say then, not what the last one asked."""
+
+
+def _became(revision: BillRevision, push: Push) -> str:
+    """Say how many of m3ter's lines are in how many items; of what is given back, nothing is told by lines."""
+    if push.kind == Push.Kind.REFUND:
+        return ""
+    lines, items = len(revision.lines), len(push.items)
+    carried = ", what was carried among them" if push.carried else ""
+    return f" {lines} line{'' if lines == 1 else 's'} of m3ter in {items} item{'' if items == 1 else 's'}{carried}."
 
 
 def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> Panel:
@@ -127,7 +140,10 @@ def _would_be(bill: PushedBill, revision: BillRevision, policy: PushPolicy) -> P
     rows = [item_row(item.to_paddle(), revision.currency) for item in composed.items]
     rows.append(("Total", "", "", "", amount(composed.total, revision.currency)))
     how = showing.in_a_sentence(mode.label)
-    note = f"Before tax, quantity 1 each, {how}; nothing has been sent. Paddle shows a preview before every charge."
+    note = (
+        f"{composed.joined} Before tax, quantity 1 each, {how}; nothing has been sent. Paddle shows a preview before "
+        "every charge."
+    )
     if netting.taken:
         note = f"{note} {money.words(netting.carried_in, bill.currency)} of it comes from the carried balance."
     if composed.crosses:

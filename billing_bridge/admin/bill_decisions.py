@@ -6,13 +6,14 @@ from django import forms
 
 from billing_bridge import doubting, modes, review, vouching
 from billing_bridge.admin import bill_story
+from billing_bridge.charges import NEEDS_NO_SUBSCRIPTION
 from billing_bridge.deciding import policy_for
 from billing_bridge.ledger import GONE
 from billing_bridge.models import PushedBill
 from billing_bridge.modes import Mode
 from integration_project.connections import open_vendors
 from integration_project.ledger_admin import Decision, OptionalReasonForm, ReasonForm
-from integration_project.vendors.paddle.entities import INVOICE_CURRENCIES, FoundCharge
+from integration_project.vendors.paddle.entities import CANCELED, INVOICE_CURRENCIES, FoundCharge
 
 State = PushedBill.State
 RESENDABLE = (State.FAILED, State.SKIPPED, State.LOST)
@@ -26,11 +27,13 @@ def is_another_way(bill: PushedBill, ways: Sequence[Mode]) -> bool:
     """Whether a bill could be charged in one of these ways, and it is not how it would be charged anyhow."""
     if bill.state not in SENDABLE or bill.outstanding <= 0:
         return False
-    if bill.reason == PushedBill.Reason.CANCELLED and modes.INVOICE in ways and bill.currency in INVOICE_CURRENCIES:
-        return True  # by policy it is not charged, whatever way that names
     way = next((way for way in ways if bill.link is None or way.serves(bill.link)), None)
     if way is None or (way is modes.INVOICE and bill.currency not in INVOICE_CURRENCIES):
         return False
+    if bill.link is not None and bill.link.paddle_status == CANCELED and way.name not in NEEDS_NO_SUBSCRIPTION:
+        return False
+    if bill.reason == PushedBill.Reason.CANCELLED and way is modes.INVOICE:
+        return True  # by policy it is not charged, whatever way that names
     return way is not modes.for_bill(bill, bill.link, getattr(bill, POLICY, None) or policy_for(bill.link))
 
 

@@ -193,8 +193,8 @@ def _asked(intent: Intent) -> Panel:
     note = f"{intent.mode.label}, on {order.subscription_id}, as push {intent.push.push_id}; {taxed}, quantity 1 each."
     if carried := sum(entry.remaining for entry in order.owed.carried):
         note = f"{note} {money.words(carried, currency)} of it comes from the carried balance."
-    if intent.one_item:
-        note = f"{note} The lines do not fit on the subscription one by one, so they are put together."
+    if order.composed.joined:
+        note = f"{note} {order.composed.joined}"
     return Panel("What Paddle would be asked to charge", amounts.ITEM_COLUMNS, rows, empty="", note=note)
 
 

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
-from billing_bridge import money
-from billing_bridge.models import PushedBill
+from billing_bridge import modes, money
+from billing_bridge.models import Push, PushedBill
 from integration_project import clock, showing
 from integration_project.showing import Story, Tone
 
 State = PushedBill.State
 Reason = PushedBill.Reason
+Payment = PushedBill.Payment
 NEAR_RENEWAL = timedelta(hours=24)
 TONES: dict[str, Tone] = {
     State.HELD: "wait",
@@ -40,16 +41,20 @@ HELD_NEXT: dict[str, str] = {
     Reason.PERIOD_OPEN: "Wait until its period has ended, or approve it if it should be charged all the same.",
     Reason.RENEWAL_TOO_FAR: "Send it now, approve it nearer to the renewal, or raise the push policy's limit.",
     Reason.LOCKED_ELSEWHERE: "Find out whether it was charged in another way. If not, approve it; if so, skip it.",
-    Reason.CANCELLED: "Send it now if the subscription still runs; else settle it outside Paddle, or write it off.",
+    Reason.CANCELLED: "Send it now if the subscription still runs; else invoice it, mark it settled outside, or write "
+    "it off.",
+    Reason.PAUSED: "Send it now, or approve it again once the pause is called off or over; or invoice it.",
     Reason.CONFIGURATION: "Put right what the words above name, then approve it.",
     Reason.DELETED: "Find out in m3ter why it was deleted. Approve it: what Paddle has of it is carried as a credit.",
     Reason.DIFFERS: "Compare it with the account's last bill; approve it if it is right, or correct it in m3ter.",
     Reason.REFUND: "Refund it once it is paid, carry it to the next bills, or write it off.",
     Reason.OPERATOR: "Approve it when what it was held for is settled, or skip it.",
-    Reason.MODE: "Settle it by hand in Paddle, then skip it here.",
-    Reason.COLLECTED: "Skip it. If the transaction will not be paid, cancel it in Paddle first; then approve the bill.",
-    Reason.CANNOT_TELL: "Look at the subscription's payments in Paddle Classic. Where you are asked below whether it "
-    "is in Paddle, say so; else approve the bill if no payment has it, or mark it settled outside if one has.",
+    Reason.MODE: "Put right what the words above name, then approve it; or charge it in another way that is offered "
+    "below, or mark it settled outside.",
+    Reason.COLLECTED: "Where the words above name another bill, do what they say; else skip it. If the transaction "
+    "will not be paid, cancel it in Paddle first; then approve the bill.",
+    Reason.CANNOT_TELL: "Look for it in Paddle; in Paddle Classic, at the subscription's payments. Where you are asked "
+    "below whether it is in Paddle, say so; else approve the bill if it is not, or mark it settled outside if it is.",
     Reason.SENT_ELSEWHERE: "Look at the old subscription in Paddle. If the charge is not there, approve the bill.",
     Reason.WORKERS_LOST: "Find out in the workers' logs what ended them; when that is put right, approve it.",
 }
@@ -98,18 +103,16 @@ def story(bill: PushedBill) -> Story:
 def _by_state(bill: PushedBill) -> Story:
     owed = money.words(bill.outstanding, bill.currency)
     why = bill.reason_detail or bill.get_reason_display()
+    open_words = "Nothing has been charged." if not bill.in_paddle else f"{owed} is open."
     match bill.state:
         case State.HELD:
             hint = HELD_NEXT.get(bill.reason, "Approve it, or skip it with a reason.")
-            nothing = "Nothing has been charged." if not bill.in_paddle else f"{owed} is open."
-            return Story("wait", why, nothing, hint)
+            return Story("wait", why, open_words, hint)
         case State.WAITING:
             when = f" It is tried again {showing.relative(bill.due_at)}." if bill.due_at else ""
-            return Story("calm", why, f"Nothing has been charged.{when}", "Nothing to do: it goes on by itself.")
+            return Story("calm", why, f"{open_words}{when}", "Nothing to do: it goes on by itself.")
         case State.READY:
-            words = f"The last attempt did not work: {bill.last_error}" if bill.last_error else ""
-            when = f"{owed} will be charged {showing.relative(bill.due_at) if bill.due_at else 'soon'}."
-            return Story("wait" if words else "calm", words or "Ready to be charged.", when, "Hold it to stop that.")
+            return _ready(bill)
         case State.PUSHING:
             return Story("calm", "A worker is charging it now.", "Ends by itself within three minutes; reload to see.")
         case State.UNCONFIRMED:
@@ -117,13 +120,12 @@ def _by_state(bill: PushedBill) -> Story:
         case State.PUSHED:
             return _pushed(bill)
         case State.CARRIED:
-            return Story("good", "Nothing is to be charged now.", why)
+            return Story("good", "Nothing is to be charged now.", bill.reason_detail or _settled_how(bill))
         case State.FAILED:
-            words = bill.last_error or why
             return Story(
                 "bad",
-                f"Paddle refused: {words}",
-                f"Nothing was charged; {owed} is open.",
+                bill.reason_detail or bill.last_error or "The last attempt failed.",
+                f"Nothing was charged by it; {owed} is open.",
                 "Put that right in Paddle, then resend it; or skip it with a reason.",
             )
         case State.LOST:
@@ -137,6 +139,21 @@ def _by_state(bill: PushedBill) -> Story:
             return Story("calm", "The bill was deleted in m3ter.", why, "Nothing to do: nothing is outstanding.")
         case _:
             return Story("calm", f"Nothing will be charged: {why}", next_step="Resend it to take that back.")
+
+
+def _ready(bill: PushedBill) -> Story:
+    owed = money.words(abs(bill.outstanding), bill.currency)
+    when = showing.relative(bill.due_at) if bill.due_at else "soon"
+    effect = (
+        f"{owed} will be charged {when}."
+        if bill.outstanding >= 0
+        else f"The customer is owed {owed}, which is settled {when}."
+    )
+    if not bill.last_error:
+        cause = "Ready to be charged." if bill.outstanding >= 0 else "Ready to be settled."
+        return Story("calm", cause, effect, "Hold it to stop that.")
+    words = f"The last attempt did not work: {bill.reason_detail or bill.last_error}"
+    return Story("wait", words, effect, "Hold it to stop that.")
 
 
 def _unconfirmed(bill: PushedBill, why: str) -> Story:
@@ -159,9 +176,42 @@ def _unconfirmed(bill: PushedBill, why: str) -> Story:
 
 def _pushed(bill: PushedBill) -> Story:
     pushed = money.words(bill.in_paddle, bill.currency)
-    if bill.payment == PushedBill.Payment.PAID:
+    if bill.payment == Payment.PAID:
         return Story("good", f"Paddle has charged {pushed}, and it is paid.")
-    if bill.payment == PushedBill.Payment.NONE:
-        renewal = f" The renewal {showing.relative(bill.renews_at)} collects it." if bill.renews_at else ""
-        return Story("good", f"Paddle has all of it: {pushed}.", f"It is not paid yet.{renewal}", "Nothing to do.")
-    return Story("wait", f"Paddle has all of it: {pushed}.", f"Payment: {bill.get_payment_display().lower()}.")
+    if bill.payment == Payment.NONE:
+        return Story(
+            "good", f"Paddle has all of it: {pushed}.", f"It is not paid yet.{_paid_by(bill)}", "Nothing to do."
+        )
+    payment = f"Payment: {bill.get_payment_display().lower()}."
+    return Story("wait", f"Paddle has all of it: {pushed}.", payment, PAYMENT_NEXT.get(bill.payment, ""))
+
+
+PAYMENT_NEXT: dict[str, str] = {
+    Payment.PAYMENT_FAILED: "Nothing to do here: Paddle tries the payment again, and asks the customer.",
+    Payment.PAST_DUE: "Paddle asks the customer for it. If it stays unpaid until the subscription ends it is lost, and "
+    "what becomes of it is decided here.",
+    Payment.REFUNDED: "If the bill was wrong, correct it in m3ter: what the customer has back already is counted then.",
+    Payment.CREDITED: "If the bill was wrong, correct it in m3ter: what the customer has back already is counted then.",
+}
+"""What comes next where what Paddle has is not simply paid."""
+
+
+def _settled_how(bill: PushedBill) -> str:
+    """Say where all of a bill went that Paddle has nothing of."""
+    went = {
+        "is settled by the carried balance": bill.carried,
+        "was written off": bill.written_off,
+        "was charged and given back": bill.credited,
+    }
+    said = [f"{money.words(amount, bill.currency)} {what}." for what, amount in went.items() if amount]
+    return " ".join(said) or "Nothing of it is open."
+
+
+def _paid_by(bill: PushedBill) -> str:
+    """Say what will pay for a bill that Paddle has: the renewal, or an invoice by its own terms."""
+    charges = bill.pushes.filter(state=Push.State.PUSHED).exclude(kind=Push.Kind.REFUND)
+    mode = charges.order_by("-ordinal").values_list("mode", flat=True).first()
+    if mode == modes.INVOICE.name:
+        return " The customer pays its invoice by the terms on it; a draft has to be issued in Paddle first."
+    is_of_renewal = mode in {each.name for each in modes.WITH_RENEWAL}
+    return f" The renewal {showing.relative(bill.renews_at)} collects it." if is_of_renewal and bill.renews_at else ""

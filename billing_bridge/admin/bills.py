@@ -26,7 +26,7 @@ from integration_project.errors import NotPossible
 from integration_project.list_exports import ExportingAdmin
 from integration_project.models import Finding
 from integration_project.showing import Link, Panel, Right, Story, Text
-from paddle_sync.models import AccountLink
+from paddle_sync.models import AccountLink, LateForBill, LateInBatch, LateUsage
 
 State = PushedBill.State
 MOST_ADDED_UP = 2000
@@ -298,6 +298,7 @@ class PushedBillAdmin(ExportingAdmin):
             amounts.pushes(row),
             _steps(row),
             _revisions(row),
+            *_late_usage(row),
             *_findings(row),
         )
 
@@ -382,6 +383,21 @@ def _revisions(bill: PushedBill) -> Panel:
         ],
         empty="It has not been approved in m3ter yet.",
     )
+
+
+def _late_usage(bill: PushedBill) -> Sequence[Panel]:
+    """Usage of its period that came in after it was approved or locked: counted in m3ter, or to be priced."""
+    late = LateForBill.objects.filter(m3ter_bill_id=bill.m3ter_bill_id).first()
+    count = LateInBatch.objects.filter(m3ter_bill_id=bill.m3ter_bill_id).aggregate(sum=Sum("items"))["sum"]
+    rows: list[Sequence[Any]] = []
+    if late is not None:
+        what = showing.row_link(late, f"{count or 0} measurements after it was approved")
+        rows.append((what, late.get_state_display(), showing.at(late.last_at)))
+    rows += [
+        (showing.row_link(each), each.get_state_display(), showing.at(each.received_at))
+        for each in LateUsage.objects.filter(m3ter_bill_id=bill.m3ter_bill_id).order_by("-id")[:20]
+    ]
+    return (Panel("Usage that came later", ("What", "State", "Last came in"), rows, empty=""),) if rows else ()
 
 
 def _findings(bill: PushedBill) -> Sequence[Panel]:

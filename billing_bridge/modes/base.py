@@ -31,6 +31,11 @@ class Order:
     sent_before: bool = False
     """Whether an earlier attempt may have been sent: then nothing goes to another way of charging by itself."""
 
+    @property
+    def bill_ids(self) -> frozenset[int]:
+        """The bills that it charges: its own, and those that left something for it."""
+        return frozenset({self.bill.pk} | {entry.source_bill_id for entry in self.owed.carried if entry.remaining > 0})
+
 
 @dataclass(frozen=True)
 class Request:

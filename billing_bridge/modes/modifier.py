@@ -56,7 +56,7 @@ class OnNextPayment(Mode):
             then_mode = CHARGE_AT_ONCE.name if why.then_mode and not self.gives_back else ""
             return Seen(renews_at, replace(why, then_mode=then_mode), switch_to=CHARGE_AT_ONCE.name if at_once else "")
         listed = client.list_modifiers(subscription_id=order.subscription_id)
-        ours = order.bill.pushes.values_list("push_id", flat=True)
+        ours = Push.objects.filter(bill__in=order.bill_ids).values_list("push_id", flat=True)
         pending = frozenset(push_id for push_id in ours if any(each.carries(push_id) for each in listed))
         push_id = order.marks.push_id
         return Seen(renews_at, there_already=push_id in pending, pending=pending - {push_id})

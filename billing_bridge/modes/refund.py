@@ -27,6 +27,8 @@ NAME = "refund"
 UNPAID = frozenset({"billed", "past_due"})
 """How an issued invoice stands that Paddle takes a credit on."""
 LOOK_AGAIN = timedelta(hours=6)
+SOON = timedelta(minutes=5)
+"""Paddle's news of an adjustment should have come by then."""
 MOST_TRANSACTIONS = 10
 """So many of an account's paid transactions are looked through for one that can be refunded, newest first."""
 
@@ -71,6 +73,9 @@ class Refund(Mode):
             adjustments = list(vendors.paddle.list_adjustments(transaction_ids=(transaction.id,)))
             if any(order.marks.push_id in adjustment.words and adjustment.stands for adjustment in adjustments):
                 return Seen(there_already=True, request=Request(None, [], order.amount, transaction.id))
+            if push.bill_id == order.bill.pk and _is_news(payments.given_back(push, transaction, adjustments), push):
+                words = f"Somebody has given something back on transaction {transaction.id}, which is not noted here."
+                return Seen(verdict=charges.waiting(charges.Reason.REFUND, f"{words} It goes on then.", now + SOON))
             action = _action(transaction)
             asked = _request(order, push, transaction, adjustments, action or REFUND)
             if asked is None:
@@ -117,6 +122,11 @@ def _action(transaction: Transaction) -> str:
         return REFUND
     is_invoice = transaction.collection_mode == MANUAL
     return CREDIT if is_invoice and transaction.status in UNPAID else ""
+
+
+def _is_news(told: payments.GivenInAll, push: Push) -> bool:
+    """Whether others gave back more of a push, or ask for more, than is known here."""
+    return told.by_others > push.given_by_others or told.asked > push.others_ask_for
 
 
 def _is_pending(adjustments: Sequence[Adjustment]) -> bool:

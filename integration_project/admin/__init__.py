@@ -15,6 +15,7 @@ from integration_project.admin.machinery import (
 from integration_project.admin.mails import MailAdmin, MailRuleAdmin
 from integration_project.admin.people import ConsoleGroupAdmin, ConsoleUserAdmin, LogEntryAdmin
 from integration_project.pages.accounts import AccountLinkAdmin
+from integration_project.pages.late_usage import LateUsageAdmin
 
 site.site_title = site.site_header = "Paddle and m3ter"
 site.index_title = "Home"
@@ -30,6 +31,7 @@ __all__ = [
     "FindingAdmin",
     "HeartbeatAdmin",
     "InstallationAdmin",
+    "LateUsageAdmin",
     "LogEntryAdmin",
     "MailAdmin",
     "MailRuleAdmin",

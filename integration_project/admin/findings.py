@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from billing_bridge import attention
 from billing_bridge.models import Push, PushedBill
 from integration_project import clock, fixes, showing
 from integration_project.errors import NotPossible
@@ -163,6 +164,8 @@ class FindingAdmin(LedgerAdmin):
         subject = row.subject
         if bill := PushedBill.objects.filter(m3ter_bill_id=subject).first():
             found.append(Link("The bill", showing.page_of(bill), strong=True))
+        if row.kind in attention.KINDS and (filters := attention.bills_of(subject)):
+            found.append(Link("These bills", showing.list_of(PushedBill, urlencode(filters)), strong=True))
         if push := Push.objects.filter(push_id=subject).select_related("bill").first():
             found.append(Link("The bill", showing.page_of(push.bill), strong=True))
         if link := AccountLink.objects.filter(paddle_subscription_id=subject).first():

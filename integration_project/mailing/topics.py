@@ -51,6 +51,7 @@ SEVERITIES = (Finding.Severity.NOTICE, Finding.Severity.PROBLEM, Finding.Severit
 """From the mildest to the worst."""
 
 _BILLS, _EVENTS, _CONNECTIONS = (Topic.BILLS,), (Topic.EVENTS,), (Topic.CONNECTIONS,)
+_USAGE = (Topic.USAGE,)
 _UNMETERED = (Topic.EVENTS, Topic.USAGE)
 _SYNC = "Open each finding and sync its subscription: it is read from Paddle, and m3ter is made to match."
 
@@ -178,12 +179,59 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "A vendor refuses our key, or its permissions. Nothing is sent there; work waits.",
             "Correct the key or its permissions. It is tried again every minute, so work goes on by itself.",
         ),
+        # Usage
+        "usage dropped": Kind(
+            _USAGE,
+            "m3ter dropped measurements after it had accepted them, or refused them. They are not counted.",
+            "Put right what the finding names; then have them sent again under the same uids.",
+        ),
+        "usage not derived": Kind(
+            _USAGE,
+            "m3ter counted measurements, but could not work out a derived field of their meter.",
+            "Correct the field's calculation in m3ter.",
+        ),
+        "usage of another copy": Kind(
+            _USAGE,
+            "m3ter tells of usage that looks like ours and is unknown here. Another copy of this database sends usage.",
+            "Find the other copy and stop it.",
+        ),
+        "usage failures not read": Kind(
+            _USAGE,
+            "m3ter lists so many failures of usage that they could not be read to the end.",
+            "Look in m3ter's console what they have in common.",
+        ),
+        "usage without a subscription": Kind(
+            _UNMETERED,
+            "m3ter counts usage of an account that no subscription has. It may be a typo of whoever sends it.",
+            "Find out who sends it, and have the code corrected there.",
+        ),
+        "usage stopped": Kind(
+            _USAGE,
+            "A customer had usage regularly, and has none any more.",
+            "Ask whoever sends it whether it still does.",
+        ),
         # Bills and charges
         "bill to date": Kind(
             _BILLS,
             "A subscription is about to be cancelled. What was used until now can be charged only while it lives, and"
             " only once its bill is approved in m3ter, and here where policy wants a review.",
             "Approve the bill, in m3ter and here, before the subscription ends.",
+        ),
+        "charge refused": Kind(
+            _BILLS,
+            "A charge, refund or invoice was refused, so its bill failed. Nothing was charged by that attempt.",
+            "The bill's page has the reason. Put that right, then resend the bill; or decide otherwise about it.",
+        ),
+        "bills held": Kind(
+            _BILLS,
+            "Bills are held for a reason that a person has to put right, or decide about. Nothing of them is charged"
+            " until then.",
+            "Open the bills from the finding: each page says what to do.",
+        ),
+        "bills to review": Kind(
+            _BILLS,
+            "Bills were approved in m3ter and wait for Finance to approve them here, as the push policy says.",
+            "Compare them with m3ter's lines, then approve, hold or skip them.",
         ),
         "charging refused": Kind(
             _BILLS,

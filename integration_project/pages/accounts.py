@@ -20,7 +20,7 @@ from integration_project import clock, showing
 from integration_project.errors import NotPossible
 from integration_project.ledger_admin import Decision, LedgerAdmin, ReasonForm
 from integration_project.models import Finding
-from integration_project.pages import account_story, account_then, happenings, timeline
+from integration_project.pages import account_story, account_then, account_usage, happenings, timeline
 from integration_project.reasoned_admin import ReasonedAdmin
 from integration_project.showing import Link, Panel, Right, Story, Text
 from paddle_sync import intake, own_events
@@ -210,7 +210,10 @@ class AccountLinkAdmin(ReasonedAdmin):
 
     def around(self, request: HttpRequest, row: AccountLink) -> dict[str, Any]:
         """Add the time line, what it was on a day, and the bills."""
-        return {**super().around(request, row), **_time_line(request, row), "lower_panels": (_bills(row),)}
+        return {**super().around(request, row), **_time_line(request, row), "lower_panels": self._lower(row)}
+
+    def _lower(self, row: AccountLink) -> Sequence[Panel]:
+        return (*account_usage.panels(row), _bills(row))
 
     def story(self, request: HttpRequest, row: AccountLink) -> Story:
         """Say how it stands, what that means, and what comes next."""

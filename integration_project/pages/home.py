@@ -14,7 +14,8 @@ from billing_bridge.models import Push, PushedBill
 from integration_project import clock, installation, showing
 from integration_project.models import Circuit, Finding, Heartbeat, Installation
 from integration_project.showing import Tone
-from paddle_sync.models import CatalogueEntry, WebhookEvent
+from paddle_sync.models import CatalogueEntry, LateForBill, LateUsage, UsageBatch, UsageFailure, WebhookEvent
+from paddle_sync.usage import flow
 
 NEWEST_EVENTS = 20_000
 """Events of the last day are counted among so many of the newest, so that the page stays quick in any flood."""
@@ -25,6 +26,9 @@ NEAR_RENEWAL = dt.timedelta(hours=24)
 DAY = dt.timedelta(days=1)
 BILL_STATES = PushedBill.State
 EVENT_STATES = WebhookEvent.State
+REASONS = PushedBill.Reason
+OTHER_REASONS = ",".join(each.value for each in REASONS if each not in {REASONS.NONE, REASONS.REVIEW})
+"""As the list of bills takes them: every reason but the review."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ def sections(user: Any) -> list[Section]:
     if not user.has_perm("paddle_sync.view_webhookevent"):
         return []
     return [
-        Section("Needs attention", (_waiting_events(), _bills(), _findings())),
-        Section("The last 24 hours", (_events_today(), _bills_today())),
+        Section("Needs attention", (_waiting_events(), _usage(), _bills(), _findings())),
+        Section("The last 24 hours", (_events_today(), _usage_today(), _bills_today())),
         Section("Connections", (_vendors(), _work(), _settings())),
     ]
 
@@ -129,7 +133,7 @@ def _bills() -> Card:
         ("Failed: Paddle refused", counts.get("failed", 0), {"state__exact": "failed"}, "bad", ""),
         ("Lost: Paddle will not collect", counts.get("lost", 0), {"state__exact": "lost"}, "bad", ""),
         ("To review", review, {"state__exact": "held", "reason__exact": "review"}, "wait", ""),
-        ("Held for another reason", held, {"state__exact": "held"}, "wait", ""),
+        ("Held for another reason", held, {"state__exact": "held", "reason__in": OTHER_REASONS}, "wait", ""),
     )
     items = [
         Item(text, count, _url(PushedBill, **where), tone, small) for text, count, where, tone, small in lines if count
@@ -156,6 +160,37 @@ def _findings() -> Card:
         if counts.get(severity)
     ]
     return Card("Findings", items, "Nothing was found that a person would have to look at.")
+
+
+def _usage() -> Card:
+    batches = _by_state(UsageBatch.objects.filter(state__in=("failed", "held")))
+    lines: tuple[tuple[str, int, str, Tone, str], ...] = (
+        ("Not taken by m3ter", batches.get("failed", 0), _url(UsageBatch, state__exact="failed"), "bad", "batches"),
+        (
+            "Did not come to count",
+            UsageFailure.objects.filter(state=UsageFailure.State.OPEN).count(),
+            _url(UsageFailure, state__exact="open"),
+            "bad",
+            "measurements that m3ter dropped or refused",
+        ),
+        ("Wait for an account", batches.get("held", 0), _url(UsageBatch, state__exact="held"), "wait", "batches"),
+        (
+            "To be priced",
+            LateUsage.objects.filter(state=LateUsage.State.REVIEW).count(),
+            _url(LateUsage, state__exact="review"),
+            "wait",
+            "usage that came after its bill was locked",
+        ),
+        (
+            "Approved bills with later usage",
+            LateForBill.objects.filter(state=LateForBill.State.OPEN).count(),
+            _url(LateForBill, state__exact="open"),
+            "wait",
+            "",
+        ),
+    )
+    items = [Item(text, count, url, tone, small) for text, count, url, tone, small in lines if count]
+    return Card("Usage", items, "No usage waits for a person.")
 
 
 # --- The last 24 hours ------------------------------------------------------------------------------------------------
@@ -192,6 +227,29 @@ def _events_today() -> Card:
                 _tone(waiting, "wait"),
             ),
             Item("Failed", failed, _url(WebhookEvent, received="day", state__exact="failed"), _tone(failed, "bad")),
+        ),
+    )
+
+
+def _usage_today() -> Card:
+    counted = flow.today()
+    day = (clock.now() - DAY).isoformat(timespec="seconds")
+    waiting, failed = counted["waiting"] + counted["held"], counted["failed"] + counted["dropped"]
+    on_the_way = ",".join((*flow.ON_THE_WAY, UsageBatch.State.HELD))
+    return Card(
+        "Measurements",
+        (
+            Item("Came in", counted["received"], _url(UsageBatch, received_at__gte=day)),
+            Item(
+                "Taken by m3ter", counted["sent"], _url(UsageBatch, received_at__gte=day, state__exact="sent"), "good"
+            ),
+            Item(
+                "Waiting",
+                waiting,
+                _url(UsageBatch, received_at__gte=day, state__in=on_the_way),
+                _tone(waiting, "wait"),
+            ),
+            Item("Failed", failed, _url(UsageFailure, occurred_at__gte=day), _tone(failed, "bad")),
         ),
     )
 

@@ -19,6 +19,19 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Usage to m3ter",
+        (
+            ("Usage", "query_stats", "paddle_sync", "usageday"),
+            ("Usage files", "upload_file", "paddle_sync", "usageupload"),
+            ("Batches", "outbox", "paddle_sync", "usagebatch"),
+            ("Failures", "report", "paddle_sync", "usagefailure"),
+            ("Late usage", "more_time", "paddle_sync", "lateusage"),
+            ("Late for approved bills", "history_toggle_off", "paddle_sync", "lateforbill"),
+            ("Usage by day", "calendar_month", "paddle_sync", "usageday"),
+            ("API keys", "key", "integration_project", "apikey"),
+        ),
+    ),
+    (
         "m3ter to Paddle",
         (
             ("Bills", "receipt_long", "billing_bridge", "pushedbill"),
@@ -31,13 +44,6 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Push policy", "policy", "billing_bridge", "pushpolicy"),
             ("Product rules", "inventory_2", "billing_bridge", "productrule"),
             ("Paddle's currencies", "payments", "billing_bridge", "paddlecurrency"),
-        ),
-    ),
-    (
-        "Usage",
-        (
-            ("Usage files", "upload_file", "paddle_sync", "usageupload"),
-            ("API keys", "key", "integration_project", "apikey"),
         ),
     ),
     (
@@ -72,7 +78,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ),
 )
 
-NO_LISTS = {"Plan": "plan"}
+NO_LISTS = {"Plan": "plan", "Usage": "seen"}
 """Pages that are no list of rows, by title: the name of their address after the model's."""
 
 

@@ -33,6 +33,7 @@ PADDLE = "paddle"
 CLASSIC = "paddle_classic"
 M3TER = "m3ter"
 M3TER_INGEST = "m3ter_ingest"
+M3TER_INGEST_SECOND = "m3ter_ingest_second"
 M3TER_EXPLORER = "m3ter_explorer"
 """Parts of m3ter with limits of their own; the key is that of m3ter."""
 

@@ -18,7 +18,7 @@ import requests
 from integration_project import errors
 from integration_project.vendors import exact_json, words
 from integration_project.vendors.reading import Unreadable
-from integration_project.vendors.transport import NotSent, Unanswered, send
+from integration_project.vendors.transport import Body, NotSent, Unanswered, send
 
 T = TypeVar("T")
 logger = logging.getLogger("integration_project.vendors")
@@ -292,6 +292,7 @@ class VendorHTTP:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         elif request.body is not None:
             headers["Content-Type"] = "application/json"
+        headers.update(request.headers)
         started = time.monotonic()
         for listener in self.listeners.before:
             listener(request.operation)
@@ -425,12 +426,13 @@ class Outgoing:
     method: str
     path: str
     params: Mapping[str, str] | None
-    body: bytes | None = field(repr=False)
+    body: bytes | Body | None = field(repr=False)
     form: Mapping[str, str] | None = field(repr=False)
     repeatable: bool
     deadline: float
     private: tuple[str, ...] = field(repr=False)
     address: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 So our key never goes there, and the address is a secret of its own: it is in no log line and in no error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -13,9 +14,12 @@ import requests
 from integration_project import errors
 from integration_project.vendors.http import Answer, Listeners, OpenGate, Outgoing, Policy, Ruling, VendorHTTP
 from integration_project.vendors.rehearsal import NotRehearsable
+from integration_project.vendors.transport import Body, BodyChanged
 
 T = TypeVar("T")
 
+OURS = frozenset({"authorization", "content-length", "host", "transfer-encoding"})
+"""Headers that say who we are, or how much is sent where: never what somebody else says."""
 PLACE = "(a signed address)"
 """What is written down instead of the address."""
 
@@ -33,6 +37,25 @@ class SignedHTTP(VendorHTTP):
         """Read what is at a signed address, which is JSON."""
         value: T = self._made(self._outgoing(operation, "GET", address), read)
         return value
+
+    def put(self, operation: str, address: str, *, body: Body, headers: Mapping[str, str], deadline: float) -> None:
+        """Put bytes at a signed address, with the headers that were signed; what is answered has no body."""
+        outgoing = replace(
+            self._outgoing(operation, "PUT", address),
+            body=body,
+            headers={name: value for name, value in headers.items() if name.lower() not in OURS},
+            deadline=deadline,
+        )
+        try:
+            self._made(outgoing, lambda value: None)
+        except BodyChanged as problem:
+            raise errors.Permanent(
+                f"{self.vendor}, {operation}: what was sent changed meanwhile: {problem}; nothing of it counts."
+            ) from None
+
+    def _judged(self, request: Outgoing, answer: Answer, read: Callable[[Any], Any]) -> Any:
+        is_put = request.method == "PUT" and answer.ok and answer.problem is None
+        return super()._judged(request, replace(answer, json={}) if is_put else answer, read)
 
     def _outgoing(self, operation: str, method: str, address: str) -> Outgoing:
         if self._rehearsed:

@@ -11,10 +11,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, BinaryIO
 
 import requests
 import urllib3
@@ -44,6 +44,40 @@ class Received:
     problem: str | None
 
 
+class BodyChanged(Exception):
+    """What was to be sent is not as long as was announced. The vendor has only part of it, so it has nothing."""
+
+
+class Body:
+    """So many bytes of a stream, read while they are sent. One that is shorter or longer is not sent to its end."""
+
+    def __init__(self, stream: BinaryIO, length: int) -> None:
+        self._stream = stream
+        self._length = length
+        self._left = length
+        self.ends_at: float | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self.read(CHUNK):
+            yield chunk
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on. The last bytes are given only when nothing follows them."""
+        if self.ends_at is not None and time.monotonic() > self.ends_at:
+            raise TimeoutError("timed out")
+        wanted = self._left if size < 0 else min(size, self._left)
+        chunk = self._stream.read(wanted) if wanted else b""
+        self._left -= len(chunk)
+        if len(chunk) < wanted and (not chunk or size < 0):
+            raise BodyChanged(f"it ended {self._left} bytes early")
+        if chunk and not self._left and self._stream.read(1):
+            raise BodyChanged("it is longer than it was")
+        return chunk
+
+
 def send(
     session: requests.Session,
     method: str,
@@ -51,7 +85,7 @@ def send(
     *,
     headers: Mapping[str, str],
     params: Mapping[str, str] | None,
-    body: bytes | None,
+    body: bytes | Body | None,
     deadline: float,
     max_bytes: int,
     begun: float | None = None,
@@ -67,6 +101,8 @@ def send(
     ends_at = now + deadline
     if begun is not None and now - begun > deadline:
         raise NotSent(f"the process stood still for more than {deadline:g} seconds before it could be sent")
+    if isinstance(body, Body):
+        body.ends_at = ends_at
     failure: NotSent | Unanswered
     try:
         request = session.prepare_request(

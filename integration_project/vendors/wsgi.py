@@ -115,7 +115,8 @@ def _seconds(timeout: Any) -> float | None:
 
 def _environ(request: requests.PreparedRequest, deadline: float | None) -> dict[str, Any]:
     parts = urlsplit(request.url or "")
-    body = request.body or b""
+    body: Any = request.body or b""
+    body = body.read() if hasattr(body, "read") else body
     data = body.encode("utf-8") if isinstance(body, str) else bytes(body)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     environ: dict[str, Any] = {

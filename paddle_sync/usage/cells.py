@@ -14,7 +14,6 @@ MOST_DIGITS = 30
 LARGEST_EXPONENT = 30
 """Numbers whose first digit stands further from the point are out of all proportion, and costly to write out."""
 LONGEST_NUMBER = 64
-LONGEST_MOMENT = 64
 YEARS = range(2000, 2100)
 """No usage was metered before, and a year far ahead is a slip of the keyboard."""
 
@@ -52,7 +51,8 @@ def exactly(text: str) -> int | Decimal | None:
     if len(text) > LONGEST_NUMBER or not _NUMBER.fullmatch(text):
         return None
     exact = Decimal(text)
-    if not is_in_proportion(exact):
+    # So short a text without an exponent is within every bound.
+    if (len(text) > MOST_DIGITS or "e" in text or "E" in text) and not is_in_proportion(exact):
         return None
     return int(text) if _WHOLE.fullmatch(text) else exact
 

@@ -41,6 +41,7 @@ LONGEST_METADATA = 256
 LONGEST_ADDRESS = 80
 # A guess: m3ter's failure MissingField does not say which fields it means. Numeric ones are asked for.
 NUMBERS_ARE_REQUIRED = True
+_FIELDS = frozenset(FIELDS)
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -68,6 +69,8 @@ class Checked:
     """Whether its period's bill is approved, so that m3ter has to calculate that again."""
     on_next: Settled | None = None
     """The locked period it belongs to: it is not sent, but charged on the next bill after review."""
+    late_for: str = ""
+    """The approved bill of its period, where it is late."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,14 @@ def address_of(item: object) -> Address | Refusal:
             given[0],
             f"it must be a text of 1 to {LONGEST_ADDRESS} characters, without spaces around it.",
         )
-    if UNSTORABLE.search(value):
+    if not is_storable(value):
         return Refusal("bad_address", given[0], "it has a character in it that cannot be stored.")
     return given[0], value
+
+
+def is_storable(text: str) -> bool:
+    """Whether a database keeps it; nothing that can be printed needs a closer look."""
+    return text.isprintable() or UNSTORABLE.search(text) is None
 
 
 def check(
@@ -117,7 +125,7 @@ def uid_of(item: Mapping[str, Any]) -> str | Refusal | None:
     uid = item.get("uid")
     if uid is None:
         return None
-    if not isinstance(uid, str) or not uid or len(uid) > LONGEST_UID or UNSTORABLE.search(uid):
+    if not isinstance(uid, str) or not uid or len(uid) > LONGEST_UID or not is_storable(uid):
         return Refusal("bad_uid", "uid", f"it must be a text of 1 to {LONGEST_UID} characters.")
     return uid
 
@@ -128,9 +136,9 @@ def key_of(account_code: str, uid: str) -> bytes:
 
 
 def _checked(item: Mapping[str, Any], to: Destination, uid: str, circumstances: Circumstances) -> Checked:
-    for name in item:
-        if name not in FIELDS:
-            _refuse("unknown_field", str(name)[:80], f"a measurement has no such field; there are {', '.join(FIELDS)}.")
+    if not item.keys() <= _FIELDS:
+        name = str(next(name for name in item if name not in _FIELDS))
+        _refuse("unknown_field", name[:80], f"a measurement has no such field; there are {', '.join(FIELDS)}.")
     meter = _meter(item.get("meter"), circumstances.meters)
     marks = _marks(item.get("marks"))
     ts = _moment("ts", item.get("ts"))
@@ -149,7 +157,8 @@ def _checked(item: Mapping[str, Any], to: Destination, uid: str, circumstances: 
         line = _item_line(item, uid, values)
     else:
         line = f'{{"uid":"{key.hex()}",{measured}}}'.encode()
-    return Checked(to, key, content, ts, line, late=settled is not None and on_next is None, on_next=on_next)
+    late_for = settled.bill_id if settled is not None and on_next is None else ""
+    return Checked(to, key, content, ts, line, late=bool(late_for), on_next=on_next, late_for=late_for)
 
 
 def _refuse(code: str, field: str, reason: str) -> NoReturn:
@@ -261,7 +270,7 @@ def _text(code: str, value: object, longest: int) -> str:
         _refuse("not_a_text", code, "it must be a text, in quotation marks.")
     if not value or len(value) > longest:
         _refuse("long_text", code, f"it must have 1 to {longest} characters, and has {len(value)}.")
-    if UNSTORABLE.search(value):
+    if not is_storable(value):
         _refuse("not_a_text", code, "it has a character in it that cannot be stored.")
     return _quoted(value)
 
@@ -325,6 +334,10 @@ def _measurement(meter: Meter, account_code: str, ts: datetime, ets: datetime | 
     parts = [f'"meter":{_cached_quote(meter.code)}', f'"account":{_cached_quote(account_code)}', f'"ts":"{_stamp(ts)}"']
     if ets is not None:
         parts.append(f'"ets":"{_stamp(ets)}"')
+    if len(values) == 1:  # most are
+        ((code, value),) = values.items()
+        parts.append(f'"{meter.categories[code].lower()}":{{{_cached_quote(code)}:{value}}}')
+        return ",".join(parts)
     by_category: dict[str, list[str]] = {}
     for code in sorted(values):
         by_category.setdefault(meter.categories[code], []).append(f"{_cached_quote(code)}:{values[code]}")

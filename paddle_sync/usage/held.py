@@ -66,7 +66,7 @@ def take_in_again(batch_id: int, state: State, *, why: str = WITHOUT_ACCOUNT) ->
         intake.forget((line.key for line in lines), batch.pk)
         now = clock.now()
         items = [(line.row, exact_json.decode(line.text)) for line in lines]
-        assessed = assess(items, Book(_nowhere), Circumstances(meters.known(), now))
+        assessed = assess(items, Book(_nowhere), Circumstances(meters.known(), batch.received_at))
         source = Source(
             upload=batch.upload,
             client=batch.client,

@@ -24,7 +24,7 @@ from django.db import connection, transaction
 from integration_project import clock, work
 from integration_project.vendors import exact_json
 from paddle_sync.models import LateUsage, UsageBatch, UsageBody, UsageUid, UsageUpload
-from paddle_sync.usage import bodies, queues
+from paddle_sync.usage import bodies, late, queues
 from paddle_sync.usage.bodies import Line
 from paddle_sync.usage.checking import Checked
 from paddle_sync.usage.items import Refusal
@@ -39,6 +39,12 @@ INSERT = """
     INSERT INTO paddle_sync_usageuid (key, content, batch_id, received_on) VALUES {places}
     ON CONFLICT (key) DO NOTHING
 """
+INSERT_ARRAYS = """
+    INSERT INTO paddle_sync_usageuid (key, content, batch_id, received_on)
+    SELECT *, %s::date FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[])
+    ON CONFLICT (key) DO NOTHING
+"""
+"""On PostgreSQL: three arrays are read in half the time that a thousand rows of values are."""
 
 
 class Outcome(StrEnum):
@@ -215,11 +221,14 @@ def _stored(keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
 
 def _insert(rows: Sequence[tuple[bytes, int, int]], today: date) -> int:
     """Insert keys that nobody has; say how many. Written out, because it is done for every measurement."""
-    values: list[Any] = []
-    for key, content, batch_id in rows:
-        values += (key.hex(), content, batch_id, today)
     with connection.cursor() as cursor:
-        cursor.execute(INSERT.format(places=", ".join(["(%s, %s, %s, %s)"] * len(rows))), values)
+        if connection.vendor == "postgresql":
+            keys, contents, batches = zip(*rows, strict=True)
+            arrays = ([key.hex() for key in keys], contents, batches)
+            cursor.execute(INSERT_ARRAYS, [today, *(f"{{{','.join(map(str, each))}}}" for each in arrays)])
+        else:
+            values = [value for key, content, batch_id in rows for value in (key.hex(), content, batch_id, today)]
+            cursor.execute(INSERT.format(places=", ".join(["(%s, %s, %s, %s)"] * len(rows))), values)
         return int(cursor.rowcount)
 
 
@@ -236,6 +245,7 @@ def _store(pile: _Pile, lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -
     lines = [Line(checked.key, checked.content, row, checked.line) for row, checked in entries]
     UsageBody.objects.bulk_create([UsageBody(batch=batch, **bodies.pack(lines))])
     _accept(entries, taken)
+    late.note(batch, [checked for _, checked in entries])
     if batch.state == State.NEXT_BILL:
         keep_for_next_bill(batch, [checked for _, checked in entries])
 

@@ -1,5 +1,6 @@
 """Usage that was accepted: one narrow row for each uid, and everything else by the batch."""
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 
@@ -274,8 +275,14 @@ class UsageFailure(models.Model):
     class State(models.TextChoices):
         NEW = "new", "Details still to be read from m3ter"
         OPEN = "open", "To be looked at"
-        HARMLESS = "harmless", "Counted already: nothing to do"
+        HARMLESS = "harmless", "Nothing to do"
         CLOSED = "closed", "Closed by a person"
+
+    class Whose(models.TextChoices):
+        OURS = "ours", "Sent from here"
+        ELSEWHERE = "elsewhere", "Like ours, and unknown here: another copy of this database"
+        OTHERS = "others", "Somebody else's measurement"
+        UNKNOWN = "unknown", "Cannot be told"
 
     m3ter_event_id = models.CharField(
         max_length=64,
@@ -296,10 +303,15 @@ class UsageFailure(models.Model):
     m3ter_account_code = models.CharField(max_length=80, blank=True, default="")
     meter = models.CharField(max_length=80, blank=True, default="")
     is_dropped = models.BooleanField(default=True, help_text="Whether it may be sent again under the same uid.")
-    measurement = models.JSONField(null=True, blank=True, help_text="As it was sent.")
+    measurement = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder, help_text="As it was sent.")
     detail = models.TextField(blank=True, default="", help_text="What is wrong and what to do, in words.")
     closed_by = models.CharField(max_length=150, blank=True, default="")
     closed_at = models.DateTimeField(null=True, blank=True)
+    close_reason = models.TextField(blank=True, default="")
+    whose = models.CharField(max_length=10, choices=Whose.choices, default=Whose.OURS)
+    client = models.CharField(max_length=150, blank=True, default="", help_text="Client of the API that sent it.")
+    api_key_prefix = models.CharField(max_length=24, blank=True, default="", help_text="The key it came with.")
+    due_at = models.DateTimeField(null=True, blank=True, help_text="When its details are to be read from m3ter.")
 
     class Meta:
         constraints = (
@@ -310,8 +322,11 @@ class UsageFailure(models.Model):
         indexes = (
             models.Index(fields=("state", "-id"), name="usage_failure_by_state"),
             models.Index(fields=("m3ter_account_code", "-id"), name="usage_failure_by_account"),
+            models.Index(fields=("due_at", "id"), condition=Q(state="new"), name="usage_failure_due"),
+            models.Index(fields=("uid_key",), condition=Q(uid_key__isnull=False), name="usage_failure_by_uid"),
         )
         verbose_name = "usage failure"
+        permissions = (("close_usagefailure", "Can close usage failures"),)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.uid_key or self.m3ter_event_id}"
@@ -342,7 +357,59 @@ class SettledPeriod(models.Model):
         return f"{self.m3ter_account_id} {self.starts_at:%Y-%m-%d} to {self.ends_at:%Y-%m-%d}: {self.state}"
 
 
-class LateUsage(models.Model):
+class LateForBill(WorkItem):
+    """An approved bill in whose period usage came in later: m3ter calculates it again only when it is asked to."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Later usage: to be decided"
+        ASKED = "asked", "To be calculated again"
+        DONE = "done", "m3ter was asked to calculate it again"
+        LEFT = "left", "Left as it is"
+
+    m3ter_bill_id = models.CharField(max_length=64, unique=True)
+    m3ter_account_id = models.CharField(max_length=64)
+    m3ter_account_code = models.CharField(max_length=80)
+    state = models.CharField(max_length=5, choices=State.choices, default=State.OPEN)
+    last_at = models.DateTimeField(help_text="When usage of its period was last accepted.")
+    asked_at = models.DateTimeField(null=True, blank=True, help_text="When a person decided.")
+    asked_by = models.CharField(max_length=150, blank=True, default="")
+    reason = models.TextField(blank=True, default="")
+    done_at = models.DateTimeField(null=True, blank=True, help_text="When m3ter was asked.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(state__in=("open", "asked", "done", "left")), name="late_for_bill_state_known"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("state", "-id"), name="late_for_bill_by_state"),
+            models.Index(fields=("m3ter_account_id",), name="late_for_bill_by_account"),
+            models.Index(fields=("due_at", "id"), condition=Q(state="asked"), name="late_for_bill_due"),
+        )
+        verbose_name = "approved bill with later usage"
+        verbose_name_plural = "approved bills with later usage"
+        permissions = (("recalculate_lateforbill", "Can have m3ter calculate approved bills again"),)
+
+    def __str__(self) -> str:
+        return f"bill {self.m3ter_bill_id} of {self.m3ter_account_code}"
+
+
+class LateInBatch(models.Model):
+    """How much of a batch lies in an approved bill's period; gone with its batch, where that is discarded."""
+
+    batch = models.ForeignKey(UsageBatch, on_delete=models.CASCADE, related_name="late_for")
+    m3ter_bill_id = models.CharField(max_length=64, db_index=True)
+    items = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("batch", "m3ter_bill_id"), name="late_in_batch_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.items} of batch {self.batch_id} for bill {self.m3ter_bill_id}"
+
+
+class LateUsage(WorkItem):
     """Usage of a locked period that its sender wants on the next bill: a person says what it costs."""
 
     class State(models.TextChoices):
@@ -365,6 +432,11 @@ class LateUsage(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.REVIEW)
     currency = models.CharField(max_length=3, blank=True, default="")
     amount = models.BigIntegerField(null=True, blank=True, help_text="In minor units of the currency.")
+    exact = models.CharField(
+        max_length=40, blank=True, default="", help_text="The amount in the currency's own units, as m3ter is told."
+    )
+    units = models.CharField(max_length=40, blank=True, default="", help_text="How many were priced, if by the unit.")
+    unit_price = models.CharField(max_length=40, blank=True, default="")
     description = models.CharField(max_length=200, blank=True, default="")
     m3ter_charge_id = models.CharField(max_length=64, blank=True, default="")
     decided_by = models.CharField(max_length=150, blank=True, default="")
@@ -380,7 +452,11 @@ class LateUsage(models.Model):
                 condition=Q(state__in=("review", "asked", "charged", "written_off")), name="late_usage_state_known"
             ),
         )
-        indexes = (models.Index(fields=("state", "-id"), name="late_usage_by_state"),)
+        indexes = (
+            models.Index(fields=("state", "-id"), name="late_usage_by_state"),
+            models.Index(fields=("m3ter_account_id", "-id"), name="late_usage_by_account"),
+            models.Index(fields=("due_at", "id"), condition=Q(state="asked"), name="late_usage_due"),
+        )
         verbose_name = "late usage"
         verbose_name_plural = "late usage"
         permissions = (("price_lateusage", "Can put late usage on the next bill, or leave it uncharged"),)
@@ -392,18 +468,46 @@ class LateUsage(models.Model):
 class UsageDay(models.Model):
     """What m3ter has counted of one numeric field, account and day, as its usage query last said."""
 
+    class Problem(models.TextChoices):
+        NONE = "", "-"
+        NO_PLAN = "no_plan", "No plan of the account covers it"
+        NO_ACCOUNT = "no_account", "No subscription has this account"
+
     m3ter_account_code = models.CharField(max_length=80)
     meter = models.CharField(max_length=80, help_text="The meter's code.")
     field = models.CharField(max_length=80)
     day = models.DateField(help_text="In UTC.")
     total = models.CharField(max_length=80, help_text="A number, digit for digit.")
     read_at = models.DateTimeField()
+    problem = models.CharField(
+        max_length=10, choices=Problem.choices, blank=True, default="", help_text="Why nothing would bill it."
+    )
 
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=("m3ter_account_code", "meter", "field", "day"), name="usage_day_once"),
         )
-        indexes = (models.Index(fields=("day",), name="usage_day_by_day"),)
+        indexes = (
+            models.Index(fields=("day",), name="usage_day_by_day"),
+            models.Index(fields=("meter", "day"), name="usage_day_by_meter"),
+            models.Index(fields=("problem", "day"), condition=~Q(problem=""), name="usage_day_problem"),
+        )
+
+        verbose_name = "usage of a day"
+        verbose_name_plural = "usage of days"
+        permissions = (("refresh_usageday", "Can have m3ter's usage read again"),)
 
     def __str__(self) -> str:
         return f"{self.m3ter_account_code} {self.meter}.{self.field} {self.day}: {self.total}"
+
+
+class SeenMeter(models.Model):
+    """When m3ter was last asked what it has counted of a meter, and how far back."""
+
+    meter = models.CharField(max_length=80, unique=True, help_text="The meter's code.")
+    read_at = models.DateTimeField(null=True, blank=True, help_text="When all of it was last read.")
+    asked_at = models.DateTimeField(null=True, blank=True, help_text="When a person last asked for it.")
+    error = models.TextField(blank=True, default="", help_text="Why it could not be read the last time.")
+
+    def __str__(self) -> str:
+        return self.meter

@@ -6,6 +6,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
+from paddle_sync.models import UsageUpload
 from paddle_sync.usage.intake import Outcome
 from paddle_sync.usage.items import LONGEST_UID, MARKS
 
@@ -71,3 +72,26 @@ class MeasurementsAnswer(serializers.Serializer[Any]):
     conflict = serializers.IntegerField()
     refused = serializers.IntegerField()
     results = serializers.ListField(child=ResultSerializer())
+
+
+class FileAnswer(serializers.Serializer[Any]):
+    """How far a file is, and what became of its rows."""
+
+    id = serializers.IntegerField(help_text="The file's number here.")
+    name = serializers.CharField()
+    state = serializers.ChoiceField(choices=UsageUpload.State.choices)
+    is_over = serializers.BooleanField(help_text="Whether nothing more happens to it.")
+    note = serializers.CharField(help_text="Where it stands, in words; empty while there is nothing to say.")
+    rows = serializers.IntegerField(help_text="Rows checked so far.")
+    accepted = serializers.IntegerField()
+    duplicate = serializers.IntegerField()
+    conflict = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    held = serializers.IntegerField(help_text="Of the accepted: wait until their subscription has an account.")
+    late = serializers.IntegerField(help_text="Of the accepted: their bill is approved.")
+    on_next_bill = serializers.IntegerField(help_text="Of the accepted: a person puts them on the next bill.")
+    reasons = serializers.DictField(child=serializers.IntegerField(), help_text="Why rows were refused, and how many.")
+    dropped = serializers.IntegerField(help_text="Of the accepted: dropped by m3ter afterwards.")
+    sent = serializers.IntegerField(help_text="Measurements that m3ter has taken.")
+    waiting = serializers.IntegerField(help_text="Measurements still to be sent.")
+    failed = serializers.IntegerField(help_text="Measurements that a person has to decide about.")

@@ -253,3 +253,20 @@ def test_a_credit_that_was_written_off_before_a_refund_has_used_nothing_of_it(
 
     assert (fresh(second).outstanding, fresh(second).written_off) == (0, -2000)
     assert carrying.balance(classic_world.account_id, "USD") == 0
+
+
+def test_what_other_bills_in_a_payment_used_of_a_refund_is_not_used_by_a_second_correction_either(
+    classic_world: ClassicWorld, deliver: Run
+) -> None:
+    first, second = two_in_one_payment(classic_world, deliver)
+    classic_world.classic.refund(push_of(first).paddle_transaction_id, amount="30.00")
+    told(deliver)
+
+    for bill, amount in ((first, "80.00"), (second, "90.00"), (first, "70.00")):
+        change(classic_world, bill, ("API calls", amount))
+        classic_world.import_all()
+        review.approve(bill.pk, by="finance", reason="corrected")
+        classic_world.work()
+
+    assert (fresh(first).written_off, fresh(second).written_off) == (-2000, -1000)
+    assert carrying.balance(classic_world.account_id, "USD") == -1000

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from billing_bridge.composing import Marks, Owed, Rules, compose, fill_in, names_of, read_preview
+from billing_bridge.composing import (
+    Marks,
+    Owed,
+    Rules,
+    compose,
+    fill_in,
+    mark_of,
+    names_of,
+    one_text,
+    read_preview,
+)
 from billing_bridge.models import BillRevision, CarriedEntry, ProductRule, PushPolicy
 from billing_bridge.money import round_half_up
 from integration_project.vendors.paddle.entities import Charge, ChargePreview
@@ -97,6 +107,28 @@ def test_no_text_is_longer_than_paddle_takes_and_the_push_is_always_named(
     assert item.description.endswith("[bill-1-1]")
     assert 1 <= len(item.product_name or "") <= 200
     assert (item.name + item.description).isprintable()
+
+
+BILL_ID = "91aa91aa-8888-4b66-8000-000000000008"
+
+
+@given(st.text(max_size=300), st.integers(1, 999_999), st.integers(80, 255))
+def test_the_push_id_is_read_in_the_one_text_that_names_it(template: str, ordinal: int, longest: int) -> None:
+    marks = Marks(f"{BILL_ID}-{ordinal}", BILL_ID, 1)
+    owed = Owed(revision(line()), 1000)
+
+    text = one_text(owed, marks=marks, policy=PushPolicy(item_name=template), longest=longest)
+
+    assert len(text) <= longest
+    assert mark_of(text) == marks.push_id
+    assert mark_of(f"{text}  ") == marks.push_id
+
+
+@pytest.mark.parametrize(
+    "text", [f"Goodwill for [{BILL_ID}-1], agreed", f"[{BILL_ID}]", f"[{BILL_ID}-0]", "Spring offer [2026-04]", ""]
+)
+def test_whoever_only_mentions_a_push_has_not_made_it(text: str) -> None:
+    assert mark_of(text) == ""
 
 
 def test_a_line_without_a_unit_leaves_no_blank_before_the_comma() -> None:

@@ -198,3 +198,30 @@ def test_what_another_copy_has_put_on_the_next_renewal_is_an_alarm_before_it_is_
 
     assert fresh(bill).state == State.PUSHED
     assert open_alarms() == [("unknown push", "another-copy-3")]
+
+
+@pytest.mark.parametrize("decided", [True, False], ids=["given", "asked for"])
+def test_what_paddle_shows_as_given_by_hand_is_not_given_once_more_before_the_news_of_it_has_come(
+    world: World, tell: Callable[[], None], decided: bool
+) -> None:
+    PushPolicy.objects.update(mode="immediately", review="never", changed="hold", lock_after_days=30)
+    bill = world.imported((("API calls", "100.00"),))
+    world.work()
+    tell()
+    corrected(world, bill, "80.00")
+    review.refund(bill.pk, by="fiona", reason="theirs")
+    world.refund_by_hand(push_of(bill).paddle_transaction_id, 2000)
+    if decided:
+        world.paddle.settle_adjustments()
+
+    world.work()
+    waits = fresh(bill)
+    world.paddle.settle_adjustments()
+    tell()
+    make_due(bill)
+    world.work()
+    review.approve(bill.pk, by="fiona", reason="they have it")
+    world.work()
+
+    assert (waits.state, waits.reason, len(world.paddle.adjustments)) == (State.WAITING, Reason.REFUND, 1)
+    assert (fresh(bill).state, fresh(bill).credited, fresh(bill).written_off) == (State.PUSHED, 0, -2000)

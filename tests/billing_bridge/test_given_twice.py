@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from billing_bridge import carrying, importing, jobs, looking, review
+from billing_bridge import carrying, importing, jobs, looking, previewing, review
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project.errors import NotPossible, VendorRejected
 from integration_project.vendors.paddle.entities import NewAdjustment, NewAdjustmentItem
@@ -277,6 +277,51 @@ def test_what_was_given_back_by_hand_after_an_approval_stops_what_was_approved(
     assert len(world.paddle.adjustments) == 1
 
 
+def test_a_credit_by_hand_that_is_reversed_after_it_was_counted_is_owed_again(world: World, tell: Tell) -> None:
+    bill = charged(world, tell, mode="invoice")
+    (invoice,) = world.invoices()
+    by_hand(world, invoice, 2000, "credit")
+    tell()
+    corrected(world, bill, "80.00")
+    review.approve(bill.pk, by="fiona", reason="they have it")
+    counted = fresh(bill)
+    (credit,) = world.paddle.adjustments
+
+    world.paddle.reverse_credit(credit)
+    tell()
+    held = fresh(bill)
+    review.refund(bill.pk, by="fiona", reason="then from us")
+    world.work()
+    tell()
+
+    assert (counted.state, counted.written_off) == (State.PUSHED, -2000)
+    assert (held.state, held.reason, held.written_off, held.outstanding) == (State.HELD, Reason.CHANGED, 0, -2000)
+    assert (fresh(bill).credited, fresh(bill).refunded, fresh(bill).outstanding) == (2000, 2000, 0)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["lowered", "deleted"])
+def test_a_bill_that_waited_for_a_refund_by_hand_says_so_no_more_once_that_is_rejected(
+    world: World, tell: Tell, is_deleted: bool
+) -> None:
+    bill = charged(world, tell)
+    by_hand(world, push_of(bill).paddle_transaction_id, 2000)
+    tell()
+    if is_deleted:
+        world.delete_in_m3ter(bill)
+        jobs.sweep_bills()
+    else:
+        corrected(world, bill, "80.00")
+    waits = fresh(bill)
+
+    world.paddle.settle_adjustments(reject=True)
+    tell()
+
+    assert "wait for that" in waits.reason_detail
+    assert (fresh(bill).state, fresh(bill).reason) == (State.HELD, waits.reason)
+    assert "wait for that" not in fresh(bill).reason_detail
+    assert "is open" in fresh(bill).reason_detail
+
+
 @pytest.fixture
 def refused(world: World, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> PushedBill:
     """A bill of which 20.00 was to be refunded, and Paddle refused that."""
@@ -296,9 +341,13 @@ def refused(world: World, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> Pushed
 
 
 def test_a_refund_that_failed_is_sent_again_as_one(world: World, refused: PushedBill) -> None:
+    shown = previewing.preview(refused, world.vendors)
+
     review.resend(refused.pk, by="fiona", reason="again")
     world.work()
 
+    assert shown.is_charged
+    assert (shown.intent and shown.intent.mode.name, shown.first) == (push_of(refused).mode, "resend")
     assert (fresh(refused).credited, balance(world)) == (2000, 0)
 
 

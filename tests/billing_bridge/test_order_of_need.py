@@ -148,6 +148,30 @@ def test_an_event_that_waits_for_a_mapping_moves_the_renewal_of_bills_all_the_sa
     assert fresh(bill).renews_at == moved
 
 
+@pytest.mark.parametrize("state", [State.HELD, State.WAITING, State.FAILED])
+def test_bills_go_over_to_the_subscription_that_pays_for_their_account_by_now(world: World, state: str) -> None:
+    bill = world.imported()
+    PushedBill.objects.filter(pk=bill.pk).update(state=state, renews_at=None)
+    resubscribed = world.subscribe_again()
+    entity = world.paddle.subscriptions[resubscribed]
+
+    work_on(make_event("subscription.updated", entity), world)
+
+    link = AccountLink.objects.get(paddle_subscription_id=resubscribed)
+    assert (fresh(bill).link, fresh(bill).serial_key) == (link, resubscribed)
+    assert fresh(bill).renews_at == link.next_billed_at
+    assert link.next_billed_at is not None
+    assert renewals.follow(world.subscription_id) == 0  # news of the subscription that was left changes nothing
+
+
+def test_a_bill_in_paddle_stays_with_the_subscription_that_it_is_on(world: World) -> None:
+    bill = world.pushed()
+    resubscribed = world.subscribe_again()
+
+    assert renewals.follow(resubscribed) == 0
+    assert fresh(bill).link == world.link
+
+
 def test_an_attempt_that_asked_paddle_nothing_leaves_the_renewal_as_it_is_known_by_then(world: World) -> None:
     bill = world.approved()
     AccountLink.objects.update(next_billed_at=clock.now() + RENEWS_IN)

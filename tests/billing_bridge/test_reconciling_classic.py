@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from billing_bridge import importing, reconciliation
+from billing_bridge import importing, jobs, reconciliation
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock
 from integration_project.models import Finding
@@ -206,7 +206,11 @@ def test_words_in_brackets_that_are_no_push_id_are_nobodys_tag(classic_world: Cl
     classic_world.vendors.classic_on.create_modifier(
         classic_world.subscription_id, amount=Decimal(5), description="Spring offer [2026-04]"
     )
+    classic_world.vendors.classic_on.create_modifier(
+        classic_world.subscription_id, amount=Decimal(-5), description=f"Goodwill for [{bill.m3ter_bill_id}-7], agreed"
+    )
 
+    jobs.look_at_classic()
     run = reconcile(classic_world)
 
     assert (run.unknown, alarms("unknown push")) == (0, [])

@@ -90,6 +90,7 @@ EXPECTED_OF_REFUNDS = {
     "adjustment_amount_above_remaining_allowed": "held refund",
     "adjustment_transaction_item_has_already_been_fully_adjusted": "held refund",
     "adjustment_transaction_invalid_status_for_refund": "held refund",
+    "adjustment_transaction_invalid_status_for_credit": "held refund",
     "adjustment_amount_cannot_be_zero": "failed",
     "not_found": "failed",
     "forbidden": "ready",

@@ -402,3 +402,27 @@ def test_the_credit_of_a_deleted_bill_lowers_the_next_one_that_is_taxed_as_it_wa
     entry = CarriedEntry.objects.get(source_bill=gone)
     assert (entry.tax_category, entry.tax_mode, entry.remaining) == ("saas", tax_mode, 0)
     assert (fresh(bill).state, push_of(bill).amount) == (State.PUSHED, 20000)
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["free", "taken"])
+def test_the_credit_that_a_deleted_bill_was_is_not_given_unless_another_bill_has_it_already(
+    world: World, is_taken: bool
+) -> None:
+    PushPolicy.objects.update(mode="immediately", review="never", lock_after_days=30, negative="carry")
+    gone = world.imported((("API calls", "-30.00"),))
+    following = world.another_bill((("API calls", "100.00"),), approve=is_taken)
+    world.work()
+    if is_taken:
+        importing.import_bill(following, world.vendors)
+        world.work()
+    world.delete_in_m3ter(gone)
+    jobs.sweep_bills()
+
+    if is_taken:
+        with pytest.raises(NotPossible, match=r"30\.00 USD is open of a bill that is gone"):
+            review.approve(gone.pk, by="fiona", reason="gone")
+    else:
+        review.approve(gone.pk, by="fiona", reason="gone")
+
+    assert fresh(gone).state == (State.HELD if is_taken else State.SUPERSEDED)
+    assert (fresh(gone).outstanding, carrying.balance(world.account_id, "USD")) == (3000 if is_taken else 0, 0)

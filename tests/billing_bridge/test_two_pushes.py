@@ -1,5 +1,7 @@
 """What becomes of a bill with two pushes: one that shows late while the other is open, one taken for lost too early."""
 
+from collections.abc import Callable
+
 import pytest
 
 from billing_bridge import drafting, importing, jobs, looking, pushing, review
@@ -9,7 +11,10 @@ from billing_bridge.queues import CONFIRM
 from integration_project import work
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
+from integration_project.vendors.paddle.entities import NewAdjustment, NewAdjustmentItem
+from tests.billing_bridge import truth
 from tests.billing_bridge.test_sent_elsewhere import sent_and_left
+from tests.billing_bridge.test_settled_before import corrected
 from tests.billing_bridge.world import World, fresh, look_through_schedule, make_due, push_of
 
 State = PushedBill.State
@@ -188,3 +193,110 @@ def test_it_stays_held_when_it_is_read_again_and_when_it_is_approved_too_early(w
 
     assert (fresh(bill).state, fresh(bill).reason) == (State.HELD, Reason.COLLECTED)
     assert world.charges_of(bill) == 1
+
+
+# --- One is of another kind than the next -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paid(world: World, tell: Callable[[], None]) -> PushedBill:
+    """A bill of 100.00 that was charged at once and paid."""
+    PushPolicy.objects.update(mode="immediately", review="never", changed="hold", lock_after_days=30)
+    bill = world.imported((("API calls", "100.00"),))
+    world.work()
+    tell()
+    return fresh(bill)
+
+
+def not_made(world: World, bill: PushedBill, operation: str) -> None:
+    """What was sent for the bill has no answer and leaves no trace, and a person says that it was not made."""
+    world.paddle.fault(operation, "error_before")
+    jobs.drain_bills()
+    look_through_schedule(bill)
+    review.charge_was_not_made(bill.pk, by="fiona", reason="not there")
+
+
+def test_a_refund_that_was_not_made_does_not_keep_the_bill_from_being_charged_more(
+    world: World, paid: PushedBill
+) -> None:
+    corrected(world, paid, "80.00")
+    review.refund(paid.pk, by="fiona", reason="theirs")
+    not_made(world, paid, "create adjustment")
+
+    corrected(world, paid, "120.00")
+    review.approve(paid.pk, by="fiona", reason="20 more")
+    world.work()
+    asked = fresh(paid)
+    review.charge_was_not_made(paid.pk, by="fiona", reason="no refund there")
+    world.work()
+
+    assert (asked.state, asked.reason) == (State.HELD, Reason.CANNOT_TELL)
+    assert (fresh(paid).state, fresh(paid).outstanding) == (State.PUSHED, 0)
+    assert truth.net(world.paddle, paid.m3ter_bill_id) == 12000
+
+
+def test_a_charge_that_was_not_made_does_not_keep_the_bill_from_being_refunded(world: World, paid: PushedBill) -> None:
+    corrected(world, paid, "120.00")
+    review.approve(paid.pk, by="fiona", reason="20 more")
+    not_made(world, paid, "charge subscription")
+
+    corrected(world, paid, "80.00")
+    review.refund(paid.pk, by="fiona", reason="theirs")
+    world.work()
+    asked = fresh(paid)
+    review.charge_was_not_made(paid.pk, by="fiona", reason="no charge there")
+    world.work()
+
+    assert (asked.state, asked.reason) == (State.HELD, Reason.CANNOT_TELL)
+    assert (fresh(paid).state, fresh(paid).credited) == (State.PUSHED, 2000)
+    assert truth.net(world.paddle, paid.m3ter_bill_id) == 8000
+
+
+def test_a_refund_that_was_made_after_all_is_found_before_the_bill_is_charged_more(
+    world: World, paid: PushedBill
+) -> None:
+    corrected(world, paid, "80.00")
+    review.refund(paid.pk, by="fiona", reason="theirs")
+    not_made(world, paid, "create adjustment")
+    refund, charge = push_of(paid), world.vendors.paddle.get_transaction(push_of(paid).paddle_transaction_id)
+    items = (NewAdjustmentItem(charge.lines[0].id, 2000),)
+    world.vendors.paddle.create_adjustment(
+        NewAdjustment("refund", charge.id, refund.push_id, f"bill {paid.m3ter_bill_id} corrected", items)
+    )
+
+    corrected(world, paid, "120.00")
+    review.approve(paid.pk, by="fiona", reason="20 more")
+    world.work()
+    found = fresh(paid)
+    review.approve(paid.pk, by="fiona", reason="40 more, then")
+    world.work()
+
+    assert (found.state, found.credited, found.outstanding) == (State.HELD, 2000, 4000)
+    assert (fresh(paid).state, truth.net(world.paddle, paid.m3ter_bill_id)) == (State.PUSHED, 12000)
+
+
+def test_a_credit_that_was_not_made_does_not_keep_a_cancelled_invoice_from_being_made_again(
+    world: World, tell: Callable[[], None]
+) -> None:
+    world.complete_the_customer()
+    PushPolicy.objects.update(mode="invoice", review="never", changed="hold", lock_after_days=30)
+    bill = world.imported((("API calls", "100.00"),))
+    world.work()
+    tell()
+    (invoice,) = world.invoices()
+    corrected(world, bill, "80.00")
+    review.refund(bill.pk, by="fiona", reason="lower")
+    world.paddle.fault("create adjustment", "error_before")
+    jobs.drain_bills()
+    world.paddle.cancel_transaction(invoice)
+    tell()
+    look_through_schedule(bill)
+    review.charge_was_not_made(bill.pk, by="fiona", reason="not there")
+    world.work()
+
+    for _ in range(2):
+        review.approve(bill.pk, by="fiona", reason="again, and no credit is there")
+        world.work()
+
+    assert (fresh(bill).state, fresh(bill).outstanding) == (State.PUSHED, 0)
+    assert truth.net(world.paddle, bill.m3ter_bill_id) == 8000

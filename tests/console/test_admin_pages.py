@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -14,14 +15,34 @@ from django.urls import reverse
 from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy, ReconciliationRow, ReconciliationRun
 from integration_project import roles
 from integration_project.models import ApiKey, Finding, Mail, MailRule
-from paddle_sync.models import AccountLink, BulkItem, BulkRun, CatalogueEntry, PlanMapping, UsageUpload, WebhookEvent
+from integration_project.pages import home
+from paddle_sync.models import (
+    AccountLink,
+    BulkItem,
+    BulkRun,
+    CatalogueEntry,
+    LateForBill,
+    LateUsage,
+    PlanMapping,
+    UsageBatch,
+    UsageDay,
+    UsageFailure,
+    UsageUpload,
+    WebhookEvent,
+)
+from tests.builders import make_link
 from tests.console.rows import (
     MARKUP,
     Everything,
     make_api_key,
+    make_batch,
     make_bill,
+    make_day,
     make_entry,
+    make_failure,
     make_finding,
+    make_late_bill,
+    make_late_usage,
     make_parked,
     make_push,
     make_reconciliation,
@@ -160,6 +181,11 @@ GROWN: dict[type[Model], Callable[[Everything, int], object]] = {
     BulkItem: lambda rows, number: make_run(),
     ReconciliationRun: lambda rows, number: make_reconciliation(rows.held),
     ReconciliationRow: lambda rows, number: make_reconciliation(rows.held),
+    UsageBatch: lambda rows, number: make_batch(),
+    UsageFailure: lambda rows, number: make_failure(batch=rows.usage.failed),
+    UsageDay: lambda rows, number: make_day(f"code-{number}"),
+    LateUsage: lambda rows, number: make_late_usage(rows.link, make_batch()),
+    LateForBill: lambda rows, number: make_late_bill(make_bill(rows.link), rows.usage.failed),
     PlanMapping: lambda rows, number: PlanMapping.objects.create(
         paddle_price_id=f"pri_{number}", effective_from="2026-01-01", target="not_metered"
     ),
@@ -237,6 +263,23 @@ def test_home_shows_numbers_that_lead_to_the_lists_behind_them(
     links = {link for link in _links(answer.text) if "?" in link}
     assert len(links) >= 15
     assert {client.get(link, follow=True).status_code for link in links} == {200}
+
+
+def test_bills_held_for_another_reason_than_the_review_are_listed_without_those_to_review(
+    browser: Callable[[str], Client],
+) -> None:
+    for reason in ("review", "review", "currency", "below minimum"):
+        make_bill(make_link(), reason=reason)
+
+    (item,) = [
+        item
+        for section in home.sections(User.objects.get(username="finance"))
+        for card in section.cards
+        for item in card.items
+        if item.text == "Held for another reason"
+    ]
+
+    assert item.value == browser("Finance").get(item.url).context["cl"].result_count == 2
 
 
 def test_a_number_of_home_is_the_number_of_rows_behind_it(

@@ -85,6 +85,24 @@ def test_the_buttons_fit_the_state(browser: Browser, state: str, values: dict[st
     assert answer.context["story"].cause
 
 
+@pytest.mark.parametrize(
+    ("source", "offered"),
+    [
+        ("paddle", ["Approve", "Invoice it", "Carry to the next bill"]),
+        ("paddle_classic", ["Approve", "Carry to the next bill"]),
+    ],
+)
+def test_a_cancelled_subscription_is_offered_only_what_it_can_still_take(
+    browser: Browser, source: str, offered: list[str]
+) -> None:
+    link = make_link(source=source, paddle_status="canceled")
+    bill = make_bill(link, reason="cancelled")
+
+    buttons = labels(browser("Finance").get(page_of(bill)))
+
+    assert buttons == [*offered, "Mark settled outside", "Write off remainder", "Hold", "Skip"]
+
+
 def test_approving_a_bill_makes_it_ready_and_keeps_who_and_why(browser: Browser) -> None:
     bill = make_bill(make_link())
 
@@ -261,7 +279,7 @@ def test_a_sent_push_is_shown_as_it_was_sent(browser: Browser) -> None:
     right = panel(browser("Finance").get(page_of(bill)), "What Paddle was asked to charge")
 
     assert right.rows[0][0].startswith("API calls")
-    assert right.note == f"Push {bill.m3ter_bill_id}-1, accepted by Paddle."
+    assert right.note == f"Push {bill.m3ter_bill_id}-1, accepted by Paddle. 2 lines of m3ter in 1 item."
 
 
 def test_what_would_be_sent_bears_the_id_that_it_will_have(browser: Browser) -> None:

@@ -20,7 +20,11 @@ from paddle_sync.models import (
     BulkRun,
     CatalogueEntry,
     EventDecision,
+    LateForBill,
+    LateUsage,
     PlanMapping,
+    UsageBatch,
+    UsageFailure,
     UsageUpload,
     WebhookEvent,
 )
@@ -72,6 +76,14 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (Finding, "run_again"): OPERATORS,
     (Finding, "make_again"): OPERATORS,
     (Finding, "use_account"): OPERATORS,
+    (UsageBatch, "send_again"): OPERATORS,
+    (UsageBatch, "take_as_sent"): OPERATORS,
+    (UsageBatch, "take_back"): OPERATORS,
+    (UsageFailure, "close"): OPERATORS,
+    (LateForBill, "recalculate"): FINANCIERS,
+    (LateForBill, "leave"): FINANCIERS,
+    (LateUsage, "price"): FINANCIERS,
+    (LateUsage, "write_off"): FINANCIERS,
     (MailRule, "test"): {*OPERATORS, *FINANCIERS},
     (Mail, "again"): {*OPERATORS, *FINANCIERS},
     (ApiKey, "revoke"): OPERATORS,
@@ -82,7 +94,15 @@ WHO_MAY: dict[tuple[type[Model], str], set[str]] = {
     (Installation, "look_first"): {"Administrator"},
 }
 PEOPLE = (*roles.ROLES, "nobody")
-ANSWERS = {"reason": "Because.", "account": "another", "charge_from": "2026-01-01", "lead_days": "3", "on": "yes"}
+ANSWERS = {
+    "reason": "Because.",
+    "account": "another",
+    "charge_from": "2026-01-01",
+    "lead_days": "3",
+    "on": "yes",
+    "amount": "1.50",
+    "description": "API calls",
+}
 
 
 def name_of(case: tuple[type[Model], str]) -> str:
@@ -100,6 +120,10 @@ def row_for(everything: Everything, model: type[Model], decision: str) -> Any:
         Installation: everything.installation,
         MailRule: everything.mail_rule,
         Mail: everything.failed_mail,
+        UsageFailure: everything.usage.failure,
+        UsageBatch: everything.usage.held if decision == "take_back" else everything.usage.failed,
+        LateForBill: everything.usage.late_bill,
+        LateUsage: everything.usage.late,
         ApiKey: everything.api_key,
         UsageUpload: everything.usage_file,
     }

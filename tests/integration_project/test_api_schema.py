@@ -19,11 +19,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from integration_project import api_docs, api_keys
 from integration_project.api import ApiView
 from integration_project.models import ApiKey
 
+ITEM_BY_ITEM = {"post /api/v1/usage/measurements/": "422"}
+"""Answers that say of each item what is wrong with it."""
+RULES_BEYOND_THE_SCHEMA = {"POST /api/v1/usage/measurements/", "POST /api/v1/usage/files/"}
+"""What these take depends on the meters, accounts and files there are, which no document can say."""
 BODY_METHODS = {"post", "put", "patch"}
 METHODS = {"get", "delete", *BODY_METHODS}
 
@@ -67,7 +72,7 @@ def test_every_method_says_that_it_needs_a_key_and_which_errors_it_answers() -> 
         expected = {"401", "405", "429", "500"} | ({"403"} if needs_scope else set())
         if "requestBody" in operation:
             expected |= {"400", "413", "415"}
-        errors = {code for code in operation["responses"] if code >= "400"}
+        errors = {code for code in operation["responses"] if code >= "400"} - {ITEM_BY_ITEM.get(name)}
         shapes = {operation["responses"][code]["content"]["application/json"]["schema"].get("$ref") for code in errors}
         if not (expected <= errors and shapes == {"#/components/schemas/Error"}):
             wrong[name] = errors
@@ -148,4 +153,5 @@ def test_every_address_does_what_the_document_says(
     case = data.draw(operation.as_strategy(generation_mode=mode))
     made = api_keys.make("Schemathesis", scopes=ApiKey.Scope.values)
 
-    case.call_and_validate(headers={"Authorization": f"Bearer {made.text}"})
+    beyond = [positive_data_acceptance, negative_data_rejection] if operation.label in RULES_BEYOND_THE_SCHEMA else []
+    case.call_and_validate(headers={"Authorization": f"Bearer {made.text}"}, excluded_checks=beyond)

@@ -170,7 +170,7 @@ def test_an_outcome_without_a_note_is_still_told() -> None:
 
 
 def test_every_write_of_an_event_has_words() -> None:
-    usage = {"submit measurements"}
+    usage = {"submit measurements", "generate upload url"}
     mappings = {"update external mapping", "delete external mapping"}
     bills = {"create charge", "create bill job", "recalculate bills"}
 

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from io import BytesIO
 from pkgutil import iter_modules
 from types import ModuleType
 from urllib.parse import parse_qs
 
 import pytest
 
+from integration_project.vendors import exact_json
 from integration_project.vendors.m3ter import calls as m3ter_calls
 from integration_project.vendors.m3ter.entities import (
     BY_ACCOUNT,
@@ -36,7 +38,7 @@ from tests.vendors.paddle import stage as paddle_stage
 
 NEWER_THAN_THE_DOCUMENT = {"list subscription history", "list currencies"}
 """Paddle's operations of 2026; its document here is of 2025."""
-SIGNED = {"download failed ingest"}
+SIGNED = {"download failed ingest", "upload measurements file"}
 """What is asked of addresses that m3ter signed: no part of its API, and out of no budget."""
 NEWER_PARAMETERS = {("list events", "event_type")}
 
@@ -184,6 +186,10 @@ def test_every_call_of_the_m3ter_client_is_in_m3ter_s_document(monkeypatch: pyte
     stage.simulator.process_measurements()
     (failure,) = client.list_ingest_failures()
     assert client.get_ingest_failure(failure.file).uid == "use-2"
+    content = b"[" + exact_json.encode(replace(usage, uid="use-3", meter="unknown").to_m3ter()) + b"]"
+    where = client.generate_upload_url(file_name="feb.json", content_length=len(content))
+    client.upload_measurements_file(where, BytesIO(content))
+    assert client.get_upload_job(where.job_id).was_uploaded
     summed = UsageAggregation(m3ter_sample.METER, m3ter_sample.MEASURE_CALLS)
     found = client.query_usage(
         start=when,

@@ -12,12 +12,21 @@ from integration_project.vendors.m3ter.calls.catalogue import CatalogueCalls
 from integration_project.vendors.m3ter.calls.charges import ChargeCalls
 from integration_project.vendors.m3ter.calls.counters import CounterCalls
 from integration_project.vendors.m3ter.calls.mappings import MappingCalls
+from integration_project.vendors.m3ter.calls.uploads import UploadCalls
 from integration_project.vendors.m3ter.calls.usage import LARGEST_BODY, MOST_MEASUREMENTS, UsageCalls
 
 __all__ = ["LARGEST_BODY", "MOST_MEASUREMENTS", "M3terClient"]
 
 
 class M3terClient(
-    AccountCalls, AccountPlanCalls, BillCalls, CatalogueCalls, ChargeCalls, CounterCalls, MappingCalls, UsageCalls
+    AccountCalls,
+    AccountPlanCalls,
+    BillCalls,
+    CatalogueCalls,
+    ChargeCalls,
+    CounterCalls,
+    MappingCalls,
+    UploadCalls,
+    UsageCalls,
 ):
     """Typed calls to one m3ter organisation, each from the module of its subject."""

@@ -105,6 +105,12 @@ def _entities_ended(stage: Stage, write: Write) -> Json:
     return {"statusMessage": "Success", "updatedEntities": {kind: [] for kind in kinds}, "failedEntities": {}}
 
 
+def _upload_promised(stage: Stage, write: Write) -> Json:
+    jobs = write.path.removesuffix("/generateUploadUrl") + "/jobs"
+    job = stage.add(jobs, "upload-job", {**write.body, "status": "notUploaded"})
+    return {"jobId": job["id"], "url": "https://nowhere.invalid/", "headers": {}}
+
+
 def _bills_recalculated(stage: Stage, write: Write) -> Json:
     jobs = write.path.removesuffix("/recalculate")
     return stage.add(jobs, "bill-job", {**write.body, **NEW_JOB, "type": "RECALCULATE"})
@@ -134,6 +140,7 @@ WRITES: Mapping[str, Rehearsed] = {
     "create counter adjustment": Rehearsed(_made("counter-adjustment")),
     "update counter adjustment": Rehearsed(_changed),
     "delete counter adjustment": Rehearsed(_deleted),
+    "generate upload url": Rehearsed(_upload_promised),
     "create charge": Rehearsed(_made("charge"), refuse=_taken_charge),
     "create bill job": Rehearsed(lambda stage, write: stage.add(write.path, "bill-job", {**write.body, **NEW_JOB})),
     "recalculate bills": Rehearsed(_bills_recalculated),

@@ -146,7 +146,8 @@ class Command(CommandWithExamples):
         return upload
 
     def _decide_layout(self, upload: UsageUpload, choice: Choice) -> None:
-        if upload.state == State.LAYOUT:
+        is_other = isinstance(choice, Layout) and upload.columns and upload.layout != choice.to_json()
+        if upload.state == State.LAYOUT or (upload.state == State.DECIDING and is_other):
             layout = choice if isinstance(choice, Layout) else file_layouts.layout_of(upload) or Layout()
             try:
                 uploads.confirm_layout(upload, layout, by=_somebody())

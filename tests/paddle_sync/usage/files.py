@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from paddle_sync.usage import unpacking
+from paddle_sync.usage import reading, unpacking
 from paddle_sync.usage.reading import UsageFile
 from paddle_sync.usage.rows import BinaryStream, FileRow, FileUnreadable, Limits
 
@@ -30,8 +30,8 @@ class Made:
 
 @contextmanager
 def cut_into(size: int) -> Iterator[None]:
-    """Have files read so many bytes at a time, so that anything may be cut in two."""
-    with mock.patch.object(unpacking, "PIECE", size):
+    """Have files read so many bytes at a time, and told by their first line, so that anything may be cut in two."""
+    with mock.patch.object(unpacking, "PIECE", size), mock.patch.object(reading, "HEAD", 30):
         yield
 
 

@@ -32,8 +32,8 @@ def same(found: Any, written: Any) -> bool:
 def test_items_are_read_exactly_as_written(written: list[dict[str, Any]], shape: str, size: int) -> None:
     each = [exact_json.encode(item) for item in written]
     content = {
-        "list": b"[" + b" ,\n".join(each) + b"]\n",
-        "wrapped": b' {\n "measurements" : [' + b",".join(each) + b"]}",
+        "list": b"[\n" + b" ,\n".join(each) + b"]\n",
+        "wrapped": b' {\n "measurements" : [' + b" " * 9 + b",".join(each) + b"]}",
         "lines": b"\n".join(each),
     }[shape]
 
@@ -126,9 +126,13 @@ def test_an_item_that_is_wrong_says_so_and_the_file_goes_on(item: str, column: s
 
 
 def test_what_is_right_of_a_wrong_item_is_there_to_be_given_back() -> None:
-    rows = read('[{"uid":"a\\u0000","values":{"calls":1e99,"cost":1.50,"more":NaN}}]')
+    rows = read('[{"uid":"a\\u0000","values":{"calls":1e99,"cost":1.50,"more":NaN},"marks":["x",1e99]}]')
 
-    assert rows[0].values == {"uid": "a\ufffd", "values": {"calls": "1e99", "cost": Decimal("1.50"), "more": "NaN"}}
+    assert rows[0].values == {
+        "uid": "a\ufffd",
+        "values": {"calls": "1e99", "cost": Decimal("1.50"), "more": "NaN"},
+        "marks": ["x", "1e99"],
+    }
 
 
 def test_text_beyond_the_plane_written_with_escapes_is_text() -> None:
@@ -241,8 +245,18 @@ def test_reading_goes_on_after_an_item_with_the_same_numbers(content: str) -> No
         assert list(opened(content).rows(skip)) == [row for row in rows if row.number > skip]
 
 
-def test_a_preview_of_items_loses_none() -> None:
-    file = opened('[{"uid":"1"},{"uid":"2"},{"uid":"3"}]')
+def test_the_line_of_what_is_wrong_is_told_however_far_down_it_is() -> None:
+    content = "[\n\n" + '{"uid":"1"},\n' * 50_000 + "{uid:2}]"
+
+    numbers_, problem = refused(content)
+
+    assert (len(numbers_), problem.row) == (50_000, 50_001)
+    assert problem.reason.endswith("(line 50003).")
+
+
+@pytest.mark.parametrize("content", ['[{"uid":"1"},{"uid":"2"},{"uid":"3"}]', '{"uid":"1"}\n{"uid":"2"}\n{"uid":"3"}'])
+def test_a_preview_of_items_loses_none(content: str) -> None:
+    file = opened(content)
 
     assert [row.number for row in file.peek(2)] == [1, 2]
     assert file.columns == ()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paddle_sync.usage.layouts import Layout, LayoutUnreadable, problems, signature
@@ -42,6 +42,8 @@ cells = st.text(max_size=6) | st.sampled_from(["|", "\\", "\\|", "a|b"])
 
 
 @given(st.lists(cells, min_size=2, max_size=2), st.lists(cells, min_size=2, max_size=2))
+@example(["a|b", "c"], ["a", "b|c"])
+@example(["a\\", "|b"], ["a\\|", "b"])
 def test_key_columns_make_the_same_uid_for_the_same_cells_and_no_other(one: list[str], other: list[str]) -> None:
     layout = Layout({}, key=("a", "b"))
 
@@ -59,7 +61,7 @@ def test_a_uid_of_long_key_cells_is_as_short_as_it_must_be_and_blank_ones_make_n
     assert max(map(len, uids)) <= 200
     assert layout.item({"a": " "})["uid"] == ""
     assert layout.item({"b": "1"})["uid"] == "|1"
-    assert "uid" not in Layout({}).item({"a": "1"})
+    assert Layout({}).item({"a": "1"}) == {"values": {}}
 
 
 def test_a_layout_is_kept_as_json() -> None:

@@ -163,6 +163,12 @@ def test_what_makes_a_file_unreadable_is_told_with_row_and_column(
     assert str(problem).startswith(f"row {row}" if row else "the file")
 
 
+def test_a_header_that_is_never_closed_is_told_with_its_line() -> None:
+    _, problem = refused('uid,"calls\n1,2\n')
+
+    assert "(line 1)" in problem.reason
+
+
 def test_rows_before_a_quotation_mark_that_is_never_closed_were_given() -> None:
     numbers, problem = refused('uid,calls\n1,2\n2,"3\n3,4\n')
 

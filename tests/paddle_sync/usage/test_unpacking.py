@@ -92,6 +92,11 @@ def test_many_members_of_a_fair_size_are_read() -> None:
     assert sum(1 for _ in opened(packed).rows()) == 300_000
 
 
+def test_a_cell_may_not_be_allowed_to_be_longer_than_csv_reads_them() -> None:
+    with pytest.raises(ValueError, match="longest_field"):
+        Limits(longest_field=131_072)
+
+
 def test_a_file_of_more_bytes_than_allowed_ends_there_packed_or_not() -> None:
     content = b"uid,calls\n" + b"".join(b"%d,%d\n" % (number, number * 7919 % 10_007) for number in range(50_000))
 

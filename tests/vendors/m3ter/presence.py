@@ -116,6 +116,8 @@ CHARGE: Table = {
         "units? unitPrice? billDate? description? accountingProductId? notes? billId?"
     ),
 }
+UPLOAD_URL: Table = _names("jobId url headers")
+UPLOAD_JOB: Table = _names("id version fileName uploadDate contentLength status totalRows processedRows failedRows")
 ACCEPTED: Table = _names("result")
 DOWNLOAD: Table = _names("url")
 USAGE: Table = _names("data hasMoreData")

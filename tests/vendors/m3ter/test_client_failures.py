@@ -149,7 +149,7 @@ def giving(address: str) -> Any:
         ("https://@files.example/secret", "carries a user name or a password"),
         ("http://127.0.0.1.files.example/secret", "does not begin with https://"),
         ("ftp://127.0.0.1/secret", "is none"),
-        ("file:///etc/secret", "is none"),
+        ("gopher://files.example/secret", "is none"),
         ("/secret", "is none"),
         ("https://[::1/secret", "cannot be read"),
     ],

@@ -3,6 +3,7 @@
 The SDK asks for a new token before every call (its expiry lies in 1970), so the simulator's limits are off here.
 """
 
+import json
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -229,6 +230,31 @@ def test_measurements_are_submitted_and_queried(sdk: M3ter, simulator: M3terSimu
     assert answer.has_more_data is False
     assert answer.data is not None
     assert [row["calls"] for row in answer.data] == [12_600]
+
+
+def test_a_file_of_measurements_is_uploaded(sdk: M3ter, simulator: M3terSimulator) -> None:
+    new_account(sdk)
+    used = {"uid": "1", "meter": "api_calls", "account": CODE, "ts": START.isoformat(), "measure": {"calls": 3}}
+    content = json.dumps([used, {"uid": "2"}]).encode()
+
+    given = sdk.usage.file_uploads.generate_upload_url(
+        content_length=len(content), content_type="application/json", file_name="feb.json"
+    )
+    assert given.url is not None
+    assert given.job_id is not None
+    put = httpx.put(given.url, content=content, headers=given.headers, trust_env=False)
+    simulator.finish_uploads()
+    simulator.process_measurements()
+    done = sdk.usage.file_uploads.jobs.retrieve(given.job_id)
+    original = sdk.usage.file_uploads.jobs.get_original_download_url(given.job_id)
+
+    assert (put.status_code, put.content) == (200, b"")
+    assert (done.status, done.total_rows, done.processed_rows, done.failed_rows) == ("succeeded", 2, 2, 1)
+    assert done.content_length == len(content)
+    assert [job.file_name for job in sdk.usage.file_uploads.jobs.list()] == ["feb.json"]
+    assert original.url is not None
+    assert httpx.get(original.url, trust_env=False).content == content
+    assert [(row["account"], row["count"], row["sum"]) for row in simulator.usage_totals()] == [(CODE, 1, 3)]
 
 
 def test_bills_are_listed_read_approved_and_locked(sdk: M3ter, simulator: M3terSimulator) -> None:

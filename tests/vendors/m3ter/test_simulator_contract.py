@@ -12,8 +12,8 @@ from tests.vendors.m3ter.organisation import ACCOUNT, Organisation
 from tests.vendors.m3ter.tour import ORGANISATION, Stop, Tour, taken
 
 DOCUMENT = "m3ter-openapi.yaml"
-OUTSIDE = {"download failed ingest"}
-"""A pre-signed address on another host, no part of the API."""
+OUTSIDE = {"download failed ingest", "upload measurements file", "download original file"}
+"""Pre-signed addresses on other hosts, no part of the API."""
 MISDESCRIBED = {
     "get integration config": "IntegrationConfigResponse",
     "list integration configs of entity": "PaginatedIntegrationConfigResponseData",
@@ -78,6 +78,12 @@ ANSWERS: dict[str, presence.Table] = {
     "get failed ingest url": presence.DOWNLOAD,
     "download failed ingest": {},
     "query usage": presence.USAGE,
+    "generate upload url": presence.UPLOAD_URL,
+    "upload measurements file": {},
+    "list upload jobs": presence.UPLOAD_JOB,
+    "get upload job": presence.UPLOAD_JOB,
+    "get original file url": presence.UPLOAD_URL,
+    "download original file": {},
     "list bills": presence.BILL,
     "search bills": presence.BILL,
     "list bills of account": presence.BILL,

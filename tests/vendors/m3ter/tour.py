@@ -1,10 +1,13 @@
 """One walk through every operation of the simulated m3ter, with every field filled in, and what each answered."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import Any
+
+from requests import Session
 
 from integration_project.vendors.m3ter.simulator import sample
 from tests.vendors.m3ter.organisation import BASE, FULL_ACCOUNT, Organisation
@@ -305,6 +308,23 @@ def usage(tour: Tour) -> None:
     tour.keep("GET", url.removeprefix(BASE), tour.organisation.session.get(url).json())
 
 
+def uploads(tour: Tour) -> None:
+    row = {"uid": "9", "meter": "api_calls", "account": "harbour-tools", "ts": START, "measure": {"calls": 1}}
+    content = json.dumps([row]).encode()
+    path = "/fileuploads/measurements"
+    wanted = {"fileName": "feb.json", "contentType": "application/json", "contentLength": len(content)}
+    given = tour.call("POST", f"{path}/generateUploadUrl", wanted)
+    session = Session()
+    session.mount("http://", tour.organisation.session.get_adapter(BASE))
+    assert session.put(given["url"], data=content, headers=given["headers"]).ok
+    tour.keep("PUT", given["url"].removeprefix(BASE), {})
+    tour.call("GET", f"{path}/jobs")
+    tour.call("GET", f"{path}/jobs/{given['jobId']}")
+    tour.call("GET", f"{path}/jobs/{given['jobId']}")
+    url = tour.call("GET", f"{path}/jobs/{given['jobId']}/original")["url"]
+    tour.keep("GET", url.removeprefix(BASE), session.get(url).json())
+
+
 def billing(tour: Tour, account_id: str) -> None:
     job = tour.call(
         "POST",
@@ -462,6 +482,7 @@ def taken() -> Tour:
     counts(tour, account_id)
     charges(tour, account_id)
     usage(tour)
+    uploads(tour)
     billing(tour, account_id)
     notices(tour)
     mappings(tour, account_id)

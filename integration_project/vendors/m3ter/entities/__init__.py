@@ -29,6 +29,7 @@ from integration_project.vendors.m3ter.entities.charges import AD_HOC, Charge, N
 from integration_project.vendors.m3ter.entities.counters import Counter, CounterAdjustment, NewCounterAdjustment
 from integration_project.vendors.m3ter.entities.ingest_failures import IngestFailure, IngestFailureDetail
 from integration_project.vendors.m3ter.entities.meters import Meter, MeterField
+from integration_project.vendors.m3ter.entities.uploads import LARGEST_FILE, UploadJob, UploadUrl
 from integration_project.vendors.m3ter.entities.usage import Measurement
 from integration_project.vendors.m3ter.entities.usage_queries import (
     BY_ACCOUNT,
@@ -45,6 +46,7 @@ __all__ = [
     "APPROVED",
     "BY_ACCOUNT",
     "BY_DAY",
+    "LARGEST_FILE",
     "LONGEST_NAME",
     "PENDING",
     "Account",
@@ -77,6 +79,8 @@ __all__ = [
     "Product",
     "ReplacedAccountPlan",
     "UnreadBill",
+    "UploadJob",
+    "UploadUrl",
     "UsageAggregation",
     "UsageGroup",
     "UsageRow",

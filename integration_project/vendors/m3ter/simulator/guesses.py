@@ -74,6 +74,8 @@ BUILT_IN = (
     "A bill calculated again keeps its charges, and takes those that wait for its day or for an earlier one.",
     "A charge's line has its description, else its name, and comes last; while the account gets no bill it waits.",
     "A charge that was billed is not changed or deleted; when its bill is deleted it waits for the next one.",
+    "A file is put once, with its headers and length, else 403; with a bearer token 400. Its answer has no body.",
+    "A file that is no JSON array fails whole; rows that a request would be refused for only count as failed.",
     "A webhook carries the event itself and the rule's code [2]; its signature is assumed too [1].",
     "Calculations compare with == and !=, know AND, OR, NOT, and read absent fields as null [4].",
     "A bill in an event has all fields but its lines [4].",
@@ -81,6 +83,6 @@ BUILT_IN = (
 )
 NOT_SIMULATED = (
     "contracts, prepayments, balances and their charges, what counters cost, memo lines, compound aggregations, SQL; "
-    "statements; file uploads; bill previews; parent and child billing; consolidated bills (refused in the settings); "
+    "statements; bill previews; parent and child billing; consolidated bills (refused in the settings); "
     "m3ter's own integration with Paddle beyond its configuration"
 )

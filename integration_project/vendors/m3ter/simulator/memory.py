@@ -153,6 +153,7 @@ class Memory:
         "charges",
         "bills",
         "bill_jobs",
+        "upload_jobs",
         "events",
         "notifications",
         "webhook_destinations",
