@@ -22,11 +22,13 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "Usage to m3ter",
         (
             ("Usage", "query_stats", "paddle_sync", "usageday"),
+            ("Usage files", "upload_file", "paddle_sync", "usageupload"),
             ("Batches", "outbox", "paddle_sync", "usagebatch"),
             ("Failures", "report", "paddle_sync", "usagefailure"),
             ("Late usage", "more_time", "paddle_sync", "lateusage"),
             ("Late for approved bills", "history_toggle_off", "paddle_sync", "lateforbill"),
             ("Usage by day", "calendar_month", "paddle_sync", "usageday"),
+            ("API keys", "key", "integration_project", "apikey"),
         ),
     ),
     (
@@ -42,13 +44,6 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Push policy", "policy", "billing_bridge", "pushpolicy"),
             ("Product rules", "inventory_2", "billing_bridge", "productrule"),
             ("Paddle's currencies", "payments", "billing_bridge", "paddlecurrency"),
-        ),
-    ),
-    (
-        "Usage",
-        (
-            ("Usage files", "upload_file", "paddle_sync", "usageupload"),
-            ("API keys", "key", "integration_project", "apikey"),
         ),
     ),
     (
