@@ -31,8 +31,8 @@ def daily(title: str, totals: Mapping[dt.date, Decimal], first: dt.date, last: d
     return format_html(
         '<svg class="c-plot" viewBox="0 0 {} {}" role="img" aria-label="{}" preserveAspectRatio="xMinYMid meet">'
         '<line class="c-axis" x1="0" x2="{}" y1="{}" y2="{}"></line>{}'
-        '<text class="c-scale" x="0" y="{}">{}</text>'
-        '<text class="c-scale" x="{}" y="{}" text-anchor="end">{}</text></svg>',
+        '<text class="c-tick" x="0" y="{}">{}</text>'
+        '<text class="c-tick" x="{}" y="{}" text-anchor="end">{}</text></svg>',
         *(width, HEIGHT + FOOT, words, width, zero, zero, bars),
         *(HEIGHT + FOOT - 4, first, width, HEIGHT + FOOT - 4, last),
     )

@@ -12,22 +12,23 @@ from simple_history.models import HistoricalRecords
 from integration_project.work import WorkItem
 from paddle_sync.bulk_models import BulkItem as BulkItem
 from paddle_sync.bulk_models import BulkRun as BulkRun
+from paddle_sync.catalogue_models import CatalogueEntry as CatalogueEntry
 from paddle_sync.link_models import CounterLink as CounterLink
 from paddle_sync.link_models import PlanMove as PlanMove
-from paddle_sync.usage.models import LateForBill as LateForBill
-from paddle_sync.usage.models import LateInBatch as LateInBatch
-from paddle_sync.usage.models import LateUsage as LateUsage
+from paddle_sync.usage.file_models import UsageFilePart as UsageFilePart
+from paddle_sync.usage.file_models import UsageLayout as UsageLayout
+from paddle_sync.usage.file_models import UsageRejects as UsageRejects
+from paddle_sync.usage.file_models import UsageUpload as UsageUpload
+from paddle_sync.usage.late_models import LateForBill as LateForBill
+from paddle_sync.usage.late_models import LateInBatch as LateInBatch
+from paddle_sync.usage.late_models import LateUsage as LateUsage
+from paddle_sync.usage.late_models import SettledPeriod as SettledPeriod
 from paddle_sync.usage.models import SeenMeter as SeenMeter
-from paddle_sync.usage.models import SettledPeriod as SettledPeriod
 from paddle_sync.usage.models import UsageBatch as UsageBatch
 from paddle_sync.usage.models import UsageBody as UsageBody
 from paddle_sync.usage.models import UsageDay as UsageDay
 from paddle_sync.usage.models import UsageFailure as UsageFailure
-from paddle_sync.usage.models import UsageFilePart as UsageFilePart
-from paddle_sync.usage.models import UsageLayout as UsageLayout
-from paddle_sync.usage.models import UsageRejects as UsageRejects
 from paddle_sync.usage.models import UsageUid as UsageUid
-from paddle_sync.usage.models import UsageUpload as UsageUpload
 
 
 class WebhookEvent(WorkItem):
@@ -303,44 +304,6 @@ class PlanMapping(models.Model):
     def __str__(self) -> str:
         goes_to = self.m3ter_plan_id or self.m3ter_plan_group_id or "not metered"
         return f"{self.paddle_price_id or self.paddle_product_id} -> {goes_to} from {self.effective_from}"
-
-
-class CatalogueEntry(models.Model):
-    """A product, price, plan or meter as the vendor last listed it, so that pages offer choices without a call."""
-
-    class Kind(models.TextChoices):
-        PADDLE_PRODUCT = "paddle_product", "Paddle product"
-        PADDLE_PRICE = "paddle_price", "Paddle price"
-        M3TER_PRODUCT = "m3ter_product", "m3ter product"
-        M3TER_PLAN = "m3ter_plan", "m3ter plan"
-        M3TER_PLAN_GROUP = "m3ter_plan_group", "m3ter plan group"
-        M3TER_COUNTER = "m3ter_counter", "m3ter counter"
-        M3TER_METER = "m3ter_meter", "m3ter meter"
-
-    kind = models.CharField(max_length=20, choices=Kind.choices)
-    vendor_id = models.CharField(max_length=64)
-    name = models.CharField(max_length=300)
-    code = models.CharField(max_length=120, blank=True, default="")
-    parent_id = models.CharField(max_length=64, blank=True, default="", help_text="Product of a price, plan or meter.")
-    currency = models.CharField(max_length=3, blank=True, default="")
-    interval = models.CharField(
-        max_length=40, blank=True, default="", help_text="Billing interval or frequency in words."
-    )
-    active = models.BooleanField(default=True)
-    data = models.JSONField(default=dict, blank=True, help_text="Products of a group, prices, fields of a meter.")
-    seen_at = models.DateTimeField()
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=("kind", "vendor_id"), name="catalogue_once"),)
-        indexes = (
-            models.Index(fields=("kind", "name"), name="catalogue_by_name"),
-            models.Index(fields=("kind", "code"), name="catalogue_by_code"),
-        )
-        permissions = (("refresh_catalogueentry", "Can ask for the vendors' catalogues to be read again"),)
-        verbose_name_plural = "catalogue entries"
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.vendor_id})"
 
 
 class AccountLink(models.Model):

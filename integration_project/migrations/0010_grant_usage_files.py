@@ -19,7 +19,7 @@ def grant(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("integration_project", "0009_grant_usage"),
-        ("paddle_sync", "0011_usage"),
+        ("paddle_sync", "0012_usage_corrections"),
     ]
 
     operations = [migrations.RunPython(grant, migrations.RunPython.noop)]

@@ -17,7 +17,7 @@ from paddle_sync.admin import usage_words as words
 from paddle_sync.admin.usage_words import cut
 from paddle_sync.models import UsageUpload
 from paddle_sync.usage import file_layouts, layouts, meters, uploads
-from paddle_sync.usage.file_layouts import LayoutWrong, Preview
+from paddle_sync.usage.file_layouts import LayoutWrong, Preview, PreviewRow
 from paddle_sync.usage.layouts import NAMES, VALUES, Layout
 from paddle_sync.usage.meters import Meters
 from paddle_sync.usage.rows import Format, Problem
@@ -99,7 +99,7 @@ class ColumnsForm(OptionalReasonForm):
         """Give for each column its fields, what stands in its first rows, and what is wrong with it."""
         told: dict[str, list[str]] = {}
         for problem in wrong:
-            told.setdefault(problem.column, []).append(f"{problem.reason} {problem.remedy}")
+            told.setdefault(problem.column, []).append(words.sentence(f"{problem.reason} {problem.remedy}"))
         samples: dict[str, list[str]] = {}
         for each in preview.rows:
             for column, cell in each.row.values.items():
@@ -175,7 +175,7 @@ def show(page: LedgerAdmin, request: HttpRequest, upload: UsageUpload) -> HttpRe
         "before": before(upload),
         "form": form,
         "lines": form.lines(preview, wrong) if upload.columns else (),
-        "wrong": [f"{problem.reason} {problem.remedy}" for problem in wrong if not problem.column],
+        "wrong": [words.sentence(f"{problem.reason} {problem.remedy}") for problem in wrong if not problem.column],
         "panels": panels(preview),
         "can_check": preview.unreadable is None,
         "back": showing.page_of(upload),
@@ -225,8 +225,11 @@ def story(upload: UsageUpload, preview: Preview) -> Story:
             "Choose a meaning for the columns that matter and leave the others ignored, then preview again.",
         )
     shown, wrong = len(preview.rows), sum(1 for each in preview.rows if each.problems)
-    cause = f"Of the first {words.rows(shown)}, {shown - wrong} would be taken and {wrong} would not."
-    if not wrong:
+    asked = sum(1 for each in preview.rows if each.is_open and not each.problems)
+    cause = f"Of the first {words.rows(shown)}, {shown - wrong - asked} would be taken and {wrong} would not."
+    if asked:
+        cause = f"{cause} About {asked} Paddle will be asked."
+    if not wrong and not asked:
         cause = f"The first {words.rows(shown)} would be taken."
     effect = f"Nothing has been checked beyond them, or sent. {_about_uids(upload, preview)}"
     return Story("wait", cause, effect.strip(), "If they are read as they are meant, have the whole file checked.")
@@ -249,7 +252,7 @@ def panels(preview: Preview) -> list[Panel]:
     found = Panel(
         f"What the first {count} become",
         ("Row", "Measurement", "Taken?"),
-        [(each.row.number, words.item(each.item) or "-", _fate(each.problems)) for each in preview.rows],
+        [(each.row.number, words.item(each.item) or "-", _fate(each)) for each in preview.rows],
         empty="",
         note="Whether a row repeats one that was counted before is seen when the whole file is checked.",
     )
@@ -269,10 +272,13 @@ def _cells(number: int, values: Mapping[str, Any], columns: Sequence[str]) -> li
     return [number, *(cut(values.get(column, "")) for column in columns)]
 
 
-def _fate(problems: Sequence[Problem]) -> Any:
-    if not problems:
+def _fate(row: PreviewRow) -> Any:
+    if not row.problems and row.is_open:
+        told = "The check will look for the subscription in Paddle."
+        return showing.under(showing.label("not known yet", "wait"), told)
+    if not row.problems:
         return showing.label("yes", "good")
-    said = " ".join(cut(str(problem), words.MOST_IN_WORDS) for problem in problems)
+    said = " ".join(words.sentence(str(problem)) for problem in row.problems)
     return showing.under(showing.label("no", "bad"), said)
 
 

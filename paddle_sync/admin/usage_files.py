@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
 from django.views.decorators.csrf import csrf_exempt
@@ -195,9 +196,9 @@ def progress_of(upload: Any) -> str:
         case State.CHECKING | State.RUNNING:
             return f"{100 * upload.bytes_checked // (upload.size or 1)} % checked"
         case State.SENDING | State.DONE if upload.accepted:
-            return f"{upload.sent or 0:,} of {upload.accepted:,} sent"
+            return f"{100 * (upload.sent or 0) // upload.accepted} % sent"
         case State.PAUSED if upload.was == State.SENDING:
-            return f"{upload.sent or 0:,} of {upload.accepted:,} sent"
+            return f"{100 * (upload.sent or 0) // (upload.accepted or 1)} % sent"
         case _:
             return ""
 
@@ -210,8 +211,7 @@ class UsageUploadAdmin(ExportingAdmin):
     list_display = (
         "name",
         "received",
-        "by",
-        "via",
+        "sender",
         "state_in_words",
         "rows_in_words",
         "accepted_in_words",
@@ -239,7 +239,7 @@ class UsageUploadAdmin(ExportingAdmin):
                     ("finished_exactly", "on_errors"),
                     ("decided_by", "decided_exactly"),
                     ("decision_reason", "note"),
-                    ("format", "sha256"),
+                    ("format", "hash"),
                 )
             },
         ),
@@ -250,6 +250,7 @@ class UsageUploadAdmin(ExportingAdmin):
         "checked_exactly",
         "finished_exactly",
         "decided_exactly",
+        "hash",
     )
     export_columns = (
         Column("File", lambda upload: upload.name),
@@ -297,6 +298,11 @@ class UsageUploadAdmin(ExportingAdmin):
         """Show when it came."""
         return showing.ago(upload.made_at)
 
+    @admin.display(description="By", ordering="by")
+    def sender(self, upload: UsageUpload) -> SafeString:
+        """Show who sent it, and which way it came."""
+        return showing.under(upload.by, str(upload.get_via_display()))
+
     @admin.display(description="State", ordering="state")
     def state_in_words(self, upload: UsageUpload) -> SafeString:
         """Show the state in words and colour."""
@@ -332,6 +338,11 @@ class UsageUploadAdmin(ExportingAdmin):
     def size_in_words(self, upload: UsageUpload) -> str:
         """Show how large it is."""
         return f"{filesizeformat(upload.size)} ({upload.size:,} bytes)"
+
+    @admin.display(description="SHA-256")
+    def hash(self, upload: UsageUpload) -> SafeString:
+        """Show what tells its bytes from all others."""
+        return format_html('<span class="c-hash">{}</span>', upload.sha256 or "-")
 
     def saved_views(self, request: HttpRequest) -> Sequence[Link]:
         """Offer the upload to those who may, and the views that people come back to."""

@@ -292,7 +292,7 @@ def _examples(upload: UsageUpload) -> Panel:
         (problem,) = each.problems
         named = [each.row.values.get(name, "") for name in problem.column.split(", ")] if problem.column else []
         stands = " | ".join(cut(cell) for cell in named)
-        said = cut(f"{problem.reason} {problem.remedy}".strip(), words.MOST_IN_WORDS)
+        said = words.sentence(f"{problem.reason} {problem.remedy}")
         rows.append((each.row.place.removeprefix("row "), cut(problem.column) or "-", stands or "-", said))
     shown, total = len(rows), upload.rejected
     note = "" if shown == total else f"{shown} of {total:,}: up to {EXAMPLES} of each reason, the first of the file."
@@ -355,7 +355,8 @@ def links(upload: UsageUpload, *, may_send: bool) -> Sequence[Link]:
         is_next = upload.state == State.LAYOUT or not upload.can_be_sent
         found.append(Link(label, usage_columns.address(upload), strong=is_next))
     if upload.rejected:
-        found.append(Link(f"Rejected rows as CSV ({upload.rejected:,})", _file(upload, "rejected")))
+        label = f"Rejected rows as CSV ({upload.rejected:,})"
+        found.append(Link(label, _file(upload, "rejected"), strong=upload.state == State.DONE))
     if upload.rows:
         found.append(Link("Receipt as CSV", _file(upload, "receipt")))
     if upload.state == State.FAILED and may_send:

@@ -23,7 +23,6 @@ TONES: Mapping[str, Tone] = {
 REASONS: Mapping[str, str] = {
     "after_end": "After the plan's end, and not marked after_end",
     "approved": "In a period whose bill is approved, and not marked correction",
-    "asked_later": "The subscription is looked for in Paddle by the check",
     "back_dated": "More than 35 days old, and not marked correction",
     "bad_address": "The id or code of whose usage it is cannot be one",
     "bad_marks": "A mark that does not exist",
@@ -84,6 +83,12 @@ def cut(text: object, most: int = MOST_SIGNS) -> str:
     short = said[: most + 1].replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
     shown = "".join(sign if sign.isprintable() else HIDDEN for sign in short)
     return f"{shown[:most]}..." if len(said) > most else shown
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital what follows a name elsewhere, and cut it."""
+    said = text.strip()
+    return cut(said[:1].upper() + said[1:], MOST_IN_WORDS)
 
 
 def reason(code: str) -> str:

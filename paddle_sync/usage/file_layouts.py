@@ -41,6 +41,8 @@ class PreviewRow:
     row: FileRow
     item: Mapping[str, Any]
     problems: tuple[Problem, ...]
+    is_open: bool = False
+    """Whether Paddle has still to be asked whose usage it is."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,10 @@ def preview(upload: UsageUpload, *, layout: Layout | None = None, rows: int = PR
     for row in first:
         refusal = assessed.refused.get(row.number)
         problems = [row.problem] if row.problem else []
-        if refusal is not None and refusal.code != ASKED_LATER:
+        is_open = refusal is not None and refusal.code == ASKED_LATER
+        if refusal is not None and not is_open:
             problems.append(problem_of(refusal, layout if is_csv else None))
-        shown.append(PreviewRow(row, items.get(row.number, {}), tuple(problems)))
+        shown.append(PreviewRow(row, items.get(row.number, {}), tuple(problems), is_open))
     return Preview(file.format, file.columns, layout, wrong, tuple(shown), unreadable)
 
 

@@ -31,18 +31,14 @@ from paddle_sync.models import (
     WebhookEvent,
 )
 from tests.builders import make_link
+from tests.console.outbox_rows import make_batch, make_day, make_failure, make_late_bill, make_late_usage
 from tests.console.rows import (
     MARKUP,
     Everything,
     make_api_key,
-    make_batch,
     make_bill,
-    make_day,
     make_entry,
-    make_failure,
     make_finding,
-    make_late_bill,
-    make_late_usage,
     make_parked,
     make_push,
     make_reconciliation,

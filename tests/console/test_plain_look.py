@@ -42,6 +42,10 @@ key = reverse("admin:integration_project_apikey_add")
 form = {"client": "Agents", "scopes": "usage:read", "calls_per_minute": "60", "reason": "Asked."}
 assert 'name="scopes"' in client.get(key).text
 assert "It is shown now and never again." in client.post(key, form).text
+for page in ("add/", f"{rows.usage_file.pk}/columns/"):
+    answer = client.get(reverse("admin:paddle_sync_usageupload_changelist") + page)
+    assert answer.status_code == 200, page
+    assert "unfold" not in answer.text, page
 print(len(pages), "pages")
 """
 

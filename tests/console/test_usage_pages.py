@@ -26,19 +26,15 @@ from paddle_sync.models import (
 )
 from paddle_sync.usage import failures, seeing
 from tests.builders import make_event, make_link, subscription
+from tests.console.outbox_rows import make_batch, make_day, make_failure, make_late_bill, make_late_usage
 from tests.console.rows import (
     Everything,
     account_page,
     confirm,
     decide,
-    make_batch,
     make_bill,
-    make_day,
     make_entry,
-    make_failure,
     make_finding,
-    make_late_bill,
-    make_late_usage,
     page_of,
 )
 

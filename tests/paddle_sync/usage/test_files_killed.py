@@ -184,6 +184,7 @@ def test_a_file_is_counted_once_wherever_its_way_is_cut(
         ]  # fmt: skip
         content = table([*rows, rows[3], {**rows[0], "values.calls": 99}])
         counted += sum(range(1, 8))
+        earlier = set(UsageUpload.objects.values_list("pk", flat=True))
         try:
             with killer.watching(dies_at):
                 send(content, on_errors=OnErrors.SEND_GOOD)
@@ -197,6 +198,8 @@ def test_a_file_is_counted_once_wherever_its_way_is_cut(
             send(content, on_errors=OnErrors.SEND_GOOD)
             sent_until_done()
         assert totals(m3ter) == {(link.m3ter_account_code, METER): counted}, dies_at
+        told = UsageUpload.objects.exclude(pk__in=earlier).values_list("accepted", flat=True)
+        assert sum(told) == len(rows), dies_at
         if survived:
             break
 

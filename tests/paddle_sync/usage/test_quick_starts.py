@@ -40,9 +40,11 @@ def exported(live_server: Any, api_key: str, link: AccountLink) -> dict[str, str
     return {**{name: value for name, value in os.environ.items() if "proxy" not in name.lower()}, **ours}
 
 
-def run(command: list[str], text: str, exported: dict[str, str]) -> str:
+def run(command: list[str], text: str, exported: dict[str, str], folder: Path | None = None) -> str:
     """Type a block of README into a program."""
-    typed = subprocess.run(command, input=text, env=exported, capture_output=True, text=True, timeout=60, check=False)
+    typed = subprocess.run(
+        command, input=text, env=exported, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
     assert typed.returncode == 0, typed.stderr
     return typed.stdout
 
@@ -56,6 +58,21 @@ def test_the_lines_for_curl(
 
     assert '"accepted":1' in said
     assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(12)}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+def test_the_lines_for_a_file(
+    exported: dict[str, str], link: AccountLink, m3ter: M3terSimulator, run_jobs: Callable[[], int], tmp_path: Path
+) -> None:
+    lines = block("cat > usage.csv")
+    said = run(["sh"], lines, exported, folder=tmp_path)
+    run_jobs()
+    again = run(["sh"], lines.partition("\nEND\n")[2], exported, folder=tmp_path)
+    run_jobs()
+
+    assert '"state":"checking"' in said
+    assert "The same bytes were received" in again
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(42)}
 
 
 def test_the_lines_for_python(
