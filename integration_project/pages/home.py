@@ -234,7 +234,7 @@ def _events_today() -> Card:
 def _usage_today() -> Card:
     counted = flow.today()
     day = (clock.now() - DAY).isoformat(timespec="seconds")
-    waiting, failed = counted["waiting"] + counted["held"], counted["failed"] + counted["dropped"]
+    waiting, failed, dropped = counted["waiting"] + counted["held"], counted["failed"], counted["dropped"]
     on_the_way = ",".join((*flow.ON_THE_WAY, UsageBatch.State.HELD))
     return Card(
         "Measurements",
@@ -249,7 +249,18 @@ def _usage_today() -> Card:
                 _url(UsageBatch, received_at__gte=day, state__in=on_the_way),
                 _tone(waiting, "wait"),
             ),
-            Item("Failed", failed, _url(UsageFailure, occurred_at__gte=day), _tone(failed, "bad")),
+            Item(
+                "Failed: not taken",
+                failed,
+                _url(UsageBatch, received_at__gte=day, state__exact="failed"),
+                _tone(failed, "bad"),
+            ),
+            Item(
+                "Failed: dropped by m3ter later",
+                dropped,
+                _url(UsageBatch, received_at__gte=day, failed_later__gt=0),
+                _tone(dropped, "bad"),
+            ),
         ),
     )
 

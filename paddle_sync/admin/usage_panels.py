@@ -16,7 +16,7 @@ from paddle_sync.admin import usage_columns
 from paddle_sync.admin import usage_words as words
 from paddle_sync.admin.usage_words import cut
 from paddle_sync.models import UsageBatch, UsageFailure, UsageUpload, WebhookEvent
-from paddle_sync.usage import file_layouts, receipts
+from paddle_sync.usage import file_layouts, late, receipts
 from paddle_sync.usage.receipts import Progress, Receipt
 from paddle_sync.usage.rejects import Rejected
 from paddle_sync.usage.rows import Format
@@ -188,9 +188,30 @@ def panels(upload: UsageUpload, receipt: Receipt) -> Sequence[Panel | Text]:
         parts += [_reasons(upload), _examples(upload)]
     if reached.held:
         parts.append(_held(upload))
+    if upload.late:
+        parts.append(_late(upload))
     if (columns := usage_columns.meanings(upload)) is not None:
         parts.append(columns)
     return parts
+
+
+def _late(upload: UsageUpload) -> Panel:
+    """Show the approved bills that it came too late for, where Finance decides."""
+    return Panel(
+        "Later than their approved bills",
+        ("Bill", "Account", Right("Rows"), "State"),
+        [
+            (
+                showing.row_link(bill, bill.m3ter_bill_id),
+                bill.m3ter_account_code,
+                number(items),
+                bill.get_state_display(),
+            )
+            for bill, items in late.of_upload(upload.pk)
+        ],
+        empty="Its batches are not kept any more.",
+        note="m3ter counts these rows, but an approved bill takes them in only when it is calculated again.",
+    )
 
 
 def number(count: int) -> SafeString:

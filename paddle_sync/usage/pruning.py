@@ -4,6 +4,7 @@ bytes of a file                   30 days after it is over
 what a sent batch held            40 days after it was sent: m3ter knows its uids for 35
 uids                              400 days, which no measurement may be older than
 files, and batches of requests    as long as their uids, unless something of them is still open
+failures nobody has to look at    as long, and days of usage as m3ter has counted them
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from datetime import timedelta
 from django.db.models import Exists, OuterRef
 
 from integration_project import clock
-from paddle_sync.models import UsageBatch, UsageBody, UsageFilePart, UsageUid, UsageUpload
+from paddle_sync.models import UsageBatch, UsageBody, UsageDay, UsageFailure, UsageFilePart, UsageUid, UsageUpload
 from paddle_sync.usage import uploads
 from paddle_sync.usage.checking import OLDEST
 
@@ -34,6 +35,8 @@ def prune(*, stop: Stop = lambda: False) -> dict[str, int]:
         "uids": _uids(stop),
         "batches": _batches(stop),
         "files": _files(stop),
+        "failures": _failures(stop),
+        "days": _days(stop),
     }
 
 
@@ -83,4 +86,22 @@ def _files(stop: Stop) -> int:
     while not stop() and (upload := old.order_by("pk").first()):
         upload.delete()
         forgotten += 1
+    return forgotten
+
+
+def _failures(stop: Stop) -> int:
+    over = (UsageFailure.State.HARMLESS, UsageFailure.State.CLOSED)
+    old = UsageFailure.objects.filter(state__in=over, occurred_at__lt=clock.now() - UIDS_KEPT)
+    forgotten = 0
+    while not stop() and (ids := list(old.values_list("pk", flat=True)[:BATCHES_AT_ONCE])):
+        forgotten += UsageFailure.objects.filter(pk__in=ids).delete()[0]
+    return forgotten
+
+
+def _days(stop: Stop) -> int:
+    old = UsageDay.objects.filter(day__lt=(clock.now() - UIDS_KEPT).date())
+    forgotten = 0
+    while not stop() and (ids := list(old.order_by("day").values_list("pk", flat=True)[:AT_ONCE])):
+        for start in range(0, len(ids), 500):
+            forgotten += UsageDay.objects.filter(pk__in=ids[start : start + 500]).delete()[0]
     return forgotten

@@ -22,6 +22,7 @@ from paddle_sync.models import (
     UsageDay,
     UsageFailure,
     UsageUid,
+    UsageUpload,
 )
 from paddle_sync.usage import failures, seeing
 from tests.builders import make_event, make_link, subscription
@@ -169,6 +170,15 @@ def test_account_bill_and_batch_show_usage_that_came_later(browser: Browser, lin
 
     for page in (account_page(link), page_of(bill), page_of(batch)):
         assert page_of(late) in client.get(page).text, page
+
+
+def test_a_file_shows_the_bills_that_it_came_too_late_for(browser: Browser, link: AccountLink) -> None:
+    upload = UsageUpload.objects.create(
+        name="march.csv", via="console", by="olga", made_at=clock.now(), state="done", rows=3, accepted=3, late=3
+    )
+    late = make_late_bill(make_bill(link), make_batch(upload=upload, late=3))
+
+    assert page_of(late) in browser("Finance").get(page_of(upload)).text
 
 
 # --- Failures ---------------------------------------------------------------------------------------------------------

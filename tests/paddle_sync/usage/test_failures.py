@@ -14,7 +14,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.entities import IngestFailure
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from paddle_sync.models import AccountLink, UsageBatch, UsageFailure, UsageUid
-from paddle_sync.usage import failures
+from paddle_sync.usage import failures, pruning
 from paddle_sync.usage.intake import Outcome, Source
 from tests.billing_bridge.killing import DeadlyAdapter, Killed, Killer, commits_can_kill
 from tests.paddle_sync.usage.metered import METER, accept, at, item
@@ -358,6 +358,18 @@ def test_a_measurement_of_a_number_with_decimals_is_kept_with_its_failure(
     told = UsageFailure.objects.get()
     assert told.measurement is not None
     assert told.measurement["measure"] == {"calls": "0.25"}
+
+
+def test_failures_are_forgotten_as_late_as_uids_unless_somebody_has_to_look(link: AccountLink) -> None:
+    old = clock.now() - pruning.UIDS_KEPT - dt.timedelta(days=1)
+    for state in State.values:
+        for occurred_at in (old, clock.now()):
+            UsageFailure.objects.create(occurred_at=occurred_at, kind="MissingField", state=state)
+
+    assert pruning.prune()["failures"] == 2
+
+    left = UsageFailure.objects.filter(occurred_at=old).values_list("state", flat=True)
+    assert sorted(left) == [State.NEW, State.OPEN]
 
 
 # --- Killed anywhere --------------------------------------------------------------------------------------------------

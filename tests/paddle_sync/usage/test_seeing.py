@@ -13,7 +13,7 @@ from integration_project.vendors import Vendors
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator.access import _Bucket
 from paddle_sync.models import AccountLink, SeenMeter, UsageDay
-from paddle_sync.usage import seeing
+from paddle_sync.usage import pruning, seeing
 from tests.billing_bridge.killing import DeadlyAdapter, Killed, Killer, commits_can_kill
 from tests.paddle_sync.usage.metered import METER
 
@@ -121,6 +121,19 @@ def test_a_day_that_is_too_long_for_one_answer_is_added_up_from_its_hours(
     seeing.read(vendors.m3ter)
 
     assert seen() == [("other", 1, "2"), (link.m3ter_account_code, 1, "4")]
+
+
+def test_days_are_forgotten_as_late_as_uids(link: AccountLink) -> None:
+    today = clock.now().date()
+    for days_ago in (1, 399, 405):
+        day = today - dt.timedelta(days=days_ago)
+        UsageDay.objects.create(
+            m3ter_account_code="code", meter=METER, field="calls", day=day, total="1", read_at=clock.now()
+        )
+
+    assert pruning.prune()["days"] == 1
+
+    assert [days_ago for _, days_ago, _ in seen()] == [1, 399]
 
 
 def test_usage_that_no_plan_covers_is_marked(link: AccountLink, m3ter: M3terSimulator, vendors: Vendors) -> None:
