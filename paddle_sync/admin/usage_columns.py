@@ -174,7 +174,7 @@ def show(page: LedgerAdmin, request: HttpRequest, upload: UsageUpload) -> HttpRe
         "story": story(upload, preview),
         "before": before(upload),
         "form": form,
-        "lines": form.lines(preview, wrong) if upload.columns else (),
+        "lines": form.lines(preview, wrong) if upload.columns and preview.unreadable is None else (),
         "wrong": [words.sentence(f"{problem.reason} {problem.remedy}") for problem in wrong if not problem.column],
         "panels": panels(preview),
         "can_check": preview.unreadable is None,
@@ -232,7 +232,10 @@ def story(upload: UsageUpload, preview: Preview) -> Story:
     if not wrong and not asked:
         cause = f"The first {words.rows(shown)} would be taken."
     effect = f"Nothing has been checked beyond them, or sent. {_about_uids(upload, preview)}"
-    return Story("wait", cause, effect.strip(), "If they are read as they are meant, have the whole file checked.")
+    next_step = "If they are read as they are meant, have the whole file checked."
+    if wrong == shown:
+        next_step = "Look below at what is wrong: the columns may mean something else, or the file has to be corrected."
+    return Story("wait", cause, effect.strip(), next_step)
 
 
 def _about_uids(upload: UsageUpload, preview: Preview) -> str:
@@ -278,7 +281,10 @@ def _fate(row: PreviewRow) -> Any:
         return showing.under(showing.label("not known yet", "wait"), told)
     if not row.problems:
         return showing.label("yes", "good")
-    said = " ".join(words.sentence(str(problem)) for problem in row.problems)
+    said = " ".join(
+        (f"{cut(problem.column)}: " if problem.column else "") + words.sentence(f"{problem.reason} {problem.remedy}")
+        for problem in row.problems
+    )
     return showing.under(showing.label("no", "bad"), said)
 
 

@@ -164,7 +164,8 @@ def test_json_needs_no_columns_and_is_checked_after_a_look_at_its_rows(client: C
     upload.refresh_from_db()
     assert page.context["lines"] == ()
     assert "uid: u1; values: calls = 1" in shown(page)
-    assert "whose usage is it?" in shown(page)
+    assert "paddle_subscription_id: Whose usage is it?" in shown(page)
+    assert page.context["story"].next_step.startswith("Look below at what is wrong")
     assert (answer["Location"], upload.state) == (page_of(upload), State.CHECKING)
 
 
@@ -176,6 +177,7 @@ def test_a_file_that_breaks_off_among_its_first_rows_says_so_and_cannot_be_check
 
     assert "It cannot be read: row 4" in page.context["story"].cause
     assert 'name="check"' not in page.text
+    assert "Discard ..." in page.text
 
 
 def test_what_a_file_says_is_cut_and_never_markup(client: Client) -> None:
