@@ -89,6 +89,11 @@ class Text:
     note: str = ""
 
 
+def number(value: int | str) -> SafeString:
+    """Show a number under the heading of its column, aligned with those above and below it."""
+    return format_html('<span class="c-money">{}</span>', f"{value:,}" if isinstance(value, int) else value)
+
+
 def in_words(seconds: float) -> str:
     """Say a length of time in its largest fitting unit."""
     for limit, size, unit in STEPS:

@@ -53,7 +53,7 @@ def _plot(title: str, totals: Series, first: dt.date, last: dt.date, everything:
     return Panel(
         f"Usage in m3ter: {title}",
         ("Day", Right("Total")),
-        [(day, f"{totals[day]:,f}") for day in sorted(totals, reverse=True)],
+        [(day, showing.number(f"{totals[day]:,f}")) for day in sorted(totals, reverse=True)],
         empty="",
         note=f"What m3ter has counted in the last {DAYS} days, in days of UTC. Read every hour.",
         more=Link("All of it, by day", everything),

@@ -92,11 +92,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"title": "Home", "icon": "home", "link": reverse("admin:index")}
     groups: list[dict[str, Any]] = [{"title": None, "items": [home]}]
     for title, pages in PAGES:
-        items = [
+        items: list[dict[str, Any]] = [
             {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_{NO_LISTS.get(name, 'changelist')}")}
             for name, icon, app, model in pages
             if request.user.has_perm(f"{app}.view_{model}")
         ]
+        if here := [item for item in items if item["link"] == request.path]:
+            for item in items:  # else the list below which a page's address stands would be marked too
+                item["active"] = item in here
         if items:
             groups.append({"title": title, "separator": True, "collapsible": False, "items": items})
     return groups

@@ -26,7 +26,7 @@ from integration_project.list_exports import Column, ExportingAdmin
 from integration_project.showing import Link, Panel, Story, Text
 from paddle_sync.admin import usage_columns, usage_panels, usage_receiving
 from paddle_sync.admin import usage_words as words
-from paddle_sync.admin.usage_panels import UNDER_WAY, WAITING, number
+from paddle_sync.admin.usage_panels import UNDER_WAY, WAITING
 from paddle_sync.models import UsageBatch, UsageUpload
 from paddle_sync.usage import receipts, uploads
 
@@ -312,22 +312,22 @@ class UsageUploadAdmin(ExportingAdmin):
     @admin.display(description="Rows", ordering="rows")
     def rows_in_words(self, upload: UsageUpload) -> SafeString:
         """Show how many were read."""
-        return number(upload.rows)
+        return showing.number(upload.rows)
 
     @admin.display(description="Accepted", ordering="accepted")
     def accepted_in_words(self, upload: UsageUpload) -> SafeString:
         """Show how many are, or would be, counted."""
-        return number(upload.accepted)
+        return showing.number(upload.accepted)
 
     @admin.display(description="Duplicate", ordering="duplicate")
     def duplicate_in_words(self, upload: UsageUpload) -> SafeString:
         """Show how many were counted before."""
-        return number(upload.duplicate)
+        return showing.number(upload.duplicate)
 
     @admin.display(description="Refused", ordering="refused")
     def rejected_in_words(self, upload: UsageUpload) -> SafeString:
         """Show how many are not taken, conflicts among them."""
-        return number(upload.rejected)
+        return showing.number(upload.rejected)
 
     @admin.display(description="Progress")
     def how_far(self, upload: UsageUpload) -> str:

@@ -204,7 +204,7 @@ def _late(upload: UsageUpload) -> Panel:
             (
                 showing.row_link(bill, bill.m3ter_bill_id),
                 bill.m3ter_account_code,
-                number(items),
+                showing.number(items),
                 bill.get_state_display(),
             )
             for bill, items in late.of_upload(upload.pk)
@@ -212,11 +212,6 @@ def _late(upload: UsageUpload) -> Panel:
         empty="Its batches are not kept any more.",
         note="m3ter counts these rows, but an approved bill takes them in only when it is calculated again.",
     )
-
-
-def number(count: int) -> SafeString:
-    """Show a count, aligned with those above and below it."""
-    return format_html('<span class="c-money">{}</span>', f"{count:,}")
 
 
 def bar(done: int, total: int, said: str) -> SafeString:
@@ -243,7 +238,11 @@ def _sent(upload: UsageUpload, reached: Progress) -> Panel:
     ):
         if count:
             query = {"upload__id__exact": upload.pk, "state__exact": state}
-            shown = number(count) if state == UsageBatch.State.READY else _linked(number(count), UsageBatch, query)
+            shown = (
+                showing.number(count)
+                if state == UsageBatch.State.READY
+                else _linked(showing.number(count), UsageBatch, query)
+            )
             rows.append((showing.label(label, tone), shown, means))  # type: ignore[arg-type]
     return Panel("How far it is on its way", ("", Right("Rows"), ""), rows, empty="")
 
@@ -254,8 +253,8 @@ def _receipt(upload: UsageUpload, receipt: Receipt) -> Panel:
     if upload.state in (State.DISCARDED, State.FAILED):
         accepted = "They would have been counted; nothing of the file was sent."
     rows: list[tuple[Any, Any, Any]] = [
-        ("Rows", number(receipt.rows), "Read so far; blank ones are none." if not upload.can_be_sent else ""),
-        (showing.label("Accepted", "good"), number(receipt.accepted), accepted),
+        ("Rows", showing.number(receipt.rows), "Read so far; blank ones are none." if not upload.can_be_sent else ""),
+        (showing.label("Accepted", "good"), showing.number(receipt.accepted), accepted),
     ]
     failures = {"upload__id__exact": upload.pk}
     for count, label, tone, means in (
@@ -267,10 +266,10 @@ def _receipt(upload: UsageUpload, receipt: Receipt) -> Panel:
         (receipt.refused, "Refused", "bad", "Wrong, by the reasons below."),
     ):
         if count:
-            rows.append((showing.label(label, tone), number(count), means))  # type: ignore[arg-type]
+            rows.append((showing.label(label, tone), showing.number(count), means))  # type: ignore[arg-type]
     if receipt.dropped:
         means = "Accepted, and then not counted by m3ter."
-        shown = _linked(number(receipt.dropped), UsageFailure, failures)
+        shown = _linked(showing.number(receipt.dropped), UsageFailure, failures)
         rows.append((showing.label("Dropped by m3ter later", "bad"), shown, means))
     title = "Receipt" if is_over else "What the check found"
     return Panel(title, ("", Right("Rows"), "What that means"), rows, empty="")
@@ -281,7 +280,7 @@ def _reasons(upload: UsageUpload) -> Panel:
     return Panel(
         "Why rows were rejected",
         ("Reason", Right("Rows")),
-        [(words.reason(code), number(count)) for code, count in counted],
+        [(words.reason(code), showing.number(count)) for code, count in counted],
         empty="",
     )
 
@@ -321,7 +320,7 @@ def _held(upload: UsageUpload) -> Panel:
     rows = [
         (
             showing.paddle_id(name),
-            number(count),
+            showing.number(count),
             format_html('<a href="{}">Its events</a>', showing.list_of(WebhookEvent, urlencode({"q": name}))),
         )
         for name, count in first[:MOST_SUBSCRIPTIONS]

@@ -77,6 +77,10 @@ MOST_IN_WORDS = 300
 HIDDEN = "\N{REPLACEMENT CHARACTER}"
 
 
+SMALL = "m3ter"
+"""A name that begins with no capital, wherever it stands."""
+
+
 def cut(text: object, most: int = MOST_SIGNS) -> str:
     """Show what a file says: one line, not too long, with nothing invisible that could turn the words around."""
     said = str(text)
@@ -88,7 +92,7 @@ def cut(text: object, most: int = MOST_SIGNS) -> str:
 def sentence(text: str) -> str:
     """Begin with a capital what follows a name elsewhere, and cut it."""
     said = text.strip()
-    return cut(said[:1].upper() + said[1:], MOST_IN_WORDS)
+    return cut(said if said.startswith(SMALL) else said[:1].upper() + said[1:], MOST_IN_WORDS)
 
 
 def reason(code: str) -> str:

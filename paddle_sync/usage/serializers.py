@@ -43,7 +43,7 @@ class MeasurementSerializer(serializers.Serializer[Any]):
     )
 
 
-class MeasurementsRequest(serializers.Serializer[Any]):
+class MeasurementsSerializer(serializers.Serializer[Any]):
     """Between 1 and 1,000 measurements."""
 
     measurements = serializers.ListField(child=MeasurementSerializer(), min_length=1, max_length=1000)

@@ -18,7 +18,7 @@ from paddle_sync.usage.assessing import assess
 from paddle_sync.usage.checking import UNSTORABLE, Circumstances
 from paddle_sync.usage.intake import Outcome, Source, TakenIn
 from paddle_sync.usage.items import Refusal
-from paddle_sync.usage.serializers import IDEMPOTENCY_KEY, MeasurementsAnswer, MeasurementsRequest
+from paddle_sync.usage.serializers import IDEMPOTENCY_KEY, MeasurementsAnswer, MeasurementsSerializer
 
 TAG = "Usage"
 MOST_ITEMS = 1_000
@@ -35,7 +35,7 @@ class MeasurementsView(ApiView):
         scope=ApiKey.Scope.USAGE_WRITE,
         tag=TAG,
         operation_id="send_measurements",
-        request=MeasurementsRequest,
+        request=MeasurementsSerializer,
         answers={202: MeasurementsAnswer, 422: MeasurementsAnswer},
         parameters=(IDEMPOTENCY_KEY,),
     )

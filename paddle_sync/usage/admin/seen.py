@@ -163,7 +163,7 @@ def _flow() -> Panel:
         [
             (
                 words,
-                f"{counted[name]:,}",
+                showing.number(counted[name]),
                 showing.linked("Show the batches", batches(received_at__gte=since, **filters)),
             )
             for words, name, filters in lines
@@ -193,7 +193,7 @@ def _decide() -> Panel:
     return Panel(
         "What waits for a person",
         ("What", Right("How many"), "Where"),
-        [(words, f"{count:,}", showing.linked("Show them", url)) for words, count, url in lines if count],
+        [(words, showing.number(count), showing.linked("Show them", url)) for words, count, url in lines if count],
         empty="Nothing waits for a person.",
     )
 
