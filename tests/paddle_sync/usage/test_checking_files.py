@@ -258,7 +258,7 @@ def test_a_check_goes_on_after_the_last_whole_chunk(link: AccountLink, m3ter: M3
     sent_until_done()
 
     assert seen == [1_000, 2_000]
-    assert followed(upload).accepted == 3_500
+    assert (followed(upload).rows, upload.accepted, upload.duplicate) == (3_500, 3_500, 0)
     assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(3_500)}
 
 

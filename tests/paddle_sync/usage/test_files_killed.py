@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from integration_project import wakeups
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from integration_project.vendors.wsgi import WsgiAdapter
@@ -36,6 +37,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few rows, so that a short file has many; and what a killed process would not do is not done."""
     monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)  # thousands of calls would be told
     monkeypatch.setattr(file_checking, "CHUNK", 5)
+    monkeypatch.setattr(wakeups, "QUIET", 0.0)  # or how many points there are would hang on the time
     monkeypatch.setattr(receiving, "_forget", lambda upload: None)
 
 
@@ -184,6 +186,7 @@ def test_a_file_is_counted_once_wherever_its_way_is_cut(
         ]  # fmt: skip
         content = table([*rows, rows[3], {**rows[0], "values.calls": 99}])
         counted += sum(range(1, 8))
+        earlier = set(UsageUpload.objects.values_list("pk", flat=True))
         try:
             with killer.watching(dies_at):
                 send(content, on_errors=OnErrors.SEND_GOOD)
@@ -197,13 +200,15 @@ def test_a_file_is_counted_once_wherever_its_way_is_cut(
             send(content, on_errors=OnErrors.SEND_GOOD)
             sent_until_done()
         assert totals(m3ter) == {(link.m3ter_account_code, METER): counted}, dies_at
+        told = UsageUpload.objects.exclude(pk__in=earlier).values_list("accepted", flat=True)
+        assert sum(told) == len(rows), dies_at
         if survived:
             break
 
     assert survived
     assert points["before commi"] >= 5
-    assert points["before POST "] == 1
-    assert points["after POST /"] == 1
+    assert points["before POST "] >= 1
+    assert points["after POST /"] >= 1
 
 
 def test_the_same_file_sent_and_checked_by_two_at_once_is_counted_once(world: World, m3ter: M3terSimulator) -> None:
