@@ -149,7 +149,8 @@ def foresee(items: Iterable[Entry]) -> TakenIn:
 def _without_repeats(items: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Part the first item of each key from what repeats it."""
     first: dict[bytes, Checked] = {}
-    fresh, repeats = [], []
+    fresh: list[Entry] = []
+    repeats: list[Entry] = []
     for row, checked in items:
         is_first = first.setdefault(checked.key, checked) is checked
         (fresh if is_first else repeats).append((row, checked))
