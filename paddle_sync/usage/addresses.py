@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db.models import Exists, OuterRef
+
 from paddle_sync.models import (
     AccountLink,
     AccountPlanLink,
@@ -21,6 +23,7 @@ from paddle_sync.usage.items import Refusal
 Address = tuple[str, str]
 """Field of the item, and what stands in it."""
 LOCKED = SettledPeriod.State.LOCKED
+STUCK = (WebhookEvent.State.PARKED, WebhookEvent.State.FAILED)
 
 
 @dataclass(frozen=True)
@@ -174,8 +177,16 @@ def _known_subscriptions(names: Sequence[str]) -> set[str]:
 
 
 def _not_metered(names: Iterable[str]) -> dict[str, Refusal]:
-    """Those of which everything was decided, and nothing to be metered: they never get an account."""
-    decided = PlanDecision.objects.filter(paddle_subscription_id__in=list(names))
+    """Those of which everything was decided, and nothing to be metered: they never get an account.
+
+    What an event tells that is parked or failed is not decided yet.
+    """
+    stuck = WebhookEvent.objects.filter(
+        paddle_subscription_id=OuterRef("paddle_subscription_id"),
+        event_type__startswith="subscription",
+        state__in=STUCK,
+    )
+    decided = PlanDecision.objects.filter(~Exists(stuck), paddle_subscription_id__in=list(names))
     return {
         name: Refusal(
             "not_metered",

@@ -111,6 +111,10 @@ KNOWN: Mapping[str, Said] = MappingProxyType(
             "m3ter refused the measurement by itself; it is not counted.",
             "Put right what m3ter names and send it again under the same uid.",
         ),
+        "refused again": Said(
+            "m3ter refused the measurement by itself, after a request with it that got no answer: it may be counted.",
+            "Look in m3ter whether it is counted. If not, put right what m3ter names and send it under another uid.",
+        ),
     }
 )
 """m3ter's kinds, and ours, in words. The list of m3ter's may go on."""
@@ -119,6 +123,7 @@ UNKNOWN = Said(
     "m3ter says only this word of it. It is taken for dropped, which is a guess.",
     "Look the measurement up in m3ter. If it is not counted there, put it right and send it again under the same uid.",
 )
+WHAT = {"refused again": "perhaps not counted"}
 HELD = Said(
     "It was accepted before its subscription had an account, and did not fit any more when there was one.",
     "Put right what the failure names, and send it again under the same uid.",
@@ -412,17 +417,17 @@ def tell() -> None:
 def _groups() -> Iterator[tuple[str, Found]]:
     rows = (
         UsageFailure.objects.filter(state=State.OPEN)
-        .order_by("kind", "is_dropped", "whose", "meter", "m3ter_account_code")
-        .values_list("kind", "is_dropped", "whose", "meter", "m3ter_account_code")
+        .order_by("kind", "whose", "meter", "m3ter_account_code")
+        .values_list("kind", "whose", "meter", "m3ter_account_code")
         .annotate(count=Count("pk"))
     )
     counts: Counter[tuple[str, str, str]] = Counter()
-    for kind, is_dropped, whose, meter, account, count in rows:
+    for kind, whose, meter, account, count in rows:
         if whose == Whose.ELSEWHERE:
             counts[ELSEWHERE, "usage", ""] += count
             continue
         about = account if said_of(kind).of_account or not meter else meter
-        counts[DROPPED if is_dropped else NOT_DERIVED, about or "usage", kind] += count
+        counts[NOT_DERIVED if said_of(kind).counted else DROPPED, about or "usage", kind] += count
     for (kind, subject, word), count in counts.most_common(MOST_FINDINGS):
         yield subject[:LONGEST], _found(kind, subject, word, count)
 
@@ -438,7 +443,7 @@ def _found(kind: str, subject: str, word: str, count: int) -> Found:
             severity=Finding.Severity.ALARM,
         )
     said = said_of(word)
-    what = "not counted" if kind == DROPPED else "counted without a derived field"
+    what = "counted without a derived field" if said.counted else WHAT.get(word, "not counted")
     return Found(kind, f"{subject}: {many} {what} ({word}). {said.means}", said.next_step, key=word[:200])
 
 

@@ -26,6 +26,11 @@ logger = logging.getLogger(__name__)
 State = UsageBatch.State
 NAME = "held usage"
 WITHOUT_ACCOUNT = "It was accepted when its subscription had no account yet"
+COUNTED_ALREADY = Refusal(
+    Outcome.CONFLICT.value,
+    "uid",
+    "the account has usage with this uid and another content. That counts; this does not.",
+)
 JOB = "paddle_sync.usage.jobs.release_held"
 
 
@@ -75,22 +80,11 @@ def take_in_again(batch_id: int, state: State, *, why: str = WITHOUT_ACCOUNT) ->
             received_at=batch.received_at,
         )
         taken = intake.take_in(assessed.good, source)
-        refused = assessed.refused | {
-            row: _counted_already(taken.outcomes[row]) for row, _ in assessed.good if _is_lost(taken, row)
-        }
+        conflicts = {row: COUNTED_ALREADY for row, what in taken.outcomes.items() if what is Outcome.CONFLICT}
+        refused = assessed.refused | taken.refusals | conflicts
         tell(batch, [(line, refused[line.row]) for line in lines if line.row in refused], now, why=why)
         batch.delete()
     return True
-
-
-def _is_lost(taken: intake.TakenIn, row: int) -> bool:
-    return taken.outcomes.get(row) in (Outcome.CONFLICT, Outcome.REFUSED)
-
-
-def _counted_already(outcome: Outcome) -> Refusal:
-    return Refusal(
-        outcome.value, "uid", "the account has usage with this uid and another content. That counts; this does not."
-    )
 
 
 def _nowhere(subscription_ids: Sequence[str]) -> Mapping[str, Refusal | None]:

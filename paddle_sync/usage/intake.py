@@ -99,21 +99,25 @@ class TakenIn:
         return sum(1 for each in self.outcomes.values() if each is outcome)
 
 
+Entry = tuple[int, Checked]
+"""An item that stood the checks, with its row or index."""
+
+
 @dataclass(frozen=True)
 class _Pile:
     """Lines that go into one batch."""
 
     batch: UsageBatch
-    entries: list[tuple[int, Checked]]
+    entries: list[Entry]
 
 
-def take_in(items: Iterable[tuple[int, Checked]], source: Source, *, stage: bool = False) -> TakenIn:
+def take_in(items: Iterable[Entry], source: Source, *, stage: bool = False) -> TakenIn:
     """Store the items that are new, and say of each what became of it; `stage` keeps them until their file is decided.
 
     Rows or indexes must differ from each other.
     """
     taken = TakenIn()
-    fresh = _without_repeats(items, taken)
+    fresh, repeats = _without_repeats(items)
     if not fresh:
         return taken
     now = clock.now()
@@ -122,36 +126,44 @@ def take_in(items: Iterable[tuple[int, Checked]], source: Source, *, stage: bool
         lost = _claim(piles, now.date())
         for pile in piles:
             _store(pile, lost, taken)
-        _tell(fresh, lost, taken, source.upload)
+        _tell([*fresh, *repeats], lost, taken, source.upload)
+    _tell_repeats(fresh, repeats, taken)
     if any(pile.batch.state == State.READY for pile in piles):
         work.wake_up(queues.OUTBOX)
     return taken
 
 
-def foresee(items: Iterable[tuple[int, Checked]]) -> TakenIn:
+def foresee(items: Iterable[Entry]) -> TakenIn:
     """Say what would become of the items, and change nothing."""
     taken = TakenIn()
-    fresh = _without_repeats(items, taken)
+    fresh, repeats = _without_repeats(items)
     lost: dict[bytes, tuple[int, int]] = {}
     for start in range(0, len(fresh), MOST_ITEMS):
         lost.update(_stored([checked.key for _, checked in fresh[start : start + MOST_ITEMS]]))
     _accept([(row, checked) for row, checked in fresh if checked.key not in lost], taken)
-    _tell(fresh, lost, taken, None)
+    _tell([*fresh, *repeats], lost, taken, None)
+    _tell_repeats(fresh, repeats, taken)
     return taken
 
 
-def _without_repeats(items: Iterable[tuple[int, Checked]], taken: TakenIn) -> list[tuple[int, Checked]]:
-    """Leave the first item of each key; what repeats it is told at once."""
+def _without_repeats(items: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Part the first item of each key from what repeats it."""
     first: dict[bytes, Checked] = {}
-    fresh = []
+    fresh: list[Entry] = []
+    repeats: list[Entry] = []
     for row, checked in items:
-        earlier = first.setdefault(checked.key, checked)
-        if earlier is checked:
-            fresh.append((row, checked))
-        else:
-            same = earlier.content == checked.content
+        is_first = first.setdefault(checked.key, checked) is checked
+        (fresh if is_first else repeats).append((row, checked))
+    return fresh, repeats
+
+
+def _tell_repeats(fresh: Sequence[Entry], repeats: Sequence[Entry], taken: TakenIn) -> None:
+    """Say of what repeats an item that was accepted just now whether it is the same."""
+    contents = {checked.key: checked.content for _, checked in fresh} if repeats else {}
+    for row, checked in repeats:
+        if row not in taken.outcomes:
+            same = contents[checked.key] == checked.content
             taken.outcomes[row] = Outcome.DUPLICATE if same else Outcome.CONFLICT
-    return fresh
 
 
 def _state_of(checked: Checked) -> State:
@@ -166,12 +178,12 @@ def _group_of(entry: tuple[int, Checked]) -> tuple[str, bool]:
     return checked.destination.subscription_id if checked.destination.waits else "", checked.on_next is not None
 
 
-def _piles(fresh: Sequence[tuple[int, Checked]], source: Source, now: datetime, *, stage: bool) -> list[_Pile]:
+def _piles(fresh: Sequence[Entry], source: Source, now: datetime, *, stage: bool) -> list[_Pile]:
     """Make a batch for each group, and several where one would be too large for m3ter."""
     piles: list[_Pile] = []
     for (subscription_id, _), group in groupby(sorted(fresh, key=_group_of), key=_group_of):
         size = 0
-        entries: list[tuple[int, Checked]] = []
+        entries: list[Entry] = []
         for entry in group:
             length = len(entry[1].line) + 1
             if entries and (len(entries) == MOST_ITEMS or size + length > MOST_BYTES):
@@ -183,16 +195,14 @@ def _piles(fresh: Sequence[tuple[int, Checked]], source: Source, now: datetime, 
     return piles
 
 
-def _pile(
-    entries: list[tuple[int, Checked]], source: Source, subscription_id: str, now: datetime, *, stage: bool
-) -> _Pile:
+def _pile(entries: list[Entry], source: Source, subscription_id: str, now: datetime, *, stage: bool) -> _Pile:
     batch = source.batch(_state_of(entries[0][1]), subscription_id, now, stage=stage)
     _measure(batch, entries)
     batch.save(force_insert=True)
     return _Pile(batch, entries)
 
 
-def _measure(batch: UsageBatch, entries: Sequence[tuple[int, Checked]]) -> None:
+def _measure(batch: UsageBatch, entries: Sequence[Entry]) -> None:
     batch.items = len(entries)
     batch.late = sum(1 for _, checked in entries if checked.late)
     batch.size = sum(len(checked.line) + 1 for _, checked in entries)
@@ -250,7 +260,7 @@ def _store(pile: _Pile, lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -
         keep_for_next_bill(batch, [checked for _, checked in entries])
 
 
-def _accept(entries: Iterable[tuple[int, Checked]], taken: TakenIn) -> None:
+def _accept(entries: Iterable[Entry], taken: TakenIn) -> None:
     for row, checked in entries:
         taken.outcomes[row] = Outcome.ACCEPTED
         if checked.late:
@@ -262,7 +272,7 @@ def _accept(entries: Iterable[tuple[int, Checked]], taken: TakenIn) -> None:
 
 
 def _tell(
-    fresh: Sequence[tuple[int, Checked]],
+    items: Sequence[Entry],
     lost: Mapping[bytes, tuple[int, int]],
     taken: TakenIn,
     upload: UsageUpload | None,
@@ -271,7 +281,7 @@ def _tell(
     if not lost:
         return
     undecided = _undecided({batch_id for _, batch_id in lost.values()}, upload)
-    for row, checked in fresh:
+    for row, checked in items:
         if checked.key not in lost:
             continue
         content, batch_id = lost[checked.key]

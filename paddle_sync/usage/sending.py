@@ -40,6 +40,13 @@ KNOWN_FOR = timedelta(days=34)
 MOST_DIVISIONS = 200
 """Calls that one batch may cost that m3ter refuses; what is left then is refused together."""
 CLOSED_WAIT = timedelta(seconds=30)
+LAST_BATCHES, LATELY = 100, timedelta(minutes=10)
+"""What m3ter took of the last batches, so lately, says that it refuses a single measurement for what is in it."""
+REFUSED = "It is not counted. Put it right and send it again under the same uid."
+PERHAPS_COUNTED = (
+    "An earlier request with it got no answer, so m3ter may have counted it all the same. Look there; if it is not"
+    " counted, put it right and send it under another uid."
+)
 ENVELOPE = len(b'{"measurements":[]}')
 LARGEST = 511_000
 """Bytes of one call's measurements, under m3ter's 512,000."""
@@ -85,8 +92,15 @@ def _groups(rows: Sequence[UsageBatch]) -> Iterator[list[UsageBatch]]:
         yield group
 
 
-def _send(group: list[UsageBatch], m3ter: M3terClient) -> int:
-    """Send one group and settle its rows; say how many measurements m3ter took."""
+Alone = list[tuple[UsageBatch, IntegrationError]]
+"""Batches of one measurement that m3ter refused, and what it said."""
+
+
+def _send(group: list[UsageBatch], m3ter: M3terClient, alone: Alone | None = None) -> int:
+    """Send one group and settle its rows; say how many measurements m3ter took.
+
+    A single measurement that is refused is put into `alone`, if that is given, to be settled by who knows of others.
+    """
     now = clock.now()
     late = [row for row in group if row.first_sent_at is not None and row.first_sent_at < now - KNOWN_FOR]
     if late:
@@ -102,7 +116,7 @@ def _send(group: list[UsageBatch], m3ter: M3terClient) -> int:
     except NotFound as error:  # the address is wrong, not what was sent to it
         _settle(group, state=State.FAILED, note=f"{error} Check M3TER_INGEST_URL and M3TER_ORG_ID, then send it again.")
     except (NeedsConfiguration, Permanent) as error:
-        return _divide(group, m3ter, error)
+        return _divide(group, m3ter, error, alone)
     except VendorClosed as error:
         _again(group, error, wait=CLOSED_WAIT, uncounted=True)
     except IntegrationError as error:
@@ -171,11 +185,21 @@ def _again(
     _settle([row for row in group if not row.sendings], **outcome, first_sent_at=None)
 
 
-def _divide(group: list[UsageBatch], m3ter: M3terClient, error: IntegrationError) -> int:
+def _divide(group: list[UsageBatch], m3ter: M3terClient, error: IntegrationError, alone: Alone | None) -> int:
     """m3ter refuses the whole because of some: send the rest, and put those before people."""
     if len(group) > 1:
-        return sum(_send([row], m3ter) for row in group)
+        refused_alone: Alone = []
+        taken = sum(_send([row], m3ter, refused_alone) for row in group)
+        for row, refusal in refused_alone:
+            _settle_alone(row, refusal, is_by_itself=taken > 0 or _took_lately())
+        return taken
     row = group[0]
+    if row.items == 1:
+        if alone is None:
+            _settle_alone(row, error, is_by_itself=_took_lately())
+        else:
+            alone.append((row, error))
+        return 0
     allowance = [MOST_DIVISIONS]
     try:
         refused = list(_refused(_lines(row), m3ter, error, allowance, lambda: _begin([row])))
@@ -185,9 +209,32 @@ def _divide(group: list[UsageBatch], m3ter: M3terClient, error: IntegrationError
     except (Temporary, VendorClosed) as problem:
         _again([row], problem, wait=None if isinstance(problem, Temporary) else CLOSED_WAIT)
         return 0
-    if len(refused) == row.items > 1:  # the reason is not in one of them
+    if len(refused) == row.items:  # the reason is not in one of them
         _settle([row], state=State.FAILED, note=f"m3ter refuses all of it: {error}")
         return 0
+    return _sent_but(row, refused)
+
+
+def _settle_alone(row: UsageBatch, error: IntegrationError, *, is_by_itself: bool) -> None:
+    """Put a single measurement that m3ter refused before people; its batch whole where everything may be refused."""
+    if is_by_itself:
+        _sent_but(row, [(line, error) for line in _lines(row)])
+    else:
+        _settle([row], state=State.FAILED, note=f"m3ter refuses it, and has taken nothing else lately: {error}")
+
+
+def _took_lately() -> bool:
+    """Whether m3ter takes usage at all: it took some of one of the last batches, not long ago."""
+    last = UsageBatch.objects.filter(state=State.SENT).order_by("-pk")[:LAST_BATCHES]
+    since = clock.now() - LATELY
+    return any(
+        sent_at is not None and sent_at > since and items > failed
+        for sent_at, items, failed in last.values_list("sent_at", "items", "failed_later")
+    )
+
+
+def _sent_but(row: UsageBatch, refused: Sequence[tuple[Line, IntegrationError]]) -> int:
+    """Settle a batch of which m3ter has all but these; say how many it took."""
     with transaction.atomic():
         if not _settle([row], state=State.SENT, sent_at=clock.now(), note=f"m3ter refused {len(refused)} of them."):
             return 0
@@ -218,8 +265,12 @@ def _refused(
 
 
 def _tell(row: UsageBatch, refused: Sequence[tuple[Line, IntegrationError]]) -> None:
-    """Put what m3ter refused before people, and free the uids: it may be sent again once it is put right."""
-    intake.forget((line.key for line, _ in refused), row.pk)
+    """Put what m3ter refused before people, and free the uids: it may be sent again once it is put right.
+
+    Not where an earlier request got no answer: m3ter may have taken all of that one.
+    """
+    if not row.sendings:
+        intake.forget((line.key for line, _ in refused), row.pk)
     UsageFailure.objects.bulk_create(
         [UsageFailure(**_failure(row, line, error)) for line, error in refused], batch_size=500
     )
@@ -228,9 +279,11 @@ def _tell(row: UsageBatch, refused: Sequence[tuple[Line, IntegrationError]]) -> 
 
 def _failure(row: UsageBatch, line: Line, error: IntegrationError) -> dict[str, object]:
     measurement = exact_json.decode(line.text)
+    is_dropped = not row.sendings
+    said = REFUSED if is_dropped else PERHAPS_COUNTED
     return {
         "occurred_at": clock.now(),
-        "kind": "refused",
+        "kind": "refused" if is_dropped else "refused again",
         "state": UsageFailure.State.OPEN,
         "uid_key": uuid.UUID(bytes=line.key),
         "batch": row,
@@ -239,6 +292,6 @@ def _failure(row: UsageBatch, line: Line, error: IntegrationError) -> dict[str, 
         "m3ter_account_code": measurement["account"],
         "meter": measurement["meter"],
         "measurement": measurement,
-        "detail": f"m3ter refused this measurement by itself: {error} It is not counted. Put it right and send it again"
-        " under the same uid.",
+        "is_dropped": is_dropped,
+        "detail": f"m3ter refused this measurement by itself: {error} {said}",
     }

@@ -1,5 +1,6 @@
 """`POST /api/v1/usage/measurements/`: measurements are checked, stored and told one by one, in one answer."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -84,10 +85,14 @@ def _idempotency_key(request: Request) -> str:
 
 
 def _uid_for(key: ApiKey, named: str) -> Callable[[int, Mapping[str, Any]], str | None]:
-    """Clients do not share their idempotency keys; a client keeps its own when its API key is replaced."""
+    """Clients do not share their idempotency keys; a client keeps its own when its API key is replaced.
+
+    Hashed, so that what stands for a uid is as short as a uid must be, however long both are.
+    """
     if not named:
         return lambda index, item: None
-    return lambda index, item: f"\x1f{key.client}\x1f{named}\x1f{index}"
+    whose = hashlib.sha256(f"{key.client}\x1f{named}".encode()).hexdigest()
+    return lambda index, item: f"\x1f{whose}\x1f{index}"
 
 
 def _result(index: int, taken: TakenIn, refused: Mapping[int, Refusal]) -> dict[str, Any]:

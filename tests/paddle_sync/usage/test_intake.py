@@ -7,8 +7,9 @@ import pytest
 
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from paddle_sync.models import AccountLink, UsageBatch, UsageUid
-from paddle_sync.usage.intake import Outcome
-from tests.paddle_sync.usage.metered import METER, accept, at, item, totals
+from paddle_sync.usage.checking import Checked
+from paddle_sync.usage.intake import Outcome, Source, take_in
+from tests.paddle_sync.usage.metered import METER, accept, at, checked, item, totals
 
 pytestmark = pytest.mark.django_db
 
@@ -38,3 +39,22 @@ def test_what_comes_again_is_told_and_not_counted_again(
     assert again.outcomes == {0: Outcome.DUPLICATE, 1: Outcome.CONFLICT, 2: Outcome.ACCEPTED}
     assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(6)}
     assert UsageUid.objects.count() == 2
+
+
+def test_what_repeats_itself_in_a_request_is_compared_with_what_counts(link: AccountLink) -> None:
+    accept(item(link, "a", 5, ts=at(hours=2)))
+
+    again = accept(*(item(link, "a", calls, ts=at(hours=2)) for calls in (6, 6, 5)))
+
+    assert again.outcomes == {0: Outcome.CONFLICT, 1: Outcome.CONFLICT, 2: Outcome.DUPLICATE}
+
+
+def test_what_repeats_an_item_of_an_undecided_file_is_refused_each_time(link: AccountLink) -> None:
+    (good,) = checked([item(link, "a", 5, ts=at(hours=2))])
+    assert isinstance(good, Checked)
+    take_in([(0, good)], Source(client="tests"), stage=True)
+
+    again = accept(item(link, "a", 5, ts=at(hours=2)), item(link, "a", 5, ts=at(hours=2)))
+
+    assert again.outcomes == {0: Outcome.REFUSED, 1: Outcome.REFUSED}
+    assert {refusal.code for refusal in again.refusals.values()} == {"undecided"}

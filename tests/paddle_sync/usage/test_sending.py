@@ -8,10 +8,12 @@ import pytest
 from pytest_django import Settings
 
 from integration_project import clock, work
-from integration_project.vendors.m3ter.simulator import M3terSimulator
+from integration_project.models import Finding
+from integration_project.vendors.m3ter.simulator import M3terSimulator, access
 from integration_project.vendors.wsgi import WsgiAdapter
 from paddle_sync.models import AccountLink, UsageBatch, UsageBody, UsageFailure, UsageUid
-from paddle_sync.usage import jobs, queues
+from paddle_sync.usage import failures, jobs, outbox, queues
+from paddle_sync.usage.intake import Outcome
 from tests.billing_bridge.killing import DeadlyAdapter, Killed, Killer, commits_can_kill
 from tests.paddle_sync.usage.metered import METER, accept, item, totals
 
@@ -178,6 +180,62 @@ def test_what_m3ter_refuses_altogether_waits_for_a_person_whole(link: AccountLin
     assert "refuses all of it" in batch.note
     assert UsageUid.objects.count() == 5
     assert not UsageFailure.objects.exists()
+
+
+def test_single_measurements_wait_for_a_person_while_m3ter_takes_nothing_at_all(
+    link: AccountLink, m3ter: M3terSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        accept(item(link, f"use-{number}", 1))
+    with monkeypatch.context() as blocked:
+        blocked.setattr(access, "is_suspicious", lambda text: True)
+        sent_until_done()
+    accept(item(link, "last", 1))
+    with monkeypatch.context() as blocked:
+        blocked.setattr(access, "is_suspicious", lambda text: True)
+        sent_until_done()
+
+    assert set(UsageBatch.objects.values_list("state", flat=True)) == {State.FAILED}
+    assert not UsageFailure.objects.exists()
+    assert UsageUid.objects.count() == 4
+    for batch in UsageBatch.objects.all():
+        outbox.send_again(batch.pk, by="olga", reason="The firewall lets us pass.")
+    sent_until_done()
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(4)}
+
+
+def test_a_single_measurement_is_refused_by_itself_where_m3ter_takes_others(
+    link: AccountLink, m3ter: M3terSimulator
+) -> None:
+    accept(item(link, "bad", values={"calls": 7, "endpoint": SUSPICIOUS}))
+    accept(item(link, "good", 1))
+    sent_until_done()
+    accept(item(link, "worse", values={"calls": 8, "endpoint": SUSPICIOUS}))
+    sent_until_done()
+
+    assert set(UsageBatch.objects.values_list("state", flat=True)) == {State.SENT}
+    assert set(UsageFailure.objects.values_list("kind", "is_dropped")) == {("refused", True)}
+    assert UsageUid.objects.count() == 1
+
+
+def test_a_uid_stays_taken_where_m3ter_may_have_counted_it_before_it_refused(
+    link: AccountLink, m3ter: M3terSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(item(link, "a", 5), item(link, "bad", values={"calls": 7, "endpoint": SUSPICIOUS}))
+    m3ter.fault(SEND, "lose_answer")
+    with monkeypatch.context() as open_gate:
+        open_gate.setattr(access, "is_suspicious", lambda text: False)
+        jobs.send()
+    sent_until_done()
+
+    again = accept(item(link, "bad", 8))
+
+    assert again.outcomes == {0: Outcome.CONFLICT}
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(12)}
+    failure = UsageFailure.objects.get()
+    assert (failure.kind, failure.is_dropped, failure.state) == ("refused again", False, UsageFailure.State.OPEN)
+    failures.tell()
+    assert "perhaps not counted" in Finding.objects.get(kind=failures.DROPPED).detail
 
 
 def test_a_wrong_address_fails_whole_batches_after_one_call(
