@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 
 from integration_project import clock, wakeups
 from integration_project.vendors import exact_json
-from paddle_sync.models import AccountLink, UsageBatch, UsageBody, UsageFailure
+from paddle_sync.models import AccountLink, UsageBatch, UsageBody, UsageFailure, UsageUpload
 from paddle_sync.usage import bodies, intake, meters
 from paddle_sync.usage.addresses import Book
 from paddle_sync.usage.assessing import assess
@@ -27,6 +27,10 @@ State = UsageBatch.State
 NAME = "held usage"
 WITHOUT_ACCOUNT = "It was accepted when its subscription had no account yet"
 JOB = "paddle_sync.usage.jobs.release_held"
+
+
+class _Undecided(Exception):
+    """Some of its uids stand in a file that nobody has decided about, so nobody can say whether it counts."""
 
 
 def linked(subscription_id: str) -> None:
@@ -44,6 +48,7 @@ def release(*, stop: Callable[[], bool] = lambda: False) -> int:
     """Take in what waits for an account that there is by now; say how many batches that were."""
     links = AccountLink.objects.filter(paddle_subscription_id=OuterRef("paddle_subscription_id"))
     waiting = UsageBatch.objects.filter(Exists(links), state=State.HELD).order_by("pk")
+    waiting = waiting.exclude(upload__state=UsageUpload.State.PAUSED)
     released = 0
     for batch_id in list(waiting.values_list("pk", flat=True)[:1000]):
         if stop():
@@ -55,8 +60,16 @@ def release(*, stop: Callable[[], bool] = lambda: False) -> int:
 def take_in_again(batch_id: int, state: State, *, why: str = WITHOUT_ACCOUNT) -> bool:
     """Check the items of a batch anew and put them where they belong now; False when somebody else did.
 
-    `why` says how it came that they were accepted and not sent.
+    It stays as it is as long as some of its uids stand in a file that nobody has decided about. `why` says how it came
+    that they were accepted and not sent.
     """
+    try:
+        return _take_in_again(batch_id, state, why)
+    except _Undecided:
+        return False
+
+
+def _take_in_again(batch_id: int, state: State, why: str) -> bool:
     with transaction.atomic():
         batch = UsageBatch.objects.select_for_update().filter(pk=batch_id, state=state).first()
         if batch is None:
@@ -75,22 +88,21 @@ def take_in_again(batch_id: int, state: State, *, why: str = WITHOUT_ACCOUNT) ->
             received_at=batch.received_at,
         )
         taken = intake.take_in(assessed.good, source)
+        if taken.refusals:
+            raise _Undecided
         refused = assessed.refused | {
-            row: _counted_already(taken.outcomes[row]) for row, _ in assessed.good if _is_lost(taken, row)
+            row: COUNTED_ALREADY for row, _ in assessed.good if taken.outcomes.get(row) is Outcome.CONFLICT
         }
         tell(batch, [(line, refused[line.row]) for line in lines if line.row in refused], now, why=why)
         batch.delete()
     return True
 
 
-def _is_lost(taken: intake.TakenIn, row: int) -> bool:
-    return taken.outcomes.get(row) in (Outcome.CONFLICT, Outcome.REFUSED)
-
-
-def _counted_already(outcome: Outcome) -> Refusal:
-    return Refusal(
-        outcome.value, "uid", "the account has usage with this uid and another content. That counts; this does not."
-    )
+COUNTED_ALREADY = Refusal(
+    Outcome.CONFLICT.value,
+    "uid",
+    "the account has usage with this uid and another content. That counts; this does not.",
+)
 
 
 def _nowhere(subscription_ids: Sequence[str]) -> Mapping[str, Refusal | None]:
