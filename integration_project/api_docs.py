@@ -36,7 +36,7 @@ ERRORS: Mapping[int, str] = {
     409: "It cannot be done as things stand.",
     411: "The request does not say how long its body is.",
     413: "The body is larger than this address takes.",
-    415: "The body is not JSON, or packed in another way than gzip.",
+    415: "The body is not JSON where that is expected, or a form with a file in it, or not packed with gzip alone.",
     422: "It was not taken, and nothing of it is kept.",
     429: "The key's calls of this minute are used up.",
     500: "A fault of this service.",

@@ -36,6 +36,8 @@ BACK_DATED = timedelta(days=35)
 FUTURE = timedelta(hours=1)
 """How far another clock may be ahead of ours."""
 LONGEST_TEXT = 2_000
+LONGEST_MOMENT = 64
+"""Characters of a time; what is longer is none, and is not remembered with those that come again and again."""
 LONGEST_METADATA = 256
 """m3ter's limit for values of METADATA fields."""
 LONGEST_ADDRESS = 80
@@ -198,7 +200,8 @@ def _moment(name: str, value: object) -> datetime:
         _refuse("no_time", name, "say when it was, like 2026-03-01T09:30:00Z.")
     if not isinstance(value, str):
         _refuse("bad_time", name, "it must be a text like 2026-03-01T09:30:00Z.")
-    moment = read_moment(value)
+    value = value.strip()
+    moment = read_moment(value) if len(value) <= LONGEST_MOMENT else read_moment.__wrapped__(value)
     if isinstance(moment, str):
         _refuse("bad_time", name, moment)
     return moment

@@ -24,6 +24,8 @@ Choice = Layout | Literal["auto"] | None
 """What is said of a file's layout when it is received; None: a person says it later."""
 AUTO: Literal["auto"] = "auto"
 PREVIEWED = 10
+VALUES = layouts.VALUES.removesuffix(".")
+"""The name under which an item has its amounts."""
 
 
 class LayoutWrong(NotPossible):
@@ -182,11 +184,20 @@ def problem_of(refusal: Refusal, layout: Layout | None) -> Problem:
     """Say a refusal in the words of the file: which column, and why."""
     if layout is None:
         return Problem(refusal.field, refusal.reason, "", refusal.code)
-    wanted = (refusal.field, f"{layouts.VALUES}{refusal.field}")
-    columns = [column for column, role in layout.roles.items() if role in wanted]
-    if not columns and refusal.field == layouts.UID:
-        columns = list(layout.key)
-    return Problem(", ".join(columns), refusal.reason, "", refusal.code)
+    return Problem(", ".join(_columns_of(refusal.field, layout)), refusal.reason, "", refusal.code)
+
+
+def _columns_of(name: str, layout: Layout) -> list[str]:
+    """The columns from which this name of an item comes; where it is missing, all from which it could have come."""
+    roles = layout.roles
+    columns = [column for column, role in roles.items() if role in (name, f"{layouts.VALUES}{name}")]
+    if columns:
+        return columns
+    if name in layouts.ADDRESSES:
+        return [column for column, role in roles.items() if role in layouts.ADDRESSES]
+    if name == VALUES:
+        return [column for column, role in roles.items() if role.startswith(layouts.VALUES)]
+    return list(layout.key) if name == layouts.UID else []
 
 
 def rejected_columns(upload: UsageUpload, codes: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
-from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.exceptions import APIException, NotFound, UnsupportedMediaType, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -55,6 +55,9 @@ class _Whole:
         announced = request.headers.get("content-length", "")
         if not announced.isascii() or not announced.isdigit():
             raise LengthRequired
+        kind = request.content_type or ""
+        if kind.startswith("multipart/"):
+            raise UnsupportedMediaType(kind, "Send the file itself as the body, not a form with the file in it.")
         self._left = int(announced)
         self._stream = request._request  # DRF's own stream reads forms
 
@@ -76,7 +79,7 @@ class FilesView(ApiView):
         operation_id="send_file",
         request=dict.fromkeys(KINDS, OpenApiTypes.BINARY),
         answers={202: FileAnswer},
-        errors=(411, 422),
+        errors=(411, 415, 422),
         parameters=(NAME, ON_ERRORS),
     )
     def post(self, request: Request) -> Response:

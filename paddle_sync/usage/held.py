@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 
 from integration_project import clock, wakeups
 from integration_project.vendors import exact_json
-from paddle_sync.models import AccountLink, UsageBatch, UsageBody, UsageFailure
+from paddle_sync.models import AccountLink, UsageBatch, UsageBody, UsageFailure, UsageUpload
 from paddle_sync.usage import bodies, intake, meters
 from paddle_sync.usage.addresses import Book
 from paddle_sync.usage.assessing import assess
@@ -34,6 +34,10 @@ COUNTED_ALREADY = Refusal(
 JOB = "paddle_sync.usage.jobs.release_held"
 
 
+class _Undecided(Exception):
+    """Some of its uids stand in a file that nobody has decided about, so nobody can say whether it counts."""
+
+
 def linked(subscription_id: str) -> None:
     """A subscription has an account now: what waits for it goes on, once this is committed."""
     if UsageBatch.objects.filter(state=State.HELD, paddle_subscription_id=subscription_id).exists():
@@ -49,6 +53,7 @@ def release(*, stop: Callable[[], bool] = lambda: False) -> int:
     """Take in what waits for an account that there is by now; say how many batches that were."""
     links = AccountLink.objects.filter(paddle_subscription_id=OuterRef("paddle_subscription_id"))
     waiting = UsageBatch.objects.filter(Exists(links), state=State.HELD).order_by("pk")
+    waiting = waiting.exclude(upload__state=UsageUpload.State.PAUSED)
     released = 0
     for batch_id in list(waiting.values_list("pk", flat=True)[:1000]):
         if stop():
@@ -60,8 +65,16 @@ def release(*, stop: Callable[[], bool] = lambda: False) -> int:
 def take_in_again(batch_id: int, state: State, *, why: str = WITHOUT_ACCOUNT) -> bool:
     """Check the items of a batch anew and put them where they belong now; False when somebody else did.
 
-    `why` says how it came that they were accepted and not sent.
+    It stays as it is as long as some of its uids stand in a file that nobody has decided about. `why` says how it came
+    that they were accepted and not sent.
     """
+    try:
+        return _take_in_again(batch_id, state, why)
+    except _Undecided:
+        return False
+
+
+def _take_in_again(batch_id: int, state: State, why: str) -> bool:
     with transaction.atomic():
         batch = UsageBatch.objects.select_for_update().filter(pk=batch_id, state=state).first()
         if batch is None:
@@ -80,8 +93,10 @@ def take_in_again(batch_id: int, state: State, *, why: str = WITHOUT_ACCOUNT) ->
             received_at=batch.received_at,
         )
         taken = intake.take_in(assessed.good, source)
+        if taken.refusals:
+            raise _Undecided
         conflicts = {row: COUNTED_ALREADY for row, what in taken.outcomes.items() if what is Outcome.CONFLICT}
-        refused = assessed.refused | taken.refusals | conflicts
+        refused = assessed.refused | conflicts
         tell(batch, [(line, refused[line.row]) for line in lines if line.row in refused], now, why=why)
         batch.delete()
     return True

@@ -145,6 +145,8 @@ def _receive(
             raise NotReceived(_too_large()) from None
         if isinstance(problem, OSError | DatabaseError | InterfaceError):
             raise NotReceived(f"It could not be stored: {problem}. Nothing was kept.".replace("\n", " ")) from problem
+        if isinstance(problem, NotPossible):
+            raise NotReceived(str(problem)) from problem
         raise
     logger.info("usage: file %s (%s, %s bytes) received from %s.", upload.pk, upload.name, upload.size, upload.by)
     return Received(upload, before)

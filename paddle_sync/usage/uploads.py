@@ -157,6 +157,7 @@ def resume(upload: UsageUpload) -> None:
         _change(upload, Q(state=State.PAUSED), "continued", state=row.was, was="", due_at=due_at)
         UsageBatch.objects.filter(upload=upload, state=BatchState.PAUSED).update(state=BatchState.READY, due_at=now)
         work.wake_up(UPLOADS if due_at else OUTBOX)
+        held.wake_up()
 
 
 def _check_afresh(upload: UsageUpload, states: tuple[UsageUpload.State, ...], done: str, **columns: Any) -> None:
@@ -289,7 +290,11 @@ def follow(*, stop: Callable[[], bool] = lambda: False) -> int:
     abandoned = UsageUpload.objects.filter(state=State.RECEIVING, lease_until__lte=clock.now())
     for upload in abandoned[:100]:
         logger.warning("usage: %s was never received to its end; what there was of it is removed.", upload)
-        upload.delete()
+        with transaction.atomic():
+            # Locked, since it may come to its end after all.
+            row = UsageUpload.objects.select_for_update().filter(pk=upload.pk, state=State.RECEIVING).first()
+            if row is not None:
+                row.delete()
         followed += 1
     return followed
 

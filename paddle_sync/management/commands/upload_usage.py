@@ -25,7 +25,7 @@ from paddle_sync.usage.file_layouts import AUTO, Choice, LayoutWrong
 from paddle_sync.usage.file_trial import Trial
 from paddle_sync.usage.layouts import Layout, LayoutUnreadable
 from paddle_sync.usage.queues import UPLOADS
-from paddle_sync.usage.receiving import NotReceived, Origin
+from paddle_sync.usage.receiving import Origin
 from paddle_sync.usage.rejects import Rejected
 from paddle_sync.usage.rows import MIB, FileUnreadable
 
@@ -86,22 +86,24 @@ class Command(CommandWithExamples):
     def handle(self, *args: Any, **options: Any) -> None:
         """Go from the file to its outcome, or from wherever an earlier attempt was."""
         choice = _choice(options)
+        if _is_same(options["rejected"], options["file"]):
+            raise CommandError("--rejected names the file itself, which would be lost. Name another.", returncode=2)
         try:
             if options["dry_run"]:
                 self._try(options, choice)
                 return
-            upload = self._found(options) or self._received(options, choice)
+            upload = self._found(options, choice) or self._received(options, choice)
             self._decide_layout(upload, choice)
             self._check(upload)
             self._tell(upload, options)
-        except (NotReceived, FileUnreadable) as problem:
+        except (NotPossible, FileUnreadable) as problem:
             raise CommandError(str(problem), returncode=1) from problem
         except OSError as problem:
-            raise CommandError(f"{problem.filename}: {problem.strerror}", returncode=1) from problem
+            raise CommandError(f"{problem.filename or options['file']}: {problem.strerror}", returncode=1) from problem
 
     # --- Receiving it, or finding it again
 
-    def _found(self, options: dict[str, Any]) -> UsageUpload | None:
+    def _found(self, options: dict[str, Any], choice: Choice) -> UsageUpload | None:
         """Find the unfinished file with these bytes, if they lie on the disk and were received before."""
         if options["file"] == STDIN:
             return None
@@ -110,16 +112,23 @@ class Command(CommandWithExamples):
         if not unfinished.filter(size=path.stat().st_size).exists():
             return None
         upload = unfinished.filter(sha256=_sha256(path)).order_by("pk").first()
-        return None if upload is None else self._taken_on(upload, options)
+        return None if upload is None else self._taken_on(upload, options, choice)
 
-    def _taken_on(self, upload: UsageUpload, options: dict[str, Any]) -> UsageUpload:
+    def _taken_on(self, upload: UsageUpload, options: dict[str, Any], choice: Choice) -> UsageUpload:
         self.stdout.write(f"Going on with file {upload.pk}: {upload.name} ({upload.get_state_display().lower()}).")
-        if upload.state == State.PAUSED:
-            uploads.resume(upload)
-        elif upload.state == State.DECIDING and options["send_good"]:
+        is_other = _is_other(upload, choice)
+        if is_other and upload.state not in (State.LAYOUT, State.DECIDING):
+            raise CommandError(
+                f"File {upload.pk} is read by other columns already. Leave --columns and --layout out to go on with it,"
+                " or discard it in the console first, which can be done until it is sent.",
+                returncode=2,
+            )
+        if upload.state == State.DECIDING and options["send_good"] and not is_other:
             uploads.release(upload, by=_somebody(), reason="--send-good")
         elif options["send_good"]:
             UsageUpload.objects.filter(pk=upload.pk).update(on_errors=UsageUpload.OnErrors.SEND_GOOD)
+        if upload.state == State.PAUSED:
+            uploads.resume(upload)
         upload.refresh_from_db()
         return upload
 
@@ -139,15 +148,14 @@ class Command(CommandWithExamples):
         upload, before = received.upload, received.before
         if before is not None and before.state in UNFINISHED and upload.state != State.FAILED:
             uploads.discard(upload, by=_somebody(), reason="the same bytes are on their way already")
-            return self._taken_on(before, options)
+            return self._taken_on(before, options, choice)
         if before is not None:
             self.stdout.write(received.about_before)
         self.stdout.write(f"{upload.size:,} bytes received as file {upload.pk}.")
         return upload
 
     def _decide_layout(self, upload: UsageUpload, choice: Choice) -> None:
-        is_other = isinstance(choice, Layout) and upload.columns and upload.layout != choice.to_json()
-        if upload.state == State.LAYOUT or (upload.state == State.DECIDING and is_other):
+        if upload.state == State.LAYOUT or (upload.state == State.DECIDING and _is_other(upload, choice)):
             layout = choice if isinstance(choice, Layout) else file_layouts.layout_of(upload) or Layout()
             try:
                 uploads.confirm_layout(upload, layout, by=_somebody())
@@ -162,7 +170,7 @@ class Command(CommandWithExamples):
         """Check it here, beside the workers or without any, until that is done."""
         try:
             while upload.state in BEING_CHECKED:
-                if not work.drain(UPLOADS, self._carry_on, limit=1):
+                if not work.drain(UPLOADS, lambda row: self._carry_on(row, of=upload), limit=1):
                     self.pause(INTERVAL)
                 upload.refresh_from_db()
                 self._show(upload.bytes_checked, upload.size, _so_far(upload))
@@ -176,9 +184,15 @@ class Command(CommandWithExamples):
             if self.stdout.isatty():
                 self.stdout.write("")
 
-    def _carry_on(self, row: UsageUpload) -> None:
+    def _carry_on(self, row: UsageUpload, *, of: UsageUpload) -> None:
+        """Check the file that is due, which may be one that came before, and show how far our own is."""
+
+        def told(it: UsageUpload) -> None:
+            if it.pk == of.pk:
+                self._show(it.bytes_checked, it.size, _so_far(it))
+
         try:
-            file_checking.carry_on(row, told=lambda it: self._show(it.bytes_checked, it.size, _so_far(it)))
+            file_checking.carry_on(row, told=told)
         except KeyboardInterrupt:
             work.give_back(UPLOADS, row, due_at=clock.now())
             raise
@@ -248,8 +262,11 @@ class Command(CommandWithExamples):
     def _write(self, path: Path | None, pieces: Iterable[str]) -> None:
         if path is None:
             return
-        with path.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
+        try:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(pieces)
+        except OSError as problem:
+            raise CommandError(f"{path}: {problem.strerror}", returncode=1) from problem
         self.stdout.write(f"The wrong rows are in {path}.")
 
     # --- Only looking at it
@@ -291,6 +308,10 @@ class Command(CommandWithExamples):
             yield self.stdin or sys.stdin.buffer, 0, "unknown"
             return
         path = Path(file)
+        if path.is_fifo():
+            with path.open("rb") as stream:
+                yield stream, 0, "unknown"
+            return
         sha256 = _sha256(path)
         with path.open("rb") as stream:
             yield stream, path.stat().st_size, sha256
@@ -325,6 +346,17 @@ def _choice(options: dict[str, Any]) -> Choice:
         roles[column.strip()] = role.strip()
     key = tuple(column.strip() for column in options["key"].split(",") if column.strip())
     return Layout(roles, options["meter"], key)
+
+
+def _is_other(upload: UsageUpload, choice: Choice) -> bool:
+    """Whether the arguments say something else of the columns than what the file is read by."""
+    return isinstance(choice, Layout) and bool(upload.columns) and upload.layout != choice.to_json()
+
+
+def _is_same(rejected: Path | None, file: str) -> bool:
+    """Whether the wrong rows would be written over the file that they are in."""
+    path = Path(file)
+    return rejected is not None and file != STDIN and rejected.is_file() and path.exists() and rejected.samefile(path)
 
 
 def _layout(given: str) -> Layout:

@@ -1,8 +1,10 @@
 """A received file is checked row by row: what is wrong is told with its row and column, and nothing is sent before."""
 
+import gc
 import json
 import logging
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -419,3 +421,28 @@ def test_fifty_thousand_rows_reach_m3ters_totals(
     assert followed(upload).state == State.DONE
     expected = sum(number % 97 for number in range(50_000)) + Decimal("0.25") * 50_000
     assert totals(m3ter) == {(link.m3ter_account_code, METER): expected}
+
+
+def test_the_column_is_named_where_the_amount_or_the_address_is_missing(link: AccountLink) -> None:
+    columns = ("uid", "account", "meter", "ts", "calls")
+    row = {"account": link.m3ter_account_code, "meter": METER, "ts": at(hours=5), "calls": 1}
+
+    upload = checked(table([{**row, "uid": "a", "calls": ""}, {**row, "uid": "b", "account": ""}], columns))
+
+    assert [(number, column) for number, column, _ in said(upload)] == [(2, "calls"), (3, "account")]
+
+
+@pytest.mark.parametrize("pack", [table, lambda rows: json.dumps(list(rows)).encode()])
+def test_long_texts_where_times_belong_do_not_stay_in_memory(link: AccountLink, pack: Callable[[Any], bytes]) -> None:
+    row = {"paddle_subscription_id": link.paddle_subscription_id, "meter": METER}
+    content = pack([{**row, "uid": f"u{number}", "ts": f"{number:030000}"} for number in range(200)])
+    checked(content)
+    tracemalloc.start()
+    try:
+        checked(content.replace(b"0" * 20_000, ("1" if pack is table else "2").encode() * 20_000))
+        gc.collect()
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 2 * MIB

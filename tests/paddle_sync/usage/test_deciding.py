@@ -21,6 +21,7 @@ from paddle_sync.models import (
     UsageUpload,
 )
 from paddle_sync.usage import jobs, pruning, receipts, staged, uploads
+from tests.builders import make_event, paddle_id
 from tests.paddle_sync.usage.metered import METER, accept, at, item, totals
 from tests.paddle_sync.usage.sent_files import COLUMNS, OnErrors, checked, followed, line, sent_until_done, table
 
@@ -295,3 +296,54 @@ def test_files_are_looked_after_and_forgotten_by_themselves() -> None:
     jobs_run = {schedule.job for schedule in schedules.SCHEDULES}
 
     assert {"paddle_sync.usage.jobs.follow_files", "paddle_sync.usage.jobs.prune"} <= jobs_run
+
+
+def held_of(link: AccountLink) -> tuple[str, UsageUpload]:
+    """A subscription without an account, and a file of its usage that is decided."""
+    waiting = paddle_id("sub")
+    make_event("subscription.created", {"id": waiting})
+    rows = [line(link, f"h{row}", paddle_subscription_id=waiting) for row in range(2)]
+    return waiting, checked(table([*rows, line(link, "linked")]))
+
+
+def linked(link: AccountLink, subscription_id: str, code: str) -> AccountLink:
+    """It gets an account, of another code than its own: one that it takes over."""
+    link.pk, link.paddle_subscription_id, link.m3ter_account_code = None, subscription_id, code
+    link.m3ter_account_id = f"id-{code}"
+    link.adopted, link._state.adding = True, True
+    link.save()
+    return link
+
+
+def test_what_was_held_waits_for_the_decision_about_a_file_with_the_same_uids(
+    link: AccountLink, m3ter: M3terSimulator
+) -> None:
+    waiting, _ = held_of(link)
+    jobs.send()
+    one = linked(link, waiting, "taken-over")
+    other = {**line(one, "h0"), "paddle_subscription_id": "", "m3ter_account_code": "taken-over"}
+    undecided = checked(table([other], ("m3ter_account_code", *COLUMNS)), on_errors=ASK)
+    assert (undecided.state, undecided.accepted) == (State.DECIDING, 1)
+
+    jobs.release_held()
+    assert (states(), UsageFailure.objects.count()) == (["held", "sent", "staged"], 0)
+
+    uploads.discard(undecided, by="ann")
+    jobs.release_held()
+    assert (states(), UsageFailure.objects.count()) == (["ready", "sent"], 0)
+    assert UsageBatch.objects.get(state="ready").items == 2
+
+
+def test_what_was_held_of_a_paused_file_waits_until_it_goes_on(link: AccountLink, m3ter: M3terSimulator) -> None:
+    waiting, upload = held_of(link)
+    assert (upload.state, states()) == (State.SENDING, ["held", "ready"])
+    uploads.pause(upload)
+    linked(link, waiting, "taken-over")
+
+    jobs.release_held()
+    jobs.send()
+    assert states() == ["held", "paused"]
+
+    uploads.resume(upload)
+    jobs.release_held()
+    assert states() == ["ready", "ready"]

@@ -138,3 +138,12 @@ def test_nobody_reads_the_files_of_another_client(client: Client, key: str, link
     assert get(client, writer, f"{number}/").status_code == 403
     assert get(client, key, f"{10**30}/").status_code == 404
     assert post(client, other, b"x", query="?on_errors=maybe").status_code == 400
+
+
+def test_a_form_is_not_taken_for_a_file(client: Client, key: str, link: AccountLink) -> None:
+    file = io.BytesIO(csv_of(link, 1))
+
+    answer = client.post(FILES, data={"file": file}, headers={"Authorization": f"Bearer {key}"})
+
+    assert answer.status_code == 415, answer.json()
+    assert not UsageUpload.objects.exists()

@@ -12,11 +12,9 @@ from integration_project.vendors.paddle.simulator import sample as paddle_sample
 from paddle_sync.jobs import refresh_catalogue
 from paddle_sync.models import AccountLink, PlanDecision, UsageFailure
 from paddle_sync.usage import jobs
-from paddle_sync.usage.checking import Checked
-from paddle_sync.usage.intake import Source, take_in
 from tests.builders import make_mapping
 from tests.paddle_sync.people_rows import BUYER
-from tests.paddle_sync.usage.metered import METER, at, checked, item, totals
+from tests.paddle_sync.usage.metered import METER, at, item, totals
 
 pytestmark = pytest.mark.django_db
 Run = Callable[[], int]
@@ -46,19 +44,6 @@ def test_usage_without_uids_that_waited_is_counted_however_long_its_idempotency_
     assert again.json()["results"] == [{"index": 0, "status": "duplicate"}]
     assert not UsageFailure.objects.exists()
     assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(5)}
-
-
-def test_what_waited_and_stands_in_an_undecided_file_by_now_is_told_as_that(link: AccountLink, send: Send) -> None:
-    AccountLink.objects.update(m3ter_account_code="harbour-tools")
-    (good,) = checked([item(link, "a", 5, ts=at(hours=2))])
-    assert isinstance(good, Checked)
-    take_in([(0, good)], Source(client="tests"), stage=True)
-
-    held_until_linked(link, send, item(link, "a", 5, ts=at(hours=2)))
-
-    failure = UsageFailure.objects.get()
-    assert (failure.kind, failure.state) == ("undecided", UsageFailure.State.OPEN)
-    assert "nobody has decided about yet" in failure.detail
 
 
 def test_usage_waits_where_an_item_is_parked_although_others_are_not_metered(

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import logging
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -173,6 +174,35 @@ def test_what_was_given_up_while_it_was_received_is_removed(installation: object
     UsageUpload.objects.filter(pk=upload.pk).update(state=State.RECEIVING, lease_until=upload.made_at)
 
     jobs.follow_files()
+
+    assert kept() == (0, 0)
+
+
+def test_a_file_that_comes_to_its_end_after_all_is_not_removed(
+    installation: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    upload = send(b"uid,ts\n1,2\n").upload
+    UsageUpload.objects.filter(pk=upload.pk).update(state=State.RECEIVING, lease_until=upload.made_at)
+
+    class Ended(logging.Handler):
+        """Its last piece comes as it is taken for given up."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            UsageUpload.objects.filter(pk=upload.pk).update(state=State.LAYOUT, lease_until=None)
+
+    ended = Ended(logging.WARNING)
+    uploads.logger.addHandler(ended)
+    try:
+        jobs.follow_files()
+    finally:
+        uploads.logger.removeHandler(ended)
+
+    assert kept() == (1, 1)
+
+
+def test_a_file_that_was_given_up_meanwhile_is_not_received(installation: object) -> None:
+    with pytest.raises(NotReceived, match="Nothing of it came for too long, so it was given up"):
+        send(b"uid,ts\n1,2\n", told=lambda size: UsageUpload.objects.all().delete())
 
     assert kept() == (0, 0)
 

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -322,3 +324,119 @@ def test_waiting_can_be_interrupted(link: AccountLink, path: Path) -> None:
         raise KeyboardInterrupt
 
     assert "Not waited for. The workers send file 1." in refused(path, "--wait", pause=interrupted, status=130)
+
+
+def in_two_ways(link: AccountLink, path: Path, *counts: object) -> tuple[str, str]:
+    """A file with two columns of numbers, and what to say to have the one or the other counted."""
+    rows = [{**line(link, f"u{row}"), "values.calls": each, "other": 7} for row, each in enumerate(counts)]
+    path.write_bytes(table(rows, (*COLUMNS, "other")))
+    roles = {name: name for name in COLUMNS if name != "values.calls"}
+    first, second = ({**roles, column: "values.calls"} for column in ("values.calls", "other"))
+    return json.dumps({"roles": first}), json.dumps({"roles": second})
+
+
+def test_good_rows_are_sent_as_the_columns_are_said_to_be_now(
+    link: AccountLink, m3ter: M3terSimulator, path: Path
+) -> None:
+    wrong, right = in_two_ways(link, path, 1, "x")
+    refused(path, "--layout", wrong, status=1)
+
+    assert "2 rows: 2 accepted." in run_it(path, "--layout", right, "--send-good")
+    jobs.send()
+
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(14)}
+
+
+def test_the_good_rows_are_those_of_what_the_columns_are_said_to_be_now(
+    link: AccountLink, m3ter: M3terSimulator, path: Path
+) -> None:
+    right, _ = in_two_ways(link, path, 1, "x")
+    swapped = {**json.loads(right)["roles"], "uid": "meter", "meter": "uid"}
+    assert "2 rows: 0 accepted" in refused(path, "--layout", json.dumps({"roles": swapped}), status=1)
+
+    said = refused(path, "--layout", right, "--send-good", status=1)
+    jobs.send()
+
+    assert said.endswith("1 rows are wrong and were not sent.")
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(1)}
+
+
+@pytest.mark.parametrize("state", ["checking", "paused", "sending"])
+def test_a_file_that_is_read_by_other_columns_is_not_gone_on_with(link: AccountLink, path: Path, state: str) -> None:
+    wrong, right = in_two_ways(link, path, 1)
+    upload = send(path.read_bytes(), layout=upload_usage._layout(wrong)).upload
+    if state == "sending":
+        jobs.check_files()
+    if state == "paused":
+        uploads.pause(upload)
+
+    said = refused(path, "--layout", right, status=2)
+
+    assert "is read by other columns already" in said
+    upload.refresh_from_db()
+    assert upload.state == state
+
+
+def test_the_good_rows_of_a_file_that_was_not_read_to_its_end_cannot_be_sent(
+    link: AccountLink, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_checking, "MOST_REJECTED", 2)
+    path.write_bytes(table([*(line(link, f"u{row}", "x") for row in range(3)), line(link, "a")]))
+    refused(path, status=1)
+
+    said = refused(path, "--send-good", status=1)
+
+    assert said.endswith(
+        "It was not read to its end, because so many rows are wrong. Correct its layout, or discard it."
+    )
+
+
+def test_a_paused_file_goes_on_with_its_good_rows(link: AccountLink, path: Path) -> None:
+    path.write_bytes(table([line(link, "a"), line(link, "b", "x")]))
+    uploads.pause(send(path.read_bytes()).upload)
+
+    said = refused(path, "--send-good", status=1)
+
+    assert said.endswith("1 rows are wrong and were not sent.")
+    assert UsageUpload.objects.get().state == State.SENDING
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_wrong_rows_never_overwrite_the_file_itself(link: AccountLink, path: Path, dry: tuple[str, ...]) -> None:
+    content = table([line(link, "a"), line(link, "b", "x")])
+    path.write_bytes(content)
+
+    said = refused(path, "--rejected", path.parent / "." / path.name, *dry, status=2)
+
+    assert "--rejected names the file itself" in said
+    assert path.read_bytes() == content
+    assert not UsageUpload.objects.exists()
+
+
+def test_a_full_disk_under_the_wrong_rows_is_said(link: AccountLink, path: Path) -> None:
+    path.write_bytes(table([line(link, "b", "x")]))
+
+    assert refused(path, "--rejected", "/dev/full", status=1).endswith("/dev/full: No space left on device")
+
+
+def test_a_dry_run_reads_what_can_be_read_only_once(link: AccountLink, path: Path) -> None:
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    content = table([line(link, "a")])
+    writer = threading.Thread(target=lambda: pipe.write_bytes(content), daemon=True)
+    writer.start()
+
+    said = run_it(pipe, "--dry-run")
+
+    assert "1 rows: 1 would be accepted." in said
+    writer.join()
+
+
+def test_the_progress_of_another_file_is_not_shown(link: AccountLink, path: Path) -> None:
+    send(table(line(link, f"other{number}") for number in range(1_200)))
+    path.write_bytes(table([line(link, "a")]))
+
+    said = run_it(path)
+
+    assert "1,000 rows checked" not in said
+    assert "1 rows checked" in said
