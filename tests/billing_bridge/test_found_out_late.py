@@ -1,0 +1,91 @@
+"""What Paddle tells late: after a charge was prepared, after a credit was carried, after a bill was closed."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from billing_bridge import carrying, drafting, importing, looking, pushing, review
+from billing_bridge.journal import Journal
+from billing_bridge.models import CarriedEntry, PushedBill, PushPolicy
+from billing_bridge.queues import PUSH
+from integration_project import work
+from integration_project.vendors import Vendors
+from tests.billing_bridge import truth
+from tests.billing_bridge.world import World, fresh, push_of
+
+pytestmark = pytest.mark.django_db
+Tell = Callable[[], None]
+State = PushedBill.State
+Reason = PushedBill.Reason
+
+
+def another(world: World, amount: str) -> PushedBill:
+    bill = importing.import_bill(world.another_bill((("Storage", amount),)), world.vendors)
+    assert bill is not None
+    return bill
+
+
+def balance(world: World) -> int:
+    return carrying.balance(world.account_id, "USD")
+
+
+def _push_once(world: World) -> None:
+    work.drain(PUSH, partial(pushing.push_bill, vendors=world.vendors), limit=1)
+
+
+def charged(world: World) -> PushedBill:
+    PushPolicy.objects.update(mode="immediately", review="never", changed="hold", lock_after_days=30)
+    bill = world.imported((("API calls", "100.00"),))
+    world.work()
+    return fresh(bill)
+
+
+def lost_and_carried(world: World) -> PushedBill:
+    """A bill that was charged at once and taken for lost before the news of its payment came, and then carried."""
+    bill = charged(world)
+    looking.lose(push_of(bill), "it seemed so")
+    review.carry(bill.pk, by="fiona", reason="with the next")
+    return fresh(bill)
+
+
+# --- A loss that was carried ------------------------------------------------------------------------------------------
+
+
+def test_a_carried_loss_of_which_the_news_comes_while_the_next_bill_is_prepared_is_not_charged(
+    world: World, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bill = lost_and_carried(world)
+    following = another(world, "50.00")
+    preview = pushing._preview
+
+    def overtaken(owned: PushedBill, intent: drafting.Intent, vendors: Vendors, journal: Journal) -> drafting.Intent:
+        tell()
+        return preview(owned, intent, vendors, journal)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pushing, "_look_for_what_was_carried", lambda *_: None)
+        patched.setattr(pushing, "_preview", overtaken)
+        _push_once(world)
+    world.work()
+
+    assert (fresh(following).state, fresh(following).pushed, balance(world)) == (State.PUSHED, 5000, 0)
+    assert (fresh(bill).state, fresh(bill).reason, fresh(bill).outstanding) == (State.HELD, Reason.COLLECTED, 10000)
+    assert truth.net(world.paddle, following.m3ter_bill_id) == 5000
+
+
+def test_a_carried_loss_that_is_known_to_be_collected_is_called_in_without_another_look(
+    world: World, tell: Tell
+) -> None:
+    bill = lost_and_carried(world)
+    CarriedEntry.objects.update(reserved_by=push_of(bill))  # as by a push that came to nothing since
+    tell()
+    CarriedEntry.objects.update(reserved_by=None)
+    following = another(world, "50.00")
+    asked = world.calls("list transactions")
+
+    world.work()
+
+    assert (fresh(following).pushed, balance(world)) == (5000, 0)
+    assert (fresh(bill).state, fresh(bill).outstanding) == (State.HELD, 10000)
+    assert world.calls("list transactions") == asked
