@@ -128,7 +128,7 @@ def _open_what_came_back(bill: PushedBill, *, gone_before: int, asked_before: in
     waited_for = charges.asked_words(bill, asked_before)
     waits = bill.state == State.HELD and waited_for and waited_for in bill.reason_detail
     if waits or (again > 0 and bill.state in (*importing.SETTLED, State.SUPERSEDED)):
-        verdict = importing.deleted_verdict(bill) if bill.m3ter_status == ledger.GONE else _changed(bill)
+        verdict = deciding.deleted_verdict(bill) if bill.m3ter_status == ledger.GONE else _changed(bill)
         PushedBill.objects.filter(pk=bill.pk).update(
             **deciding.columns(verdict), reviewed_revision=None, lease=None, lease_until=None, leased_by=""
         )

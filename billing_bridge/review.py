@@ -419,7 +419,7 @@ def charge_was_made(
                 return  # somebody has yet to choose what becomes of that
             if not bill.outstanding:
                 looking.loss_is_dealt_with(bill, f"{by} found the rest of it in Paddle.")
-            judge = importing.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
+            judge = deciding.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
             _become(bill, judge(bill) if bill.outstanding else _nothing_open(bill))
             return
         looking.record_made(

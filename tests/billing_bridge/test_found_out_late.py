@@ -5,14 +5,16 @@ from functools import partial
 
 import pytest
 
-from billing_bridge import carrying, drafting, importing, looking, pushing, review
+from billing_bridge import carrying, drafting, importing, jobs, looking, pushing, review
 from billing_bridge.journal import Journal
 from billing_bridge.models import CarriedEntry, PushedBill, PushPolicy
 from billing_bridge.queues import PUSH
 from integration_project import work
 from integration_project.vendors import Vendors
+from paddle_sync.jobs import drain_events
 from tests.billing_bridge import truth
 from tests.billing_bridge.world import World, fresh, push_of
+from tests.builders import make_event
 
 pytestmark = pytest.mark.django_db
 Tell = Callable[[], None]
@@ -89,3 +91,59 @@ def test_a_carried_loss_that_is_known_to_be_collected_is_called_in_without_anoth
     assert (fresh(following).pushed, balance(world)) == (5000, 0)
     assert (fresh(bill).state, fresh(bill).outstanding) == (State.HELD, 10000)
     assert world.calls("list transactions") == asked
+
+
+@pytest.mark.parametrize("is_told_first", [False, True], ids=["closed", "not closed yet"])
+def test_a_loss_that_was_carried_and_deleted_and_then_collected_is_held(
+    world: World, tell: Tell, is_told_first: bool
+) -> None:
+    bill = lost_and_carried(world)
+    world.delete_in_m3ter(bill)
+    jobs.sweep_bills()
+    if not is_told_first:
+        review.approve(bill.pk, by="fiona", reason="gone")
+        assert (fresh(bill).state, balance(world)) == (State.SUPERSEDED, 0)
+
+    tell()
+
+    held = fresh(bill)
+    assert (held.state, held.reason, held.outstanding, balance(world)) == (State.HELD, Reason.DELETED, 0, 0)
+    assert "was taken for lost, but it is in transaction" in held.reason_detail
+    assert "Give it back in Paddle by hand, then skip it." in held.reason_detail
+    review.skip(bill.pk, by="fiona", reason="given back")
+
+
+def test_of_a_deleted_loss_that_was_collected_the_credit_that_was_used_is_not_given_back_too(
+    world: World, tell: Tell
+) -> None:
+    bill = lost_and_carried(world)
+    world.delete_in_m3ter(bill)
+    jobs.sweep_bills()
+    CarriedEntry.objects.update(reserved_by=push_of(bill))  # as by a push that came to nothing since
+    review.approve(bill.pk, by="fiona", reason="gone")
+    CarriedEntry.objects.update(reserved_by=None)
+    CarriedEntry.objects.filter(amount__lt=0).update(remaining=-4000)
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).outstanding) == (State.HELD, 6000)
+    assert "less the 60.00 USD" in fresh(bill).reason_detail
+
+
+def test_a_deleted_loss_that_nobody_had_carried_is_held_once_when_it_is_collected(world: World, tell: Tell) -> None:
+    bill = charged(world)
+    looking.lose(push_of(bill), "it seemed so")
+    world.delete_in_m3ter(bill)
+    jobs.sweep_bills()
+    review.approve(bill.pk, by="fiona", reason="gone")
+    closed = fresh(bill)
+
+    tell()
+    held = fresh(bill)
+    review.skip(bill.pk, by="fiona", reason="given back")
+    make_event("transaction.updated", world.vendors.paddle.get_transaction(push_of(bill).paddle_transaction_id).raw)
+    drain_events()
+
+    assert closed.state == State.SUPERSEDED
+    assert (held.state, held.reason, held.outstanding) == (State.HELD, Reason.DELETED, 0)
+    assert fresh(bill).state == State.SKIPPED
