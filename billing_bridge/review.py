@@ -157,12 +157,12 @@ def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
 def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
     """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried.
 
-    A credit that it left, and no other bill has taken, is none any more.
+    What it left itself the other way, and no other bill has taken, is none any more.
     """
     _count_what_was_settled(bill, by=by)
     note = f"Deleted in m3ter. {by}: {reason}"
-    if bill.outstanding > 0:
-        carrying.call_in(bill, note=note, credits=True, by=by)
+    if bill.outstanding:
+        carrying.call_in(bill, note=note, credits=bill.outstanding > 0, by=by)
     if bill.outstanding > 0:
         words = money.words(bill.outstanding, bill.currency)
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")

@@ -93,6 +93,17 @@ def test_a_carried_loss_that_is_known_to_be_collected_is_called_in_without_anoth
     assert world.calls("list transactions") == asked
 
 
+def test_a_loss_that_was_carried_is_taken_back_when_its_deleted_bill_is_closed(world: World) -> None:
+    bill = lost_and_carried(world)
+    world.delete_in_m3ter(bill)
+    jobs.sweep_bills()
+
+    review.approve(bill.pk, by="fiona", reason="gone")
+
+    assert (fresh(bill).state, fresh(bill).carried, fresh(bill).outstanding) == (State.SUPERSEDED, 0, 0)
+    assert not CarriedEntry.objects.exclude(remaining=0).exists()
+
+
 @pytest.mark.parametrize("is_told_first", [False, True], ids=["closed", "not closed yet"])
 def test_a_loss_that_was_carried_and_deleted_and_then_collected_is_held(
     world: World, tell: Tell, is_told_first: bool
