@@ -13,6 +13,7 @@ from integration_project import work
 from integration_project.vendors import Vendors
 from paddle_sync.jobs import drain_events
 from tests.billing_bridge import truth
+from tests.billing_bridge.test_settled_before import corrected
 from tests.billing_bridge.world import World, fresh, push_of
 from tests.builders import make_event
 
@@ -158,3 +159,139 @@ def test_a_deleted_loss_that_nobody_had_carried_is_held_once_when_it_is_collecte
     assert closed.state == State.SUPERSEDED
     assert (held.state, held.reason, held.outstanding) == (State.HELD, Reason.DELETED, 0)
     assert fresh(bill).state == State.SKIPPED
+
+
+# --- A credit that was carried ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def given_by_hand(world: World, tell: Tell) -> PushedBill:
+    """A bill of 100.00 that was paid, and lowered to 80.00; the 20.00 went back by hand, of which the news is late."""
+    bill = charged(world)
+    tell()
+    corrected(world, bill, "80.00")
+    world.refund_by_hand(push_of(bill).paddle_transaction_id, 2000)
+    return fresh(bill)
+
+
+def test_a_credit_that_was_carried_is_taken_back_when_it_had_gone_back_by_hand(
+    world: World, tell: Tell, given_by_hand: PushedBill
+) -> None:
+    world.paddle.settle_adjustments()
+    review.approve(given_by_hand.pk, by="fiona", reason="with the next")
+    world.work()
+    carried = balance(world)
+
+    tell()
+
+    bill = fresh(given_by_hand)
+    assert carried == -2000
+    assert (bill.state, bill.outstanding, bill.written_off, balance(world)) == (State.PUSHED, 0, -2000, 0)
+
+
+def test_a_credit_is_given_twice_at_most_once_however_much_had_gone_back_by_hand(world: World, tell: Tell) -> None:
+    bill = charged(world)
+    tell()
+    corrected(world, bill, "150.00")
+    review.approve(bill.pk, by="fiona", reason="50 more")
+    world.work()
+    tell()
+    corrected(world, bill, "130.00")
+    for push in bill.pushes.all():
+        world.refund_by_hand(push.paddle_transaction_id, 2000)
+    world.paddle.settle_adjustments()
+    review.approve(bill.pk, by="fiona", reason="with the next")
+    another(world, "50.00")
+    world.work()
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).written_off, fresh(bill).outstanding) == (State.HELD, -2000, 2000)
+
+
+def test_a_credit_that_was_given_twice_and_is_left_so_is_asked_about_once(
+    world: World, tell: Tell, given_by_hand: PushedBill
+) -> None:
+    world.paddle.settle_adjustments()
+    review.approve(given_by_hand.pk, by="fiona", reason="with the next")
+    another(world, "50.00")
+    world.work()
+    tell()
+    review.skip(given_by_hand.pk, by="fiona", reason="goodwill")
+
+    (adjustment,) = world.paddle.adjustments.values()
+    make_event("adjustment.updated", adjustment)
+    drain_events()
+
+    assert (fresh(given_by_hand).state, fresh(given_by_hand).outstanding) == (State.PUSHED, 0)
+
+
+@pytest.mark.parametrize("rejected", [False, True], ids=["given", "rejected"])
+def test_a_credit_that_was_carried_waits_for_a_refund_by_hand_to_be_decided(
+    world: World, tell: Tell, given_by_hand: PushedBill, rejected: bool
+) -> None:
+    review.approve(given_by_hand.pk, by="fiona", reason="with the next")
+    world.work()
+
+    tell()
+    waits = fresh(given_by_hand)
+    world.paddle.settle_adjustments(reject=rejected)
+    tell()
+    review.approve(given_by_hand.pk, by="fiona", reason="decided")
+    world.work()
+
+    assert (waits.state, waits.reason, waits.outstanding) == (State.HELD, Reason.CHANGED, -2000)
+    assert "waits to be decided there: wait for that" in waits.reason_detail
+    assert (fresh(given_by_hand).outstanding, balance(world)) == (0, -2000 if rejected else 0)
+
+
+def test_a_credit_that_a_later_bill_has_used_and_that_had_gone_back_by_hand_is_left_to_a_person(
+    world: World, tell: Tell, given_by_hand: PushedBill
+) -> None:
+    world.paddle.settle_adjustments()
+    review.approve(given_by_hand.pk, by="fiona", reason="with the next")
+    world.work()
+    following = another(world, "50.00")
+    world.work()
+
+    tell()
+
+    bill = fresh(given_by_hand)
+    assert fresh(following).pushed == 3000
+    assert (bill.state, bill.reason, bill.outstanding) == (State.HELD, Reason.CHANGED, 2000)
+    assert "20.00 USD" in bill.reason_detail
+    assert "Later bills have used 20.00 USD of that." in bill.reason_detail
+    world.import_all()
+    assert fresh(bill).state == State.HELD
+    review.approve(bill.pk, by="fiona", reason="charge it")
+    world.work()
+    assert (fresh(bill).state, world.paddle.charges[-1].subtotal) == (State.PUSHED, 2000)
+
+
+def test_a_deleted_bill_that_was_carried_and_had_gone_back_by_hand_leaves_no_credit(world: World, tell: Tell) -> None:
+    bill = charged(world)
+    tell()
+    world.refund_by_hand(push_of(bill).paddle_transaction_id)
+    world.paddle.settle_adjustments()
+    world.delete_in_m3ter(bill)
+    jobs.sweep_bills()
+    review.approve(bill.pk, by="fiona", reason="gone")
+    carried = balance(world)
+
+    tell()
+
+    assert (carried, balance(world), fresh(bill).state, fresh(bill).outstanding) == (-10000, 0, State.SUPERSEDED, 0)
+
+
+def test_what_is_given_by_hand_after_a_credit_was_carried_takes_nothing_back(world: World, tell: Tell) -> None:
+    bill = charged(world)
+    tell()
+    corrected(world, bill, "80.00")
+    review.approve(bill.pk, by="fiona", reason="with the next")
+    world.work()
+    world.refund_by_hand(push_of(bill).paddle_transaction_id, 2000)
+    world.paddle.settle_adjustments()
+
+    tell()
+
+    assert (fresh(bill).state, fresh(bill).outstanding, balance(world)) == (State.PUSHED, 0, -2000)
