@@ -110,10 +110,12 @@ def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustmen
         gone_before, asked_before = deciding.gone_outside(bill), deciding.others_ask_for(bill)
         locked.refunded, locked.given_by_others, locked.others_ask_for = told.given, told.by_others, told.asked
         paid = Payment.PAID if locked.payment in payments.GIVEN_OR_TAKEN else locked.payment
-        locked.payment = payments.with_refunds(locked, paid)
+        had_gone_back, locked.payment = locked.payment != Payment.PAID, payments.with_refunds(locked, paid)
         locked.save(update_fields=("refunded", "given_by_others", "others_ask_for", "payment"))
         payments.add_up(bill)
         _report_given_by_others(locked, told.by_others, carried.id)
+        if had_gone_back and locked.payment == Payment.PAID and locked.state == Push.State.LOST:
+            settlement.collected_after_all(bill, locked, carried.id, is_news=True)
         _open_what_came_back(bill, gone_before=gone_before, asked_before=asked_before)
         _take_back_what_was_given_twice(bill, locked, carried, adjustments)
     return f"{money.words(told.given, push.currency)} of push {push.push_id} was given back."

@@ -10,6 +10,7 @@ from billing_bridge.journal import Journal
 from billing_bridge.models import CarriedEntry, PushedBill, PushPolicy
 from billing_bridge.queues import PUSH
 from integration_project import work
+from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from paddle_sync.jobs import drain_events
 from tests.billing_bridge import truth
@@ -159,6 +160,31 @@ def test_a_deleted_loss_that_nobody_had_carried_is_held_once_when_it_is_collecte
     assert closed.state == State.SUPERSEDED
     assert (held.state, held.reason, held.outstanding) == (State.HELD, Reason.DELETED, 0)
     assert fresh(bill).state == State.SKIPPED
+
+
+def test_a_loss_that_was_collected_charged_back_and_charged_again_is_an_alarm_when_the_bank_takes_that_back(
+    world: World, tell: Tell
+) -> None:
+    bill = charged(world)
+    looking.lose(push_of(bill), "it seemed so")
+    tell()
+    transaction_id = push_of(bill).paddle_transaction_id
+    world.refund_by_hand(transaction_id)
+    world.paddle.settle_adjustments()
+    (back,) = world.paddle.adjustments.values()
+    back.update(action="chargeback", reason="chargeback")
+    tell()
+    review.carry(bill.pk, by="fiona", reason="they owe it again")
+    Finding.objects.all().delete()
+
+    reversal = {**back, "id": "adj_01reversal", "action": "chargeback_reverse"}
+    back["status"] = "reversed"
+    world.paddle.adjustments[reversal["id"]] = reversal
+    make_event("adjustment.created", reversal)
+    drain_events()
+
+    assert Finding.objects.filter(kind=looking.COLLECTED, state="open").count() == 1
+    assert (fresh(bill).state, fresh(bill).reason, fresh(bill).outstanding) == (State.HELD, Reason.COLLECTED, 10000)
 
 
 # --- A credit that was carried ----------------------------------------------------------------------------------------
