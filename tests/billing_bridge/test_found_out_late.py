@@ -15,7 +15,7 @@ from integration_project.vendors import Vendors
 from paddle_sync.jobs import drain_events
 from tests.billing_bridge import truth
 from tests.billing_bridge.test_settled_before import corrected
-from tests.billing_bridge.world import World, fresh, push_of
+from tests.billing_bridge.world import World, fresh, look_through_schedule, make_due, push_of
 from tests.builders import make_event
 
 pytestmark = pytest.mark.django_db
@@ -321,3 +321,61 @@ def test_what_is_given_by_hand_after_a_credit_was_carried_takes_nothing_back(wor
     tell()
 
     assert (fresh(bill).state, fresh(bill).outstanding, balance(world)) == (State.PUSHED, 0, -2000)
+
+
+# --- A refund in parts ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_two_parts(world: World, tell: Tell) -> PushedBill:
+    """A bill paid with 100.00 and 50.00, of which 120.00 goes back: 50.00 was asked for, the rest is not answered."""
+    bill = charged(world)
+    tell()
+    corrected(world, bill, "150.00")
+    review.approve(bill.pk, by="fiona", reason="50 more")
+    world.work()
+    tell()
+    corrected(world, bill, "30.00")
+    review.refund(bill.pk, by="fiona", reason="theirs")
+    _push_once(world)
+    assert (fresh(bill).state, fresh(bill).credited) == (State.READY, 5000)
+    world.paddle.fault("create adjustment", "lose_answer")
+    jobs.drain_bills()
+    assert fresh(bill).state == State.UNCONFIRMED
+    return fresh(bill)
+
+
+@pytest.mark.parametrize("changed", ["hold", "settle"])
+def test_a_part_of_a_refund_that_is_rejected_while_the_next_is_under_way_needs_a_person(
+    world: World, tell: Tell, in_two_parts: PushedBill, changed: str
+) -> None:
+    PushPolicy.objects.update(changed=changed)
+    first = next(iter(world.paddle.adjustments))
+    world.paddle.reject_refund(first)
+    looking.lose(in_two_parts.pushes.get(ordinal=3), f"Paddle's adjustment {first} is rejected.")
+
+    make_due(in_two_parts)
+    world.work()
+
+    bill = fresh(in_two_parts)
+    assert (bill.state, bill.credited, bill.outstanding) == (State.HELD, 7000, -5000)
+    assert (len(world.paddle.adjustments), balance(world)) == (2, 0)
+    review.refund(bill.pk, by="fiona", reason="once more")
+    world.work()
+    assert (fresh(bill).outstanding, len(world.paddle.adjustments)) == (0, 3)
+
+
+def test_a_part_that_was_not_made_is_not_asked_for_with_what_was_rejected_meanwhile(
+    world: World, in_two_parts: PushedBill
+) -> None:
+    last = list(world.paddle.adjustments)[-1]
+    del world.paddle.adjustments[last]
+    first = next(iter(world.paddle.adjustments))
+    world.paddle.reject_refund(first)
+    looking.lose(in_two_parts.pushes.get(ordinal=3), f"Paddle's adjustment {first} is rejected.")
+    look_through_schedule(in_two_parts)
+
+    review.charge_was_not_made(in_two_parts.pk, by="fiona", reason="not there")
+    world.work()
+
+    assert (fresh(in_two_parts).state, len(world.paddle.adjustments)) == (State.HELD, 1)
