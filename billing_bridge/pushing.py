@@ -248,6 +248,7 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
         _refuse_another_amount(known, push)
         _refuse_what_was_collected(bill)
         _refuse_what_others_collected(push)
+        _refuse_what_was_given_back(known)
         push.sent_at = clock.now()
         push.mode = intent.mode.name
         push.items = intent.request.items
@@ -295,6 +296,13 @@ def _refuse_what_others_collected(push: Push) -> None:
         if _was_collected(lost):
             words = deciding.collected_words(lost.push_id, lost.paddle_transaction_id)
             raise NotNow(Verdict(State.READY, "", f"{words} What was carried of it is called in first."))
+
+
+def _refuse_what_was_given_back(bill: PushedBill) -> None:
+    """The last moment for news that somebody else has given back what a locked bill is about to."""
+    told = charges.told_words(bill, deciding.gone_outside(bill), deciding.others_ask_for(bill))
+    if told:
+        raise NotNow(charges.held(Reason.CHANGED, f"{charges.changed_words(bill)} {told}"))
 
 
 def _charge(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> None:

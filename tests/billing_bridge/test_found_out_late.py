@@ -323,6 +323,31 @@ def test_what_is_given_by_hand_after_a_credit_was_carried_takes_nothing_back(wor
     assert (fresh(bill).state, fresh(bill).outstanding, balance(world)) == (State.PUSHED, 0, -2000)
 
 
+def test_a_refund_of_which_the_news_of_one_by_hand_comes_just_before_it_is_sent_is_not_made(
+    world: World, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bill = charged(world)
+    tell()
+    corrected(world, bill, "80.00")
+    review.refund(bill.pk, by="fiona", reason="theirs")
+    preview = pushing._preview
+
+    def overtaken(owned: PushedBill, intent: drafting.Intent, vendors: Vendors, journal: Journal) -> drafting.Intent:
+        seen = preview(owned, intent, vendors, journal)
+        world.refund_by_hand(fresh(bill).pushes.get(ordinal=1).paddle_transaction_id, 2000)
+        world.paddle.settle_adjustments()
+        tell()
+        return seen
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pushing, "_preview", overtaken)
+        _push_once(world)
+    world.work()
+
+    assert (fresh(bill).state, fresh(bill).reason, len(world.paddle.adjustments)) == (State.HELD, Reason.CHANGED, 1)
+    assert "20.00 USD of that was refunded or discounted in Paddle already" in fresh(bill).reason_detail
+
+
 # --- A refund in parts ------------------------------------------------------------------------------------------------
 
 
