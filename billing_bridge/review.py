@@ -223,6 +223,8 @@ def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
             raise NotPossible("Nothing of it has been read from m3ter yet.")
         _refuse_uncountable(bill)
         _count_what_was_settled(bill, by=by)
+        if carrying.call_in(bill, note=f"{by} has the rest refunded: {reason}", by=by) and bill.outstanding > 0:
+            raise NotPossible("It is owed nothing beside what it left in the carried balance: take that back instead.")
         if not bill.outstanding:
             _become(bill, _nothing_open(bill))
             return

@@ -10,6 +10,7 @@ from billing_bridge.journal import Journal
 from billing_bridge.models import CarriedEntry, PushedBill, PushPolicy
 from billing_bridge.queues import PUSH
 from integration_project import work
+from integration_project.errors import NotPossible
 from integration_project.models import Finding
 from integration_project.vendors import Vendors
 from paddle_sync.jobs import drain_events
@@ -104,6 +105,31 @@ def test_a_loss_that_was_carried_is_taken_back_when_its_deleted_bill_is_closed(w
 
     assert (fresh(bill).state, fresh(bill).carried, fresh(bill).outstanding) == (State.SUPERSEDED, 0, 0)
     assert not CarriedEntry.objects.exclude(remaining=0).exists()
+
+
+@pytest.mark.parametrize("is_deleted", [True, False], ids=["deleted", "lowered"])
+def test_a_loss_that_was_carried_is_not_refunded_on_the_payment_of_another_bill(
+    world: World, tell: Tell, is_deleted: bool
+) -> None:
+    charged(world)
+    tell()
+    world.paddle.fault("charge subscription", "accept_and_bill_nothing")
+    bill = another(world, "100.00")
+    world.work()
+    looking.lose(push_of(bill), "it seemed so")
+    review.carry(bill.pk, by="fiona", reason="with the next")
+    if is_deleted:
+        world.delete_in_m3ter(bill)
+        jobs.sweep_bills()
+        review.refund(bill.pk, by="fiona", reason="gone")
+    else:
+        corrected(world, bill, "20.00")
+        with pytest.raises(NotPossible, match="left in the carried balance"):
+            review.refund(bill.pk, by="fiona", reason="less")
+    world.work()
+
+    assert world.paddle.adjustments == {}
+    assert balance(world) == (0 if is_deleted else 10000)
 
 
 @pytest.mark.parametrize("is_told_first", [False, True], ids=["closed", "not closed yet"])
