@@ -107,6 +107,17 @@ def call_in(bill: PushedBill, *, note: str, credits: bool = False, by: str = "")
     return bool(free)
 
 
+def call_in_credits(bill: PushedBill, amount: int, *, note: str) -> int:
+    """Let a locked bill have again so much of the credits that it left, newest first; how much nobody has taken yet."""
+    left = CarriedEntry.objects.select_for_update(of=("self",)).filter(source_bill=bill, remaining__lt=0)
+    called_in = 0
+    for entry in left.filter(reserved_by=None).order_by("-pk"):
+        if part := min(amount - called_in, -entry.remaining):
+            take(bill, [Carried(entry.pk, -part)], note=note)
+            called_in += part
+    return called_in
+
+
 def settle(bill: PushedBill, netting: Netting, *, tax: Tax | None, by: str = "") -> str:
     """Settle a locked bill without a charge: it takes what it may, and carries the rest. In words, what was done."""
     taken, left = taken_words(netting, bill.currency), left_words(netting, bill.currency)

@@ -84,6 +84,6 @@ def _seen(push: Push, at: datetime) -> str:
         known.transaction_seen_at = at
         known.save(update_fields=("transaction_seen_at",))
         if known.state == Push.State.LOST:
-            classic_refunds.note_collected(push.pk, order)
-            collected_after_all(bill, known, order)
+            is_news = classic_refunds.note_collected(push.pk, order)
+            collected_after_all(bill, known, order, is_news=is_news)
     return f"One-off charge {push.push_id} is payment {order}."

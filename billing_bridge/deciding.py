@@ -5,12 +5,14 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing_bridge import carrying, classic_refunds, currencies, ledger, modes, payments
-from billing_bridge.charges import Circumstances, Verdict, why_not_chargeable
+from billing_bridge import carrying, charges, classic_refunds, currencies, ledger, modes, money, payments
+from billing_bridge.charges import Circumstances, Verdict, held, why_not_chargeable
 from billing_bridge.models import Push, PushedBill, PushPolicy
 from integration_project import clock, installation
 from integration_project.models import Installation
 from paddle_sync.models import AccountLink
+
+Reason = PushedBill.Reason
 
 
 def live_link(m3ter_account_id: str) -> AccountLink | None:
@@ -112,6 +114,28 @@ def judge(bill: PushedBill, given: Circumstances | None = None) -> Verdict:
     if bill.revision is None:
         raise ValueError(f"{bill} has no revision")
     return why_not_chargeable(bill, bill.revision, given or circumstances(bill))
+
+
+def deleted_verdict(bill: PushedBill, words: str = "") -> Verdict:
+    """What becomes of a bill that m3ter no longer has; `words` say what was collected after all, where that is news.
+
+    What is open of it besides is less to give back where the customer has had a credit, and else more.
+    """
+    if words := words or collected(bill):
+        amount = money.words(abs(bill.outstanding), bill.currency)
+        if bill.outstanding:
+            besides = f"less the {amount} that they have had" if bill.outstanding > 0 else f"with {amount} more"
+            words = f"{words} Give it back in Paddle by hand, {besides}, then skip it."
+        else:
+            words = f"{words} Give it back in Paddle by hand, then skip it."
+        return held(Reason.DELETED, f"It was deleted in m3ter. {words}")
+    if not bill.outstanding:
+        return held(
+            Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
+        )
+    told = charges.told_words(bill, gone_outside(bill), others_ask_for(bill))
+    said = ("It was deleted in m3ter.", charges.changed_words(bill), "Nothing more is charged.", told)
+    return held(Reason.DELETED, " ".join(filter(None, said)))
 
 
 def columns(verdict: Verdict) -> dict[str, Any]:

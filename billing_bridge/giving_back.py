@@ -1,15 +1,17 @@
 """Paddle's adjustments tell what was given back: by a refund of ours, by somebody in Paddle's console, by a bank."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from django.db import transaction
+from django.db.models import QuerySet, Sum
 
-from billing_bridge import charges, deciding, importing, ledger, looking, money, payments, settlement
+from billing_bridge import carrying, charges, deciding, importing, ledger, looking, money, payments, settlement
 from billing_bridge.charges import Verdict
 from billing_bridge.ledger import ACCEPTED
 from billing_bridge.models import BillEntry, Push, PushedBill
 from billing_bridge.modes.refund import marked
-from billing_bridge.payments import GIVEN_BY_OTHERS
+from billing_bridge.payments import GIVEN_BY_OTHERS, GivenInAll
 from integration_project import finding
 from integration_project.errors import Ignored, Permanent, Temporary
 from integration_project.vendors import Vendors
@@ -18,6 +20,7 @@ from integration_project.vendors.reading import Unreadable
 from paddle_sync.models import WebhookEvent
 
 State = PushedBill.State
+Reason = PushedBill.Reason
 Payment = PushedBill.Payment
 
 
@@ -107,11 +110,14 @@ def _give_back(push: Push, carried: Transaction, adjustments: Sequence[Adjustmen
         gone_before, asked_before = deciding.gone_outside(bill), deciding.others_ask_for(bill)
         locked.refunded, locked.given_by_others, locked.others_ask_for = told.given, told.by_others, told.asked
         paid = Payment.PAID if locked.payment in payments.GIVEN_OR_TAKEN else locked.payment
-        locked.payment = payments.with_refunds(locked, paid)
+        had_gone_back, locked.payment = locked.payment != Payment.PAID, payments.with_refunds(locked, paid)
         locked.save(update_fields=("refunded", "given_by_others", "others_ask_for", "payment"))
         payments.add_up(bill)
         _report_given_by_others(locked, told.by_others, carried.id)
+        if had_gone_back and locked.payment == Payment.PAID and locked.state == Push.State.LOST:
+            settlement.collected_after_all(bill, locked, carried.id, is_news=True)
         _open_what_came_back(bill, gone_before=gone_before, asked_before=asked_before)
+        _take_back_what_was_given_twice(bill, locked, carried, adjustments)
     return f"{money.words(told.given, push.currency)} of push {push.push_id} was given back."
 
 
@@ -128,15 +134,68 @@ def _open_what_came_back(bill: PushedBill, *, gone_before: int, asked_before: in
     waited_for = charges.asked_words(bill, asked_before)
     waits = bill.state == State.HELD and waited_for and waited_for in bill.reason_detail
     if waits or (again > 0 and bill.state in (*importing.SETTLED, State.SUPERSEDED)):
-        verdict = importing.deleted_verdict(bill) if bill.m3ter_status == ledger.GONE else _changed(bill)
-        PushedBill.objects.filter(pk=bill.pk).update(
-            **deciding.columns(verdict), reviewed_revision=None, lease=None, lease_until=None, leased_by=""
-        )
+        _hold(bill)
+
+
+def _take_back_what_was_given_twice(
+    bill: PushedBill, push: Push, carried: Transaction, adjustments: Sequence[Adjustment]
+) -> None:
+    """A credit that a locked bill left is none where others had given that back before, and the news of it is late.
+
+    It is counted as given, and what of the credit nobody has used yet is taken back; where that is less, or Paddle has
+    yet to decide, a person decides too. What is given back after a credit was left may be meant to come on top of it.
+    """
+    left, told = _left_too_late(bill, push, carried, adjustments)
+    counted = _sum_of(BillEntry.Kind.WRITTEN_OFF, bill.entries.all())  # whatever a person decided about it since
+    twice = max(min(told.by_others, deciding.gone_outside(bill) - counted, left), 0)
+    words = f"{money.words(twice, bill.currency)} of it was given back in Paddle before it was carried as a credit too."
+    used = asked = 0
+    if twice:
+        ledger.post(bill, BillEntry.Kind.WRITTEN_OFF, -twice, note=words)
+        used = twice - carrying.call_in_credits(bill, twice, note=words)
+    if told.asked > 0:
+        note = "Somebody had asked Paddle to give that back before it was carried."
+        asked = carrying.call_in_credits(bill, min(told.asked, left - twice), note=note)
+    goes_on = bill.state in (*importing.SETTLED, *importing.GOES_ON, State.SUPERSEDED, State.FAILED)
+    is_held_for_it = bill.state == State.HELD and bill.reason in {Reason.CHANGED, Reason.DELETED}
+    if (used or asked) and (goes_on or is_held_for_it):
+        _hold(bill, f"{words} Later bills have used {money.words(used, bill.currency)} of that." if used else "")
+
+
+def _left_too_late(
+    bill: PushedBill, push: Push, carried: Transaction, adjustments: Sequence[Adjustment]
+) -> tuple[int, GivenInAll]:
+    """How much of a bill's credits was left after others gave back something of a push, and what they gave until then.
+
+    What the bill has taken back of its credits since is none, nor is what was found here to be given twice.
+    """
+    left, taken_back, told = 0, 0, GivenInAll(0, 0, 0)
+    for entry in bill.carried_entries.filter(amount__lt=0).order_by("at", "id"):
+        before = [each for each in adjustments if each.created_at is not None and each.created_at < entry.at]
+        given = payments.given_back(push, carried, before)
+        if given.by_others > 0 or given.asked > 0:
+            left, told = left - entry.amount, given
+            taken_back += _sum_of(BillEntry.Kind.CARRIED_IN, entry.entries.filter(bill=bill))
+    found_before = _sum_of(BillEntry.Kind.WRITTEN_OFF, bill.entries.filter(by=""))
+    return max(left - max(taken_back, found_before), 0), told
+
+
+def _sum_of(kind: BillEntry.Kind, entries: QuerySet[BillEntry]) -> int:
+    """What credits of a kind come to, above zero."""
+    return -(entries.filter(kind=kind, amount__lt=0).aggregate(sum=Sum("amount"))["sum"] or 0)
+
+
+def _hold(bill: PushedBill, said: str = "") -> None:
+    verdict = deciding.deleted_verdict(bill) if bill.m3ter_status == ledger.GONE else _changed(bill)
+    columns = deciding.columns(replace(verdict, detail=f"{verdict.detail} {said}".rstrip()))
+    PushedBill.objects.filter(pk=bill.pk).update(
+        **columns, reviewed_revision=None, lease=None, lease_until=None, leased_by=""
+    )
 
 
 def _changed(bill: PushedBill) -> Verdict:
     told = charges.told_words(bill, deciding.gone_outside(bill), deciding.others_ask_for(bill))
-    return charges.held(PushedBill.Reason.CHANGED, f"{charges.changed_words(bill)} {told}".rstrip())
+    return charges.held(Reason.CHANGED, f"{charges.changed_words(bill)} {told}".rstrip())
 
 
 def _report_given_by_others(push: Push, amount: int, transaction_id: str) -> None:

@@ -364,21 +364,8 @@ def record_deleted(bill_id: str, *, read_at: datetime) -> PushedBill | None:
         known.save(update_fields=("m3ter_status", "m3ter_read_at", "reviewed_revision"))
         periods.note_settled(known)
         if known.reason != Reason.DELETED and (known.is_settled_in_part or not _by_a_person(known)):
-            _settle(known, deleted_verdict(known))
+            _settle(known, deciding.deleted_verdict(known))
     return known
-
-
-def deleted_verdict(known: PushedBill) -> Verdict:
-    """What becomes of a bill that m3ter no longer has."""
-    if words := deciding.collected(known):
-        return held(Reason.DELETED, f"It was deleted in m3ter. {words} Give it back in Paddle by hand, then skip it.")
-    if not known.outstanding:
-        return held(
-            Reason.DELETED, "It was deleted in m3ter. Nothing of it stands in Paddle or in the carried balance."
-        )
-    told = charges.told_words(known, deciding.gone_outside(known), deciding.others_ask_for(known))
-    said = ("It was deleted in m3ter.", charges.changed_words(known), "Nothing more is charged.", told)
-    return held(Reason.DELETED, " ".join(filter(None, said)))
 
 
 def absorb_deletion(owner: PushedBill) -> Verdict:
@@ -390,7 +377,7 @@ def absorb_deletion(owner: PushedBill) -> Verdict:
         PushedBill.objects.filter(pk=known.pk).update(m3ter_status=ledger.GONE, m3ter_read_at=clock.now())
         known.m3ter_status = ledger.GONE
         periods.note_settled(known)
-        return deleted_verdict(known)
+        return deciding.deleted_verdict(known)
 
 
 def outcome_of(known: PushedBill | None) -> str:

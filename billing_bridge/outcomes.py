@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import transaction
 
-from billing_bridge import carrying, charges, ledger
+from billing_bridge import carrying, charges, ledger, modes
 from billing_bridge.ledger import LOCKABLE
 from billing_bridge.models import BillEntry, Push, PushedBill, PushPolicy
 from billing_bridge.queues import CONFIRM, FINISH, PUSH
@@ -72,9 +72,11 @@ def _look_for_the_other(bill: PushedBill) -> None:
 def _settled_by_push(bill: PushedBill, push: Push) -> None:
     """Move a bill on that Paddle has something of: all of it, or not what it says. That needs a new review then.
 
-    Where one transaction had less to refund than the customer is owed, the refund goes on with the next.
+    Where one transaction had less to refund than the customer is owed, the refund goes on with the next, as long as
+    what a person chose stands.
     """
-    if push.kind == Push.Kind.REFUND and bill.outstanding < 0:
+    goes_on = bool(bill.chosen_mode) and modes.of(bill.chosen_mode).gives_back
+    if goes_on and push.kind == Push.Kind.REFUND and bill.outstanding < 0:
         columns = {"state": State.READY, "reason": Reason.NONE, "reason_detail": "", "due_at": clock.now()}
     else:
         columns = settled_columns(bill) if bill.outstanding == 0 else _changed_columns(bill)
@@ -155,6 +157,8 @@ def record_lost(push_id: int, *, detail: str) -> bool:
         _take_out(bill, push, detail)
         if not ledger.open_beside(push).exists():
             _reopen(bill, push, detail)
+        elif push.kind == Push.Kind.REFUND:  # who chose how it goes back did not know that
+            PushedBill.objects.filter(pk=bill.pk).update(chosen_mode="", reviewed_revision=None)
     return True
 
 

@@ -207,7 +207,7 @@ def _approved(bill: PushedBill, way: str = "") -> PushedBill:
 def _preview(found: Preview, vendors: Vendors) -> None:
     bill = found.bill
     if bill.m3ter_status == ledger.GONE and not _gives_back(bill):
-        raise NotNow(importing.deleted_verdict(bill))
+        raise NotNow(deciding.deleted_verdict(bill))
     if bill.revision is None:
         raise NotNow(charges.held(bill.reason or Reason.REVIEW, NOT_READ))
     if found.first and (too_much := charges.too_much_words(bill)):
@@ -286,7 +286,7 @@ def _still_says_so(bill: PushedBill, vendors: Vendors) -> None:
     except NotFound:
         gone = copy.copy(bill)
         gone.payable, gone.outstanding = 0, bill.outstanding - bill.payable
-        raise NotNow(importing.deleted_verdict(gone)) from None
+        raise NotNow(deciding.deleted_verdict(gone)) from None
     if not read.is_approved:
         until = clock.now() + importing.PENDING_AGAIN
         raise NotNow(charges.waiting(Reason.PENDING, importing.PENDING_WORDS, until))

@@ -147,13 +147,23 @@ def _look_for_what_was_lost(bill: PushedBill, vendors: Vendors, journal: Journal
 def _look_for_what_was_carried(bill: PushedBill, vendors: Vendors) -> None:
     """The same before a bill takes what others left for it to charge: what was collected after all is called in."""
     for lost in carrying.lost_and_left(bill).select_related("bill"):
-        try:
-            found = looking.look(lost, vendors, Journal(lost.bill, lost))
-        except CannotTell:
-            continue
-        if found is not None and found.transaction_id is not None and settlement.is_paid(found.transaction_status):
+        transaction_id = lost.paddle_transaction_id if _was_collected(lost) else _where_it_was_paid(lost, vendors)
+        if transaction_id is not None:
             with transaction.atomic():
-                settlement.collected_after_all(ledger.locked(lost.bill_id), lost, found.transaction_id)
+                settlement.collected_after_all(ledger.locked(lost.bill_id), lost, transaction_id)
+
+
+def _was_collected(lost: Push) -> bool:
+    return lost.payment == PushedBill.Payment.PAID
+
+
+def _where_it_was_paid(lost: Push, vendors: Vendors) -> str | None:
+    """Look for the transaction that a lost push was paid with; None where there is none, or nobody can tell."""
+    try:
+        found = looking.look(lost, vendors, Journal(lost.bill, lost))
+    except CannotTell:
+        return None
+    return found.transaction_id if found is not None and settlement.is_paid(found.transaction_status) else None
 
 
 def _is_where_it_was_sent(bill: PushedBill, vendors: Vendors, journal: Journal) -> bool:
@@ -237,6 +247,8 @@ def _write_sent(bill: PushedBill, intent: Intent, journal: Journal) -> None:
         push.amount = intent.request.amount
         _refuse_another_amount(known, push)
         _refuse_what_was_collected(bill)
+        _refuse_what_others_collected(push)
+        _refuse_what_was_given_back(known)
         push.sent_at = clock.now()
         push.mode = intent.mode.name
         push.items = intent.request.items
@@ -275,6 +287,22 @@ def _refuse_what_was_collected(bill: PushedBill) -> None:
     words = deciding.collected(bill)
     if words:
         raise NotNow(charges.held(Reason.COLLECTED, words))
+
+
+def _refuse_what_others_collected(push: Push) -> None:
+    """The same for losses of other bills that this push charges with its own: the next attempt takes them no more."""
+    sources = push.reserved_entries.filter(remaining__gt=0).values("source_bill")
+    for lost in ledger.lost_charges(Push.objects.filter(bill__in=sources)).select_for_update(of=ledger.LOCKABLE):
+        if _was_collected(lost):
+            words = deciding.collected_words(lost.push_id, lost.paddle_transaction_id)
+            raise NotNow(Verdict(State.READY, "", f"{words} What was carried of it is called in first."))
+
+
+def _refuse_what_was_given_back(bill: PushedBill) -> None:
+    """The last moment for news that somebody else has given back what a locked bill is about to."""
+    told = charges.told_words(bill, deciding.gone_outside(bill), deciding.others_ask_for(bill))
+    if told:
+        raise NotNow(charges.held(Reason.CHANGED, f"{charges.changed_words(bill)} {told}"))
 
 
 def _charge(bill: PushedBill, intent: Intent, vendors: Vendors, journal: Journal) -> None:

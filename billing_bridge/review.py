@@ -164,12 +164,12 @@ def _nothing_open(bill: PushedBill, words: str = "") -> Verdict:
 def _close_deleted(bill: PushedBill, *, by: str, reason: str) -> None:
     """Close a bill that m3ter no longer has: what Paddle has of it, the customer is owed, and it is carried.
 
-    A credit that it left, and no other bill has taken, is none any more.
+    What it left itself the other way, and no other bill has taken, is none any more.
     """
     _count_what_was_settled(bill, by=by)
     note = f"Deleted in m3ter. {by}: {reason}"
-    if bill.outstanding > 0:
-        carrying.call_in(bill, note=note, credits=True, by=by)
+    if bill.outstanding:
+        carrying.call_in(bill, note=note, credits=bill.outstanding > 0, by=by)
     if bill.outstanding > 0:
         words = money.words(bill.outstanding, bill.currency)
         raise NotPossible(f"{words} is open of a bill that is gone: write it off, or settle it in Paddle by hand.")
@@ -224,6 +224,8 @@ def refund(bill_id: int, *, by: str, reason: str, seen: str | None = None) -> No
             raise NotPossible("Nothing of it has been read from m3ter yet.")
         _refuse_uncountable(bill)
         _count_what_was_settled(bill, by=by)
+        if carrying.call_in(bill, note=f"{by} has the rest refunded: {reason}", by=by) and bill.outstanding > 0:
+            raise NotPossible("It is owed nothing beside what it left in the carried balance: take that back instead.")
         if not bill.outstanding:
             _become(bill, _nothing_open(bill))
             return
@@ -422,7 +424,7 @@ def charge_was_made(
                 return  # somebody has yet to choose what becomes of that
             if not bill.outstanding:
                 looking.loss_is_dealt_with(bill, f"{by} found the rest of it in Paddle.")
-            judge = importing.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
+            judge = deciding.deleted_verdict if bill.m3ter_status == ledger.GONE else deciding.judge
             _become(bill, judge(bill) if bill.outstanding else _nothing_open(bill))
             return
         looking.record_made(

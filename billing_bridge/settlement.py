@@ -38,6 +38,8 @@ ON_THE_SUBSCRIPTION = (Reason.TRIAL, Reason.PAST_DUE, Reason.PAUSED, Reason.RENE
 State = PushedBill.State
 MAY_BE_SENT_AGAIN = (State.READY, State.WAITING, State.FAILED, State.LOST)
 """Where a bill whose push was lost is, or goes, without anybody looking at it once more."""
+IS_SETTLED = (State.CARRIED, State.PUSHED, State.SUPERSEDED)
+"""Where nothing is open of a bill, until something is called in."""
 
 
 def transaction_changed(event: WebhookEvent, vendors: Vendors) -> None:
@@ -187,6 +189,7 @@ def _apply_payment(push_id: int, happened: Transaction, at: datetime) -> None:
             return
         if push.payment in payments.GIVEN_OR_TAKEN and payment != Payment.PAID:
             return
+        is_news = push.payment not in payments.GIVEN_OR_TAKEN
         push.paddle_transaction_id = push.paddle_transaction_id or happened.id
         push.collected, push.discounted = _collected(push, happened) if payment == Payment.PAID else (0, 0)
         push.payment = payments.with_refunds(push, payment)
@@ -195,7 +198,7 @@ def _apply_payment(push_id: int, happened: Transaction, at: datetime) -> None:
         payments.add_up(bill)
         _report_discount(push)
         if push.state == Push.State.LOST and payment == Payment.PAID:
-            collected_after_all(bill, push, happened.id)
+            collected_after_all(bill, push, happened.id, is_news=is_news)
 
 
 def _payment(happened: Transaction) -> Payment:
@@ -233,16 +236,26 @@ def is_paid(status: str | None) -> bool:
     return status is None or PAYMENTS.get(status) == Payment.PAID
 
 
-def collected_after_all(bill: PushedBill, push: Push, transaction_id: str) -> None:
-    """A lost push was collected: its locked bill is not charged again, unless a charge is under way already."""
+def collected_after_all(bill: PushedBill, push: Push, transaction_id: str, *, is_news: bool = False) -> None:
+    """A lost push was collected: its locked bill is not charged again, unless a charge is under way already.
+
+    Whoever closed a deleted bill could not know it, where it is news.
+    """
     if not ledger.lost_charges(Push.objects.filter(pk=push.pk)).exists():  # it was given back whole since
         return
     looking.report_collected(push, transaction_id)
     words = deciding.collected_words(push.push_id, transaction_id)
-    called_in = carrying.call_in(bill, note=f"{words} No later bill takes it.")
+    note = f"{words} No later bill takes it."
+    called_in = carrying.call_in(bill, note=note)
     verdict = charges.held(Reason.COLLECTED, words)
-    states = (*MAY_BE_SENT_AGAIN, State.CARRIED, State.PUSHED) if called_in else MAY_BE_SENT_AGAIN
-    PushedBill.objects.filter(pk=bill.pk, state__in=states).update(
+    if bill.m3ter_status == ledger.GONE:
+        if called_in:  # closed without it, the bill left a credit in its place
+            carrying.call_in(bill, note=note, credits=True)
+        verdict = deciding.deleted_verdict(bill, words)
+    states = (*MAY_BE_SENT_AGAIN, *IS_SETTLED) if called_in else MAY_BE_SENT_AGAIN
+    states = (*states, State.SUPERSEDED) if is_news else states
+    is_held_as_deleted = Q(state=State.HELD, reason=Reason.DELETED)  # and says by now what is so no more
+    PushedBill.objects.filter(is_held_as_deleted | Q(state__in=states), pk=bill.pk).update(
         **deciding.columns(verdict), lease=None, lease_until=None, leased_by=""
     )
 

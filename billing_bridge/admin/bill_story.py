@@ -45,7 +45,8 @@ HELD_NEXT: dict[str, str] = {
     "it off.",
     Reason.PAUSED: "Send it now, or approve it again once the pause is called off or over; or invoice it.",
     Reason.CONFIGURATION: "Put right what the words above name, then approve it.",
-    Reason.DELETED: "Find out in m3ter why it was deleted. Approve it: what Paddle has of it is carried as a credit.",
+    Reason.DELETED: "Find out in m3ter why it was deleted. Where the words above say what to do, do that; else approve "
+    "it: what Paddle has of it is carried as a credit.",
     Reason.DIFFERS: "Compare it with the account's last bill; approve it if it is right, or correct it in m3ter.",
     Reason.REFUND: "Refund it once it is paid, carry it to the next bills, or write it off.",
     Reason.OPERATOR: "Approve it when what it was held for is settled, or skip it.",
