@@ -24,7 +24,7 @@ from integration_project.vendors.paddle.simulator import PaddleSimulator
 from paddle_sync.admin import usage_words
 from paddle_sync.jobs import refresh_catalogue
 from paddle_sync.models import AccountLink, UsageBatch, UsageUpload
-from paddle_sync.usage import jobs, uploads
+from paddle_sync.usage import jobs, receipts, uploads
 from tests.builders import make_mapping
 from tests.console.rows import confirm, decide, hidden, page_of
 from tests.console.usage_pages import LIST, body, buttons, columns_of, filled_in, shown, uploaded
@@ -90,6 +90,7 @@ def test_a_file_goes_from_the_form_to_m3ters_totals_and_its_rejected_rows_come_b
     jobs.check_files()
     deciding = client.get(page_of(upload))
     nothing_sent = totals(m3ter)
+    codes = [each.problems[0].code for each in receipts.rejected_rows(upload)]
     sending = confirm(client, decide(upload, "send_good"), REASON)
     run_jobs()
     followed(upload)
@@ -97,7 +98,7 @@ def test_a_file_goes_from_the_form_to_m3ters_totals_and_its_rejected_rows_come_b
 
     assert (checking["Refresh"], "Refresh" in deciding) == ("3", False)
     assert deciding.context["story"].cause == "1 of 10 rows are wrong."
-    assert nothing_sent == {}
+    assert (nothing_sent, codes) == ({}, ["not_a_number"])
     assert sending.context["story"].cause == "On its way: m3ter has taken 0 of 9 rows."
     assert done.context["story"].cause == "Done: 9 of 10 rows were accepted."
     assert totals(m3ter) == {(metered.m3ter_account_code, METER): Decimal(52)}
