@@ -11,6 +11,7 @@ from integration_project.errors import NotPossible
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from paddle_sync.models import (
     AccountLink,
+    LateForBill,
     LateUsage,
     SettledPeriod,
     UsageBatch,
@@ -20,7 +21,7 @@ from paddle_sync.models import (
     UsageUid,
     UsageUpload,
 )
-from paddle_sync.usage import jobs, pruning, receipts, staged, uploads
+from paddle_sync.usage import jobs, late, outbox, pruning, receipts, staged, uploads
 from tests.builders import make_event, paddle_id
 from tests.paddle_sync.usage.metered import METER, accept, at, item, totals
 from tests.paddle_sync.usage.sent_files import COLUMNS, OnErrors, checked, followed, line, sent_until_done, table
@@ -347,3 +348,44 @@ def test_what_was_held_of_a_paused_file_waits_until_it_goes_on(link: AccountLink
     uploads.resume(upload)
     jobs.release_held()
     assert states() == ["ready", "ready"]
+
+
+def late_file(link: AccountLink) -> UsageUpload:
+    """A file, still to be decided about, with usage of a period whose bill is approved."""
+    settled(link, SettledPeriod.State.APPROVED)
+    upload = checked(table([line(link, "a", 5, ts=at(days=5), marks="correction")], ALL), on_errors=ASK)
+    assert (upload.state, upload.late) == (State.DECIDING, 1)
+    return upload
+
+
+def late_bills() -> list[str]:
+    return list(LateForBill.objects.values_list("state", flat=True))
+
+
+def test_a_file_that_is_never_sent_is_late_for_no_bill(link: AccountLink) -> None:
+    upload = late_file(link)
+    assert late_bills() == []
+
+    uploads.discard(upload, by="ann")
+
+    assert late_bills() == []
+
+
+def test_usage_that_goes_out_after_a_bill_was_decided_about_is_asked_about_again(link: AccountLink) -> None:
+    upload = late_file(link)
+    accept(item(link, "earlier", ts=at(days=6), marks=["correction"]))
+    late.leave(LateForBill.objects.get().pk, by="fiona", reason="Too little.")
+
+    uploads.release(upload, by="ann")
+    assert late_bills() == ["open"]
+
+    uploads.pause(upload)
+    late.leave(LateForBill.objects.get().pk, by="fiona", reason="Too little.")
+    uploads.resume(upload)
+    assert late_bills() == ["open"]
+
+    batch = UsageBatch.objects.get(upload=upload)
+    UsageBatch.objects.filter(pk=batch.pk).update(state=BatchState.FAILED)
+    late.leave(LateForBill.objects.get().pk, by="fiona", reason="Too little.")
+    outbox.send_again(batch.pk, by="ann", reason="m3ter is back.")
+    assert late_bills() == ["open"]
