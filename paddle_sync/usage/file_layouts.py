@@ -164,7 +164,7 @@ def preview(upload: UsageUpload, *, layout: Layout | None = None, rows: int = PR
         refusal = assessed.refused.get(row.number)
         problems = [row.problem] if row.problem else []
         if refusal is not None and refusal.code != ASKED_LATER:
-            problems.append(problem_of(refusal, layout if is_csv else None))
+            problems.append(problem_of(refusal, layout if is_csv else None, row.values))
         shown.append(PreviewRow(row, items.get(row.number, {}), tuple(problems)))
     return Preview(file.format, file.columns, layout, wrong, tuple(shown), unreadable)
 
@@ -177,10 +177,12 @@ def _not_asked(names: Sequence[str]) -> dict[str, Refusal | None]:
     return {name: Refusal(ASKED_LATER, "paddle_subscription_id", "it is looked for in Paddle.") for name in names}
 
 
-def problem_of(refusal: Refusal, layout: Layout | None) -> Problem:
-    """Say a refusal in the words of the file: which column, and why."""
+def problem_of(refusal: Refusal, layout: Layout | None, values: Mapping[str, Any]) -> Problem:
+    """Say a refusal in the words of the file: which column, or which name of an item, and why."""
     if layout is None:
-        return Problem(refusal.field, refusal.reason, "", refusal.code)
+        name = refusal.field
+        is_own = name in ("", VALUES, *layouts.NAMES) or name in values
+        return Problem(name if is_own else f"{layouts.VALUES}{name}", refusal.reason, "", refusal.code)
     return Problem(", ".join(_columns_of(refusal.field, layout)), refusal.reason, "", refusal.code)
 
 

@@ -9,13 +9,13 @@ from django.db.models import Sum
 from integration_project.vendors import exact_json
 from paddle_sync.models import UsageBatch, UsageFailure, UsageRejects, UsageUpload
 from paddle_sync.usage import file_layouts, rejects
-from paddle_sync.usage.layouts import VALUES
+from paddle_sync.usage.layouts import NAMES, VALUES
 from paddle_sync.usage.rejects import Rejected
-from paddle_sync.usage.rows import FileRow, Format, Problem
+from paddle_sync.usage.rows import FileRow, Format, Limits, Problem
 
 State = UsageBatch.State
-MOST_FIELDS = 200
-"""Fields that get a column of their own in a file of rejected items of JSON."""
+MOST_FIELDS = Limits().most_columns - len(NAMES)
+"""Fields that get a column of their own in a file of rejected items of JSON, so that it may be sent again."""
 
 
 @dataclass(frozen=True)

@@ -167,10 +167,11 @@ def test_items_of_json_are_checked_like_requests(link: AccountLink) -> None:
 
     assert (upload.format, upload.accepted, upload.refused) == ("jsonl", 1, 3)
     assert [(row, column) for row, column, _ in said(upload)] == [
-        (2, "calls"),
+        (2, "values.calls"),
         (3, "paddle_subscription_id"),
         (4, "surprise"),
     ]
+    assert [each.row.values.get("values.calls") for each in receipts.rejected_rows(upload)] == ["1", None, "2"]
     rejected = "".join(receipts.rejected_csv(upload))
     assert '"values.calls","row","column","reason"' in rejected.splitlines()[0]
     assert len(rejected.splitlines()) == 4
@@ -446,3 +447,29 @@ def test_long_texts_where_times_belong_do_not_stay_in_memory(link: AccountLink, 
         tracemalloc.stop()
 
     assert kept < 2 * MIB
+
+
+def test_items_without_a_uid_count_once_however_often_they_are_corrected(
+    link: AccountLink, m3ter: M3terSimulator
+) -> None:
+    items = [item(link, None, calls, ts=at(hours=5)) for calls in ("x", "y")]
+    upload = checked(json.dumps(items).encode(), "usage.json")
+    rejected = "".join(receipts.rejected_csv(upload)).replace('"x"', '"2"')
+
+    first = checked(rejected.encode(), "first.csv", on_errors=OnErrors.SEND_GOOD)
+    second = checked(rejected.replace('"y"', '"3"').encode(), "second.csv")
+    sent_until_done()
+
+    assert (first.accepted, first.refused) == (1, 1)
+    assert (second.accepted, second.duplicate) == (1, 1)
+    assert totals(m3ter) == {(link.m3ter_account_code, METER): Decimal(5)}
+
+
+def test_so_many_fields_of_rejected_items_come_back_as_may_be_sent_again(link: AccountLink) -> None:
+    wrong = [item(link, f"u{number}", values={f"field{number}": 1}) for number in range(250)]
+    upload = checked(json.dumps(wrong).encode(), "usage.json")
+    assert upload.refused == 250
+
+    again = send("".join(receipts.rejected_csv(upload)).encode(), "again.csv").upload
+
+    assert (again.state, again.note) == (State.LAYOUT, "")

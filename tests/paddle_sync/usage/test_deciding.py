@@ -9,6 +9,7 @@ import pytest
 from integration_project import clock, schedules
 from integration_project.errors import NotPossible
 from integration_project.vendors.m3ter.simulator import M3terSimulator
+from paddle_sync.admin import usage_panels
 from paddle_sync.models import (
     AccountLink,
     LateForBill,
@@ -389,3 +390,30 @@ def test_usage_that_goes_out_after_a_bill_was_decided_about_is_asked_about_again
     late.leave(LateForBill.objects.get().pk, by="fiona", reason="Too little.")
     outbox.send_again(batch.pk, by="ann", reason="m3ter is back.")
     assert late_bills() == ["open"]
+
+
+def said(upload: UsageUpload) -> str:
+    """All that a file's page says."""
+    upload.refresh_from_db()
+    receipt = receipts.receipt(upload)
+    return f"{usage_panels.story(upload, receipt)} {usage_panels.panels(upload, receipt)}"
+
+
+def test_the_receipt_of_a_file_that_is_paused_on_its_way_says_that_it_counts(link: AccountLink) -> None:
+    upload = checked(table([line(link, "a"), line(link, "b")]))
+    assert "Counted in m3ter, or on the way to it." in said(upload)
+
+    uploads.pause(upload)
+
+    assert "They would be counted." not in said(upload)
+    assert "Counted in m3ter, or on the way to it." in said(upload)
+
+
+def test_a_file_whose_held_rows_m3ter_did_not_take_says_so(link: AccountLink) -> None:
+    _, upload = held_of(link)
+    jobs.send()
+    assert followed(upload).state == State.DONE
+
+    UsageBatch.objects.filter(state=BatchState.HELD).update(state=BatchState.FAILED)
+
+    assert "m3ter did not take 2." in said(upload)
