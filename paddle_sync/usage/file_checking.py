@@ -252,13 +252,6 @@ def find_in_paddle(names: Sequence[str], upload: UsageUpload) -> Mapping[str, Re
 def _keep(upload: UsageUpload, chunk: Chunk, bytes_read: int) -> None:
     """Write the rejected rows, and how far the check is; LeaseLost undoes the whole chunk."""
     packed = b"\n".join(_line(row, problem) for row, problem in chunk.rejected)
-    if chunk.rejected:
-        UsageRejects.objects.create(
-            upload_id=upload.pk,
-            first_row=chunk.rejected[0][0].number,
-            count=len(chunk.rejected),
-            rows=zlib.compress(packed, 6),
-        )
     outcomes = Counter(chunk.taken.outcomes.values())
     conflict = outcomes[Outcome.CONFLICT]
     changed = {
@@ -279,6 +272,14 @@ def _keep(upload: UsageUpload, chunk: Chunk, bytes_read: int) -> None:
     }
     if not work.fenced(upload).update(**changed, deaths=0):
         raise LeaseLost(f"file {upload.pk} belongs to somebody else now.")
+    # Only now, for whoever has the row by now may have written the same block.
+    if chunk.rejected:
+        UsageRejects.objects.create(
+            upload_id=upload.pk,
+            first_row=chunk.rejected[0][0].number,
+            count=len(chunk.rejected),
+            rows=zlib.compress(packed, 6),
+        )
     for name, value in changed.items():
         setattr(upload, name, value)
 

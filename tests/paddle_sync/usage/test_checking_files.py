@@ -473,3 +473,22 @@ def test_so_many_fields_of_rejected_items_come_back_as_may_be_sent_again(link: A
     again = send("".join(receipts.rejected_csv(upload)).encode(), "again.csv").upload
 
     assert (again.state, again.note) == (State.LAYOUT, "")
+
+
+def test_a_worker_that_lost_a_file_is_no_fault(
+    link: AccountLink, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_checking, "CHUNK", 1)
+    upload = send(table([line(link, "a"), line(link, "b", "x")]), on_errors=OnErrors.ASK).upload
+    (lost,) = work.claim(UPLOADS)
+
+    def another_worker_takes_it(row: UsageUpload) -> None:
+        uploads.pause(upload)
+        uploads.resume(upload)
+        jobs.check_files()
+
+    file_checking.carry_on(lost, told=another_worker_takes_it)
+
+    upload.refresh_from_db()
+    assert (upload.state, upload.accepted, upload.rejected) == (State.DECIDING, 1, 1)
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
