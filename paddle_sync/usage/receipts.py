@@ -17,6 +17,8 @@ State = UsageBatch.State
 MOST_FIELDS = Limits().most_columns - len(NAMES)
 """Fields that get a column of their own in a file of rejected items of JSON, so that it may be sent again."""
 
+LONGEST_NAME = 200
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -146,11 +148,16 @@ def _rejected(line: bytes) -> Rejected:
     return Rejected(row, [Problem(kept["column"], kept["reason"], kept["remedy"], kept.get("code", ""))])
 
 
+def _may_be_a_column(name: str) -> bool:
+    """Whether a header can have this name: one that no meter's field has would spoil the file for all others."""
+    return len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()
+
+
 def _field_codes(upload: UsageUpload) -> tuple[str, ...]:
     """The fields that rejected items have, in the order in which they come."""
     codes: dict[str, None] = {}
     for rejected in rejected_rows(upload):
         for name in rejected.row.values:
-            if name.startswith(VALUES) and len(codes) < MOST_FIELDS:
+            if name.startswith(VALUES) and len(codes) < MOST_FIELDS and _may_be_a_column(name):
                 codes[name.removeprefix(VALUES)] = None
     return tuple(codes)

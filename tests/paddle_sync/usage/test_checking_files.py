@@ -475,6 +475,18 @@ def test_so_many_fields_of_rejected_items_come_back_as_may_be_sent_again(link: A
     assert (again.state, again.note) == (State.LAYOUT, "")
 
 
+@pytest.mark.parametrize("odd", ["calls ", "x" * 40_000, "a\x07b"])
+def test_fields_that_cannot_be_columns_do_not_spoil_the_file_of_rejected_rows(link: AccountLink, odd: str) -> None:
+    wrong = [item(link, "a", "x"), item(link, "b", values={"calls": 1, odd: 2})]
+    upload = checked(json.dumps(wrong).encode(), "usage.json")
+    assert upload.refused == 2
+    rejected = "".join(receipts.rejected_csv(upload)).replace('"x"', '"7"')
+
+    again = checked(rejected.encode(), "again.csv")
+
+    assert (again.state, again.accepted) == (State.SENDING, 2)
+
+
 def test_a_worker_that_lost_a_file_is_no_fault(
     link: AccountLink, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
