@@ -160,11 +160,14 @@ def _of_done(upload: UsageUpload, receipt: Receipt) -> Story:
     parts = [f"m3ter has taken {reached.sent:,}."] if upload.accepted else []
     parts += [f"{upload.duplicate:,} were counted before, and are not counted again."] if upload.duplicate else []
     parts += [f"{reached.held:,} wait until their subscription has an account."] if reached.held else []
+    parts += [f"{reached.waiting:,} are on their way."] if reached.waiting else []
+    parts += [f"m3ter did not take {reached.failed:,}."] if reached.failed else []
     parts += [f"{reached.on_next:,} are for the next bill, after review."] if reached.on_next else []
     parts += [f"m3ter dropped {dropped:,} later."] if dropped else []
     parts += [f"{upload.rejected:,} were rejected."] if upload.rejected else []
-    tone: showing.Tone = "bad" if dropped else "wait" if upload.rejected or reached.held else "good"
-    return Story(tone, cause, " ".join(parts), CORRECT if upload.rejected else "")
+    tone: showing.Tone = "bad" if dropped or reached.failed else "wait" if upload.rejected or reached.held else "good"
+    next_step = "Look at the batches that failed, and decide about them there." if reached.failed else ""
+    return Story(tone, cause, " ".join(parts), next_step or (CORRECT if upload.rejected else ""))
 
 
 # --- The tables ------------------------------------------------------------------------------------------------------
@@ -248,7 +251,7 @@ def _sent(upload: UsageUpload, reached: Progress) -> Panel:
 
 
 def _receipt(upload: UsageUpload, receipt: Receipt) -> Panel:
-    is_over = upload.state in (State.SENDING, State.DONE)
+    is_over = upload.state in (State.SENDING, State.DONE) or upload.was == State.SENDING
     accepted = "Counted in m3ter, or on the way to it." if is_over else "They would be counted."
     if upload.state in (State.DISCARDED, State.FAILED):
         accepted = "They would have been counted; nothing of the file was sent."

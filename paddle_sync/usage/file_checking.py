@@ -26,7 +26,7 @@ from paddle_sync.usage.assessing import assess
 from paddle_sync.usage.checking import Circumstances
 from paddle_sync.usage.intake import Outcome, Source, TakenIn, take_in
 from paddle_sync.usage.items import Refusal
-from paddle_sync.usage.layouts import Layout
+from paddle_sync.usage.layouts import UID, Layout
 from paddle_sync.usage.queues import UPLOADS
 from paddle_sync.usage.reading import UsageFile
 from paddle_sync.usage.rows import MIB, FileRow, FileUnreadable, Format, Problem
@@ -68,7 +68,7 @@ class Chunk:
 
 
 class Rows:
-    """Makes items of a file's rows, and rejected rows of refusals."""
+    """Makes items of a file's rows, and rejected rows of refusals; the hash is empty where nobody knows it."""
 
     def __init__(self, format: str, layout: Layout | None, sha256: str) -> None:
         self.layout = layout
@@ -85,7 +85,19 @@ class Rows:
 
     def rejected(self, row: FileRow, refusal: Refusal) -> tuple[FileRow, Problem]:
         """A row that is not taken, and why, in the words of the file."""
-        return row if self.is_csv else rejects.flat(row), file_layouts.problem_of(refusal, self.layout)
+        return self.as_rejected(row), file_layouts.problem_of(refusal, self.layout, row.values)
+
+    def as_rejected(self, row: FileRow) -> FileRow:
+        """A row as the file of rejected rows has it; an item without a uid gets what stands for one.
+
+        So it counts once, however often the file of rejected rows is corrected and sent again.
+        """
+        if self.is_csv:
+            return row
+        flat = rejects.flat(row)
+        if not flat.values or UID in flat.values or not self._sha256:
+            return flat
+        return flat._replace(values={**flat.values, UID: self.uid(row.number, row.values)})
 
 
 TakeIn = Callable[[Sequence[tuple[int, Any]]], TakenIn]
@@ -204,7 +216,7 @@ def assess_rows(
         for row in () if is_all_good else rows:
             if (problem := wrong.get(row.number)) is not None:
                 chunk.reasons[UNREADABLE] += 1
-                chunk.rejected.append((row if makes.is_csv else rejects.flat(row), problem))
+                chunk.rejected.append((makes.as_rejected(row), problem))
                 continue
             refusal = refused.get(row.number) or taken.refusals.get(row.number)
             if refusal is None and taken.outcomes[row.number] is Outcome.CONFLICT:
@@ -240,13 +252,6 @@ def find_in_paddle(names: Sequence[str], upload: UsageUpload) -> Mapping[str, Re
 def _keep(upload: UsageUpload, chunk: Chunk, bytes_read: int) -> None:
     """Write the rejected rows, and how far the check is; LeaseLost undoes the whole chunk."""
     packed = b"\n".join(_line(row, problem) for row, problem in chunk.rejected)
-    if chunk.rejected:
-        UsageRejects.objects.create(
-            upload_id=upload.pk,
-            first_row=chunk.rejected[0][0].number,
-            count=len(chunk.rejected),
-            rows=zlib.compress(packed, 6),
-        )
     outcomes = Counter(chunk.taken.outcomes.values())
     conflict = outcomes[Outcome.CONFLICT]
     changed = {
@@ -267,6 +272,14 @@ def _keep(upload: UsageUpload, chunk: Chunk, bytes_read: int) -> None:
     }
     if not work.fenced(upload).update(**changed, deaths=0):
         raise LeaseLost(f"file {upload.pk} belongs to somebody else now.")
+    # Only now, for whoever has the row by now may have written the same block.
+    if chunk.rejected:
+        UsageRejects.objects.create(
+            upload_id=upload.pk,
+            first_row=chunk.rejected[0][0].number,
+            count=len(chunk.rejected),
+            rows=zlib.compress(packed, 6),
+        )
     for name, value in changed.items():
         setattr(upload, name, value)
 

@@ -167,7 +167,7 @@ def preview(upload: UsageUpload, *, layout: Layout | None = None, rows: int = PR
         problems = [row.problem] if row.problem else []
         is_open = refusal is not None and refusal.code == ASKED_LATER
         if refusal is not None and not is_open:
-            problems.append(problem_of(refusal, layout if is_csv else None))
+            problems.append(problem_of(refusal, layout if is_csv else None, row.values))
         shown.append(PreviewRow(row, items.get(row.number, {}), tuple(problems), is_open))
     return Preview(file.format, file.columns, layout, wrong, tuple(shown), unreadable)
 
@@ -180,10 +180,12 @@ def _not_asked(names: Sequence[str]) -> dict[str, Refusal | None]:
     return {name: Refusal(ASKED_LATER, "paddle_subscription_id", "it is looked for in Paddle.") for name in names}
 
 
-def problem_of(refusal: Refusal, layout: Layout | None) -> Problem:
-    """Say a refusal in the words of the file: which column, and why."""
+def problem_of(refusal: Refusal, layout: Layout | None, values: Mapping[str, Any]) -> Problem:
+    """Say a refusal in the words of the file: which column, or which name of an item, and why."""
     if layout is None:
-        return Problem(refusal.field, refusal.reason, "", refusal.code)
+        name = refusal.field
+        is_own = name in ("", VALUES, *layouts.NAMES) or name in values
+        return Problem(name if is_own else f"{layouts.VALUES}{name}", refusal.reason, "", refusal.code)
     return Problem(", ".join(_columns_of(refusal.field, layout)), refusal.reason, "", refusal.code)
 
 

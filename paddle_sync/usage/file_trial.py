@@ -31,7 +31,7 @@ class Trial:
     def __init__(self, stream: BinaryStream, *, name: str, sha256: str, choice: Choice) -> None:
         """Read its beginning; FileUnreadable where that cannot be, LayoutWrong where no row could be read.
 
-        `sha256` stands for uids that rows have not.
+        `sha256` stands for uids that rows have not; empty where it is not known.
         """
         self._file = UsageFile(stream, name=name)
         known = file_layouts.field_codes()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 
 from integration_project import clock, work
 from integration_project.errors import (
@@ -23,7 +23,7 @@ from integration_project.errors import (
     VendorClosed,
 )
 from integration_project.vendors.m3ter.client import M3terClient
-from paddle_sync.models import LateForBill, LateInBatch, SettledPeriod, UsageBatch
+from paddle_sync.models import AccountLink, LateForBill, LateInBatch, SettledPeriod, UsageBatch
 from paddle_sync.usage.checking import Checked
 from paddle_sync.usage.queues import RECALCULATIONS
 
@@ -60,28 +60,45 @@ class Counts:
 
 
 def note(batch: UsageBatch, items: Sequence[Checked]) -> None:
-    """Write down for which approved bills a batch comes too late; inside the transaction that stores it."""
+    """Write down for which approved bills a batch comes too late; inside the transaction that stores it.
+
+    Nobody is asked about a bill for the sake of a file that may never be sent; see coming().
+    """
     if not batch.late:
         return
     of = Counter(checked.late_for for checked in items if checked.late)
     destinations = {checked.late_for: checked.destination for checked in items if checked.late}
-    now = clock.now()
     LateInBatch.objects.bulk_create(
         [LateInBatch(batch=batch, m3ter_bill_id=bill_id, items=count) for bill_id, count in sorted(of.items())]
     )
+    if batch.state != Batch.STAGED:
+        _open({bill_id: (to.account_id, to.account_code) for bill_id, to in destinations.items()})
+
+
+def coming(batches: "QuerySet[UsageBatch]") -> None:
+    """Have people asked about the bills for which these batches come too late, which were not on their way till now.
+
+    In the transaction that sets them on it, and before they change.
+    """
+    late_for = LateInBatch.objects.filter(batch__in=batches).order_by()
+    periods = SettledPeriod.objects.filter(m3ter_bill_id__in=set(late_for.values_list("m3ter_bill_id", flat=True)))
+    accounts = dict(periods.values_list("m3ter_bill_id", "m3ter_account_id"))
+    links = AccountLink.objects.filter(m3ter_account_id__in=set(accounts.values()))
+    codes = dict(links.values_list("m3ter_account_id", "m3ter_account_code"))
+    _open({bill_id: (account_id, codes.get(account_id, "")) for bill_id, account_id in accounts.items()})
+
+
+def _open(accounts: Mapping[str, tuple[str, str]]) -> None:
+    """Put bills before people, those that were decided about as well; of each, id and code of its account are given."""
+    now = clock.now()
     LateForBill.objects.bulk_create(
         [
-            LateForBill(
-                m3ter_bill_id=bill_id,
-                m3ter_account_id=destinations[bill_id].account_id,
-                m3ter_account_code=destinations[bill_id].account_code,
-                last_at=now,
-            )
-            for bill_id in sorted(of)
+            LateForBill(m3ter_bill_id=bill_id, m3ter_account_id=account_id, m3ter_account_code=code, last_at=now)
+            for bill_id, (account_id, code) in sorted(accounts.items())
         ],
         ignore_conflicts=True,
     )
-    for bill_id in sorted(of):
+    for bill_id in sorted(accounts):
         bill = LateForBill.objects.filter(m3ter_bill_id=bill_id)
         bill.update(last_at=now)
         # What was decided was decided about less; a calculation that is still to be asked for waits for this too.

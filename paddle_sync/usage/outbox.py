@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from integration_project import clock, work
 from integration_project.errors import NotPossible
 from paddle_sync.models import UsageBatch, UsageBody
-from paddle_sync.usage import bodies, intake
+from paddle_sync.usage import bodies, intake, late
 from paddle_sync.usage.queues import OUTBOX
 
 State = UsageBatch.State
@@ -14,6 +14,7 @@ State = UsageBatch.State
 def send_again(batch_id: int, *, by: str, reason: str) -> None:
     """Send a batch that was given up, with the same uids; from now on m3ter's 35 days count anew."""
     now = clock.now()
+    late.coming(_in_state(batch_id, State.FAILED))
     sent = _in_state(batch_id, State.FAILED).update(
         state=State.READY, due_at=now, attempts=0, deaths=0, first_sent_at=now, last_error="", note=_note(by, "sent")
     )

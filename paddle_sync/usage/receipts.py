@@ -9,13 +9,15 @@ from django.db.models import Sum
 from integration_project.vendors import exact_json
 from paddle_sync.models import UsageBatch, UsageFailure, UsageRejects, UsageUpload
 from paddle_sync.usage import file_layouts, rejects
-from paddle_sync.usage.layouts import VALUES
+from paddle_sync.usage.layouts import NAMES, VALUES
 from paddle_sync.usage.rejects import Rejected
-from paddle_sync.usage.rows import FileRow, Format, Problem
+from paddle_sync.usage.rows import FileRow, Format, Limits, Problem
 
 State = UsageBatch.State
-MOST_FIELDS = 200
-"""Fields that get a column of their own in a file of rejected items of JSON."""
+MOST_FIELDS = Limits().most_columns - len(NAMES)
+"""Fields that get a column of their own in a file of rejected items of JSON, so that it may be sent again."""
+
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,16 @@ def _rejected(line: bytes) -> Rejected:
     return Rejected(row, [Problem(kept["column"], kept["reason"], kept["remedy"], kept.get("code", ""))])
 
 
+def _may_be_a_column(name: str) -> bool:
+    """Whether a header can have this name: one that no meter's field has would spoil the file for all others."""
+    return len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()
+
+
 def _field_codes(upload: UsageUpload) -> tuple[str, ...]:
     """The fields that rejected items have, in the order in which they come."""
     codes: dict[str, None] = {}
     for rejected in rejected_rows(upload):
         for name in rejected.row.values:
-            if name.startswith(VALUES) and len(codes) < MOST_FIELDS:
+            if name.startswith(VALUES) and len(codes) < MOST_FIELDS and _may_be_a_column(name):
                 codes[name.removeprefix(VALUES)] = None
     return tuple(codes)

@@ -23,7 +23,7 @@ from integration_project import clock, work
 from integration_project.errors import NotPossible
 from integration_project.work import LeaseLost
 from paddle_sync.models import UsageBatch, UsageUpload
-from paddle_sync.usage import file_layouts, held, layouts, staged
+from paddle_sync.usage import file_layouts, held, late, layouts, staged
 from paddle_sync.usage.file_layouts import LayoutWrong
 from paddle_sync.usage.layouts import Layout
 from paddle_sync.usage.queues import OUTBOX, UPLOADS
@@ -155,7 +155,9 @@ def resume(upload: UsageUpload) -> None:
         now = clock.now()
         due_at = now if row.was == State.CHECKING else None
         _change(upload, Q(state=State.PAUSED), "continued", state=row.was, was="", due_at=due_at)
-        UsageBatch.objects.filter(upload=upload, state=BatchState.PAUSED).update(state=BatchState.READY, due_at=now)
+        paused = UsageBatch.objects.filter(upload=upload, state=BatchState.PAUSED)
+        late.coming(paused)
+        paused.update(state=BatchState.READY, due_at=now)
         work.wake_up(UPLOADS if due_at else OUTBOX)
         held.wake_up()
 
@@ -233,6 +235,7 @@ def failed(upload: UsageUpload, why: str) -> None:
 def _send_staged(upload: UsageUpload) -> None:
     """Move on all that is staged, in the transaction of the decision; what is for the next bill follows in pieces."""
     batches = UsageBatch.objects.filter(upload=upload, state=BatchState.STAGED)
+    late.coming(batches.filter(then=BatchState.READY))
     batches.filter(then=BatchState.READY).update(state=BatchState.READY, due_at=clock.now())
     batches.filter(then=BatchState.HELD).update(state=BatchState.HELD)
     work.wake_up(OUTBOX)

@@ -305,12 +305,12 @@ class Command(CommandWithExamples):
     def _opened(self, file: str) -> Iterator[tuple[BinaryIO, int, str]]:
         """Open it, with its size and its hash; of what another program writes neither is known before."""
         if file == STDIN:
-            yield self.stdin or sys.stdin.buffer, 0, "unknown"
+            yield self.stdin or sys.stdin.buffer, 0, ""
             return
         path = Path(file)
         if path.is_fifo():
             with path.open("rb") as stream:
-                yield stream, 0, "unknown"
+                yield stream, 0, ""
             return
         sha256 = _sha256(path)
         with path.open("rb") as stream:

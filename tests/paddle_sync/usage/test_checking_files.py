@@ -167,10 +167,11 @@ def test_items_of_json_are_checked_like_requests(link: AccountLink) -> None:
 
     assert (upload.format, upload.accepted, upload.refused) == ("jsonl", 1, 3)
     assert [(row, column) for row, column, _ in said(upload)] == [
-        (2, "calls"),
+        (2, "values.calls"),
         (3, "paddle_subscription_id"),
         (4, "surprise"),
     ]
+    assert [each.row.values.get("values.calls") for each in receipts.rejected_rows(upload)] == ["1", None, "2"]
     rejected = "".join(receipts.rejected_csv(upload))
     assert '"values.calls","row","column","reason"' in rejected.splitlines()[0]
     assert len(rejected.splitlines()) == 4
@@ -446,3 +447,22 @@ def test_long_texts_where_times_belong_do_not_stay_in_memory(link: AccountLink, 
         tracemalloc.stop()
 
     assert kept < 2 * MIB
+
+
+def test_a_worker_that_lost_a_file_is_no_fault(
+    link: AccountLink, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_checking, "CHUNK", 1)
+    upload = send(table([line(link, "a"), line(link, "b", "x")]), on_errors=OnErrors.ASK).upload
+    (lost,) = work.claim(UPLOADS)
+
+    def another_worker_takes_it(row: UsageUpload) -> None:
+        uploads.pause(upload)
+        uploads.resume(upload)
+        jobs.check_files()
+
+    file_checking.carry_on(lost, told=another_worker_takes_it)
+
+    upload.refresh_from_db()
+    assert (upload.state, upload.accepted, upload.rejected) == (State.DECIDING, 1, 1)
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []

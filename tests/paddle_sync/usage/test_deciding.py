@@ -9,8 +9,10 @@ import pytest
 from integration_project import clock, schedules
 from integration_project.errors import NotPossible
 from integration_project.vendors.m3ter.simulator import M3terSimulator
+from paddle_sync.admin import usage_panels
 from paddle_sync.models import (
     AccountLink,
+    LateForBill,
     LateUsage,
     SettledPeriod,
     UsageBatch,
@@ -20,7 +22,7 @@ from paddle_sync.models import (
     UsageUid,
     UsageUpload,
 )
-from paddle_sync.usage import jobs, pruning, receipts, staged, uploads
+from paddle_sync.usage import jobs, late, outbox, pruning, receipts, staged, uploads
 from tests.builders import make_event, paddle_id
 from tests.paddle_sync.usage.metered import METER, accept, at, item, totals
 from tests.paddle_sync.usage.sent_files import COLUMNS, OnErrors, checked, followed, line, sent_until_done, table
@@ -347,3 +349,71 @@ def test_what_was_held_of_a_paused_file_waits_until_it_goes_on(link: AccountLink
     uploads.resume(upload)
     jobs.release_held()
     assert states() == ["ready", "ready"]
+
+
+def late_file(link: AccountLink) -> UsageUpload:
+    """A file, still to be decided about, with usage of a period whose bill is approved."""
+    settled(link, SettledPeriod.State.APPROVED)
+    upload = checked(table([line(link, "a", 5, ts=at(days=5), marks="correction")], ALL), on_errors=ASK)
+    assert (upload.state, upload.late) == (State.DECIDING, 1)
+    return upload
+
+
+def late_bills() -> list[str]:
+    return list(LateForBill.objects.values_list("state", flat=True))
+
+
+def test_a_file_that_is_never_sent_is_late_for_no_bill(link: AccountLink) -> None:
+    upload = late_file(link)
+    assert late_bills() == []
+
+    uploads.discard(upload, by="ann")
+
+    assert late_bills() == []
+
+
+def test_usage_that_goes_out_after_a_bill_was_decided_about_is_asked_about_again(link: AccountLink) -> None:
+    upload = late_file(link)
+    accept(item(link, "earlier", ts=at(days=6), marks=["correction"]))
+    late.leave(LateForBill.objects.get().pk, by="fiona", reason="Too little.")
+
+    uploads.release(upload, by="ann")
+    assert late_bills() == ["open"]
+
+    uploads.pause(upload)
+    late.leave(LateForBill.objects.get().pk, by="fiona", reason="Too little.")
+    uploads.resume(upload)
+    assert late_bills() == ["open"]
+
+    batch = UsageBatch.objects.get(upload=upload)
+    UsageBatch.objects.filter(pk=batch.pk).update(state=BatchState.FAILED)
+    late.leave(LateForBill.objects.get().pk, by="fiona", reason="Too little.")
+    outbox.send_again(batch.pk, by="ann", reason="m3ter is back.")
+    assert late_bills() == ["open"]
+
+
+def said(upload: UsageUpload) -> str:
+    """All that a file's page says."""
+    upload.refresh_from_db()
+    receipt = receipts.receipt(upload)
+    return f"{usage_panels.story(upload, receipt)} {usage_panels.panels(upload, receipt)}"
+
+
+def test_the_receipt_of_a_file_that_is_paused_on_its_way_says_that_it_counts(link: AccountLink) -> None:
+    upload = checked(table([line(link, "a"), line(link, "b")]))
+    assert "Counted in m3ter, or on the way to it." in said(upload)
+
+    uploads.pause(upload)
+
+    assert "They would be counted." not in said(upload)
+    assert "Counted in m3ter, or on the way to it." in said(upload)
+
+
+def test_a_file_whose_held_rows_m3ter_did_not_take_says_so(link: AccountLink) -> None:
+    _, upload = held_of(link)
+    jobs.send()
+    assert followed(upload).state == State.DONE
+
+    UsageBatch.objects.filter(state=BatchState.HELD).update(state=BatchState.FAILED)
+
+    assert "m3ter did not take 2." in said(upload)
