@@ -8,9 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Max, Sum
+from django.db import transaction
+from django.db.models import Max, Q, Sum
 
 from integration_project import clock, work
 from integration_project.errors import (
@@ -88,6 +89,13 @@ def note(batch: UsageBatch, items: Sequence[Checked]) -> None:
         bill.exclude(state=State.ASKED).update(state=State.OPEN)
 
 
+def arrived(batches: Iterable[UsageBatch]) -> None:
+    """m3ter has these only now: a bill that was calculated again before lacks them, so a person decides anew."""
+    if ids := [batch.pk for batch in batches if batch.late]:
+        bills = LateInBatch.objects.filter(batch__in=ids).values("m3ter_bill_id")
+        LateForBill.objects.filter(m3ter_bill_id__in=bills, state=State.DONE).update(state=State.OPEN)
+
+
 def counts(bill_ids: Iterable[str]) -> dict[str, Counts]:
     """Count the later usage of bills, in one query for any number of them."""
     rows = LateInBatch.objects.filter(m3ter_bill_id__in=list(bill_ids)).order_by("m3ter_bill_id")
@@ -149,9 +157,10 @@ def recalculate(row: LateForBill, m3ter: M3terClient) -> None:
             return
         began, calculated = row.done_at, bill.last_calculated_at
         if (
-            began is None or calculated is None or calculated < began - CLOCKS
+            began is None or calculated is None or calculated < began - CLOCKS or _came_after(row, began)
         ):  # else a request whose answer was lost did it
-            if not work.fenced(row).update(done_at=clock.now()):
+            began = clock.now()
+            if not work.fenced(row).update(done_at=began):
                 return
             m3ter.recalculate_bills([row.m3ter_bill_id])
     except (BudgetSpent, VendorClosed) as error:
@@ -163,7 +172,22 @@ def recalculate(row: LateForBill, m3ter: M3terClient) -> None:
     except IntegrationError as error:
         work.settle(row, due_at=clock.now() + (_asked_wait(error) or work.backoff(row.attempts)), last_error=str(error))
     else:
-        work.settle(row, state=State.DONE, done_at=clock.now(), last_error="")
+        _done(row, began)
+
+
+def _done(row: LateForBill, began: datetime) -> None:
+    """m3ter was asked; what came in since it was is not in what it calculated, so a person decides about that."""
+    with transaction.atomic():
+        settled = work.settle(row, state=State.DONE, done_at=clock.now(), last_error="")
+        if settled and _came_after(row, began):
+            said = "More usage came in while m3ter calculated."
+            LateForBill.objects.filter(pk=row.pk).update(state=State.OPEN, last_error=said)
+
+
+def _came_after(row: LateForBill, moment: datetime) -> bool:
+    """Whether m3ter had not all that came late at this moment."""
+    after = Q(state__in=ON_ITS_WAY) | Q(state__in=IN_M3TER, sent_at__gt=moment)
+    return UsageBatch.objects.filter(after, late_for__m3ter_bill_id=row.m3ter_bill_id).exists()
 
 
 def _still_coming(row: LateForBill) -> str:
