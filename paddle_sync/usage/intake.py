@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
@@ -26,7 +27,7 @@ from integration_project.vendors import exact_json
 from paddle_sync.models import LateUsage, UsageBatch, UsageBody, UsageUid, UsageUpload
 from paddle_sync.usage import bodies, late, queues
 from paddle_sync.usage.bodies import Line
-from paddle_sync.usage.checking import Checked
+from paddle_sync.usage.checking import Checked, digits
 from paddle_sync.usage.items import Refusal
 
 State = UsageBatch.State
@@ -35,6 +36,8 @@ MOST_BYTES = 500_000
 """Of one batch's lines; m3ter takes less than 512,000 bytes, brackets and commas included."""
 UNDECIDED = (State.STAGED, State.TAKEN_BACK)
 """States of batches whose uids are taken, though nobody can say yet whether they will ever be counted."""
+EXACT = 100
+"""Digits that any sum of a thousand numbers within their bounds fits into: nothing of it is rounded."""
 INSERT = """
     INSERT INTO paddle_sync_usageuid (key, content, batch_id, received_on) VALUES {places}
     ON CONFLICT (key) DO NOTHING
@@ -323,11 +326,12 @@ def keep_for_next_bill(batch: UsageBatch, items: Sequence[Checked]) -> None:
 def _late(
     batch: UsageBatch, code: str, meter: str, bill_id: str, pile: Sequence[tuple[Checked, dict[str, Any]]]
 ) -> LateUsage:
-    sums: dict[str, Any] = defaultdict(int)
-    for _, item in pile:
-        for name, value in item["values"].items():
-            if not isinstance(value, str):
-                sums[name] += value
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    with localcontext(prec=EXACT):
+        for _, item in pile:
+            for name, value in item["values"].items():
+                if not isinstance(value, str):
+                    sums[name] += value
     moments = sorted(checked.ts for checked, _ in pile)
     destination = pile[0][0].destination
     return LateUsage(
@@ -340,7 +344,7 @@ def _late(
         items=len(pile),
         first_at=moments[0],
         last_at=moments[-1],
-        sums={name: str(total) for name, total in sorted(sums.items())},
+        sums={name: digits(total) for name, total in sorted(sums.items())},
         received_at=batch.received_at,
     )
 
