@@ -82,11 +82,11 @@ def note(batch: UsageBatch, items: Sequence[Checked]) -> None:
         ],
         ignore_conflicts=True,
     )
-    for bill_id in sorted(of):
-        bill = LateForBill.objects.filter(m3ter_bill_id=bill_id)
-        bill.update(last_at=now)
-        # What was decided was decided about less; a calculation that is still to be asked for waits for this too.
-        bill.exclude(state=State.ASKED).update(state=State.OPEN)
+    bills = LateForBill.objects.filter(m3ter_bill_id__in=list(of))
+    list(bills.order_by("m3ter_bill_id").select_for_update().values_list("pk"))  # all requests in the same order
+    bills.update(last_at=now)
+    # What was decided was decided about less; a calculation that is still to be asked for waits for this too.
+    bills.exclude(state=State.ASKED).update(state=State.OPEN)
 
 
 def arrived(batches: Iterable[UsageBatch]) -> None:

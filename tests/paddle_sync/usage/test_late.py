@@ -18,6 +18,7 @@ from paddle_sync.usage import late, outbox
 from paddle_sync.usage.items import CORRECTION
 from paddle_sync.usage.late import Counts
 from tests.billing_bridge.killing import DeadlyAdapter, Killed, Killer, commits_can_kill
+from tests.builders import make_link
 from tests.paddle_sync.usage.metered import accept, item, stamp
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +70,27 @@ def test_what_comes_late_is_written_down_for_its_bill(link: AccountLink, bill: d
     row = LateForBill.objects.get()
     assert (row.m3ter_bill_id, row.m3ter_account_code, row.state) == (bill["id"], link.m3ter_account_code, State.OPEN)
     assert late.counts([bill["id"]]) == {bill["id"]: Counts(on_its_way=2)}
+
+
+def test_as_many_bills_as_accounts_cost_as_many_queries_as_one(
+    link: AccountLink, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    others = [make_link(adopted=True, m3ter_account_code=f"account-{n}", m3ter_account_id=f"id-{n}") for n in range(40)]
+    SettledPeriod.objects.bulk_create(
+        SettledPeriod(
+            m3ter_bill_id=f"bill of {other.m3ter_account_id}",
+            m3ter_account_id=other.m3ter_account_id,
+            starts_at=clock.now() - dt.timedelta(days=20),
+            ends_at=clock.now() + dt.timedelta(days=10),
+            state=SettledPeriod.State.APPROVED,
+        )
+        for other in others
+    )
+
+    with django_assert_max_num_queries(20):
+        taken = accept(*(late_item(other, "a") for other in others))
+
+    assert len(taken.late) == LateForBill.objects.filter(state=State.OPEN).count() == 40
 
 
 def test_what_is_discarded_with_its_file_counts_no_more(link: AccountLink, bill: dict[str, Any]) -> None:
