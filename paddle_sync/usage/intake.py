@@ -127,8 +127,7 @@ def take_in(items: Iterable[Entry], source: Source, *, stage: bool = False) -> T
     with transaction.atomic():
         piles = _piles(fresh, source, now, stage=stage)
         lost = _claim(piles, now.date())
-        for pile in piles:
-            _store(pile, lost, taken)
+        _store(piles, lost, taken)
         _tell([*fresh, *repeats], lost, taken, source.upload)
     _tell_repeats(fresh, repeats, taken)
     if any(pile.batch.state == State.READY for pile in piles):
@@ -195,13 +194,13 @@ def _piles(fresh: Sequence[Entry], source: Source, now: datetime, *, stage: bool
             entries.append(entry)
             size += length
         piles.append(_pile(entries, source, subscription_id, now, stage=stage))
+    UsageBatch.objects.bulk_create([pile.batch for pile in piles])
     return piles
 
 
 def _pile(entries: list[Entry], source: Source, subscription_id: str, now: datetime, *, stage: bool) -> _Pile:
     batch = source.batch(_state_of(entries[0][1]), subscription_id, now, stage=stage)
     _measure(batch, entries)
-    batch.save(force_insert=True)
     return _Pile(batch, entries)
 
 
@@ -245,22 +244,28 @@ def _insert(rows: Sequence[tuple[bytes, int, int]], today: date) -> int:
         return int(cursor.rowcount)
 
 
-def _store(pile: _Pile, lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -> None:
-    """Write the body of what is left of a pile; a batch that is left empty goes."""
-    batch = pile.batch
-    entries = [entry for entry in pile.entries if entry[1].key not in lost]
-    if not entries:
-        batch.delete()
-        return
-    if len(entries) < len(pile.entries):
-        _measure(batch, entries)
-        batch.save(update_fields=["items", "late", "size"])
-    lines = [Line(checked.key, checked.content, row, checked.line) for row, checked in entries]
-    UsageBody.objects.bulk_create([UsageBody(batch=batch, **bodies.pack(lines))])
-    _accept(entries, taken)
-    late.note(batch, [checked for _, checked in entries])
-    if batch.state == State.NEXT_BILL:
-        keep_for_next_bill(batch, [checked for _, checked in entries])
+def _store(piles: Sequence[_Pile], lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -> None:
+    """Write the bodies of what is left of the piles; batches that are left empty go."""
+    empty: list[int] = []
+    written: list[UsageBody] = []
+    for pile in piles:
+        batch = pile.batch
+        entries = [entry for entry in pile.entries if entry[1].key not in lost]
+        if not entries:
+            empty.append(batch.pk)
+            continue
+        if len(entries) < len(pile.entries):
+            _measure(batch, entries)
+            batch.save(update_fields=["items", "late", "size"])
+        lines = [Line(checked.key, checked.content, row, checked.line) for row, checked in entries]
+        written.append(UsageBody(batch=batch, **bodies.pack(lines)))
+        _accept(entries, taken)
+        late.note(batch, [checked for _, checked in entries])
+        if batch.state == State.NEXT_BILL:
+            keep_for_next_bill(batch, [checked for _, checked in entries])
+    UsageBody.objects.bulk_create(written)
+    if empty:
+        UsageBatch.objects.filter(pk__in=empty).delete()
 
 
 def _accept(entries: Iterable[Entry], taken: TakenIn) -> None:
