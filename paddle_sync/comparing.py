@@ -20,6 +20,9 @@ OUT_OF_STEP = "subscription out of step"
 UNREADABLE = "subscription unreadable"
 ACCOUNT_MISSING = "account missing"
 ACCOUNT_CHANGED = "account changed"
+CHANGED_THERE = "was changed there: "
+CODE_CHANGED = f"{CHANGED_THERE}code "
+"""Stands in the words about an account that has another code in m3ter, since the code is the first that is named."""
 PLAN_MISSING = "plan missing"
 PLAN_CHANGED = "plan changed"
 PLAN_UNKNOWN = "plan unknown"
@@ -106,7 +109,7 @@ def against_m3ter(
     if differing:
         yield Found(
             ACCOUNT_CHANGED,
-            f'The m3ter account "{link.m3ter_account_code}" was changed there: {differing}. Measurements, bills or'
+            f'The m3ter account "{link.m3ter_account_code}" {CHANGED_THERE}{differing}. Measurements, bills or'
             " their dates may go wrong.",
             "Sync the subscription, which makes the account right again; or change it back in m3ter.",
         )

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
+from integration_project.models import Finding
+from paddle_sync import comparing
 from paddle_sync.models import (
     AccountLink,
     AccountPlanLink,
@@ -70,11 +72,13 @@ class Book:
 
 
 Found = dict[str, Destination | Refusal]
+ASTRAY = Q(kind=comparing.ACCOUNT_MISSING) | Q(kind=comparing.ACCOUNT_CHANGED, detail__contains=comparing.CODE_CHANGED)
+"""Findings about accounts that m3ter has under their code no more."""
 
 
 def _by_subscription(book: Book, names: Sequence[str]) -> Found:
     links = {link.paddle_subscription_id: link for link in _links(paddle_subscription_id__in=names)}
-    found: Found = {**_destinations(links)}
+    found = _destinations(links, "paddle_subscription_id")
     left = [name for name in names if name not in found]
     known = _known_subscriptions(left) if left else set()
     unmetered = _not_metered(known)
@@ -90,7 +94,8 @@ def _by_customer(book: Book, names: Sequence[str]) -> Found:
     of: dict[str, list[AccountLink]] = defaultdict(list)
     for link in _links(paddle_customer_id__in=names, state=AccountLink.State.LIVE):
         of[link.paddle_customer_id].append(link)
-    found: Found = {**_destinations({name: links[0] for name, links in of.items() if len(links) == 1})}
+    single = {name: links[0] for name, links in of.items() if len(links) == 1}
+    found = _destinations(single, "paddle_customer_id")
     for name in names:
         if name not in found:
             found[name] = _no_single_link(name, len(of[name]))
@@ -102,7 +107,7 @@ def _by_code(book: Book, names: Sequence[str]) -> Found:
     for link in _links(m3ter_account_code__in=names):
         if link.m3ter_account_code not in links or link.state == AccountLink.State.LIVE:
             links[link.m3ter_account_code] = link
-    found: Found = {**_destinations(links)}
+    found = _destinations(links, "m3ter_account_code")
     for name in names:
         if name not in found:
             found[name] = Refusal(
@@ -125,8 +130,8 @@ def _links(**which: object) -> "list[AccountLink]":
     return list(AccountLink.objects.filter(**which).order_by("pk"))
 
 
-def _destinations(links: Mapping[str, AccountLink]) -> dict[str, Destination]:
-    """Gather plans and settled periods of the accounts of these links."""
+def _destinations(links: Mapping[str, AccountLink], given: str) -> Found:
+    """Gather plans and settled periods of the accounts of these links; refuse where m3ter would make another one."""
     account_ids = {link.m3ter_account_id for link in links.values()}
     spans: dict[str, list[tuple[datetime, datetime | None]]] = defaultdict(list)
     plans = AccountPlanLink.objects.filter(link__m3ter_account_id__in=account_ids, left_account_id="")
@@ -137,8 +142,10 @@ def _destinations(links: Mapping[str, AccountLink]) -> dict[str, Destination]:
         settled[period.m3ter_account_id].append(
             Settled(period.starts_at, period.ends_at, period.m3ter_bill_id, period.state == LOCKED)
         )
+    astray = _astray({link.paddle_subscription_id for link in links.values()}, given)
     return {
-        name: Destination(
+        name: astray.get(link.paddle_subscription_id)
+        or Destination(
             account_code=link.m3ter_account_code,
             account_id=link.m3ter_account_id,
             subscription_id=link.paddle_subscription_id,
@@ -147,6 +154,20 @@ def _destinations(links: Mapping[str, AccountLink]) -> dict[str, Destination]:
             settled=tuple(settled[link.m3ter_account_id]),
         )
         for name, link in links.items()
+    }
+
+
+def _astray(subscriptions: Iterable[str], given: str) -> dict[str, Refusal]:
+    """Those whose account is known to be gone from m3ter, or to have another code there."""
+    told = Finding.objects.filter(ASTRAY, state=Finding.State.OPEN, subject__in=subscriptions)
+    return {
+        subscription_id: Refusal(
+            "account_astray",
+            given,
+            f"m3ter has the account of subscription {subscription_id!r} no more, or under another code, and would make"
+            " a stray one. Somebody is told of it; send the usage again once that is put right.",
+        )
+        for subscription_id in told.values_list("subject", flat=True)
     }
 
 

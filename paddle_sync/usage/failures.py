@@ -74,13 +74,21 @@ class Said:
     """Whether what is wrong lies in the account, not in the meter."""
 
 
+DUPLICATE, DUPLICATE_OF_ANOTHER, REFUSED_AGAIN = "DuplicateUid", "DuplicateUid of another", "refused again"
 KNOWN: Mapping[str, Said] = MappingProxyType(
     {
-        "DuplicateUid": Said(
+        DUPLICATE: Said(
             "m3ter had this uid already, within the last 35 days. It is counted once, by what came first.",
             "Nothing to do.",
             counted=True,
             harmless=True,
+        ),
+        DUPLICATE_OF_ANOTHER: Said(
+            "m3ter had this uid already, though the measurement was sent once only: what came first under it counts,"
+            " and this does not.",
+            "Compare it with what m3ter has of the account. What is missing or too much there is put right by a"
+            " measurement under a uid of its own.",
+            counted=True,
         ),
         "UndefinedMeter": Said(
             "m3ter has no meter with this code any more, so it dropped the measurement.",
@@ -111,7 +119,7 @@ KNOWN: Mapping[str, Said] = MappingProxyType(
             "m3ter refused the measurement by itself; it is not counted.",
             "Put right what m3ter names and send it again under the same uid.",
         ),
-        "refused again": Said(
+        REFUSED_AGAIN: Said(
             "m3ter refused the measurement by itself, after a request with it that got no answer: it may be counted.",
             "Look in m3ter whether it is counted. If not, put right what m3ter names and send it under another uid.",
         ),
@@ -123,7 +131,7 @@ UNKNOWN = Said(
     "m3ter says only this word of it. It is taken for dropped, which is a guess.",
     "Look the measurement up in m3ter. If it is not counted there, put it right and send it again under the same uid.",
 )
-WHAT = {"refused again": "perhaps not counted"}
+WHAT = {REFUSED_AGAIN: "perhaps not counted", DUPLICATE_OF_ANOTHER: "perhaps not counted as sent"}
 HELD = Said(
     "It was accepted before its subscription had an account, and did not fit any more when there was one.",
     "Put right what the failure names, and send it again under the same uid.",
@@ -306,6 +314,8 @@ def settle(failure: UsageFailure, kind: str, measurement: Mapping[str, Any]) -> 
         was_told = UsageFailure.objects.filter(uid_key=key, whose=Whose.OURS).exclude(pk=failure.pk).exists()
         if row is None or (was_told and _is_of_another(batch, key, failure, measurement)):
             return _unknown(failure, columns, said, was_told=was_told)
+        if kind == DUPLICATE and batch is not None and batch.sendings <= 1:
+            columns["kind"], said = DUPLICATE_OF_ANOTHER, KNOWN[DUPLICATE_OF_ANOTHER]
         columns |= {"whose": Whose.OURS, "state": State.HARMLESS if said.harmless else State.OPEN}
         frees = not said.counted
         columns["detail"] = f"{said.means} {FREED if frees else said.next_step}"
@@ -427,7 +437,8 @@ def _groups() -> Iterator[tuple[str, Found]]:
             counts[ELSEWHERE, "usage", ""] += count
             continue
         about = account if said_of(kind).of_account or not meter else meter
-        counts[NOT_DERIVED if said_of(kind).counted else DROPPED, about or "usage", kind] += count
+        is_lacking = kind in WHAT or not said_of(kind).counted
+        counts[DROPPED if is_lacking else NOT_DERIVED, about or "usage", kind] += count
     for (kind, subject, word), count in counts.most_common(MOST_FINDINGS):
         yield subject[:LONGEST], _found(kind, subject, word, count)
 
@@ -443,7 +454,7 @@ def _found(kind: str, subject: str, word: str, count: int) -> Found:
             severity=Finding.Severity.ALARM,
         )
     said = said_of(word)
-    what = "counted without a derived field" if said.counted else WHAT.get(word, "not counted")
+    what = WHAT.get(word, "counted without a derived field" if said.counted else "not counted")
     return Found(kind, f"{subject}: {many} {what} ({word}). {said.means}", said.next_step, key=word[:200])
 
 

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
@@ -26,7 +27,7 @@ from integration_project.vendors import exact_json
 from paddle_sync.models import LateUsage, UsageBatch, UsageBody, UsageUid, UsageUpload
 from paddle_sync.usage import bodies, late, queues
 from paddle_sync.usage.bodies import Line
-from paddle_sync.usage.checking import Checked
+from paddle_sync.usage.checking import Checked, digits
 from paddle_sync.usage.items import Refusal
 
 State = UsageBatch.State
@@ -35,6 +36,8 @@ MOST_BYTES = 500_000
 """Of one batch's lines; m3ter takes less than 512,000 bytes, brackets and commas included."""
 UNDECIDED = (State.STAGED, State.TAKEN_BACK)
 """States of batches whose uids are taken, though nobody can say yet whether they will ever be counted."""
+EXACT = 100
+"""Digits that any sum of a thousand numbers within their bounds fits into: nothing of it is rounded."""
 INSERT = """
     INSERT INTO paddle_sync_usageuid (key, content, batch_id, received_on) VALUES {places}
     ON CONFLICT (key) DO NOTHING
@@ -124,8 +127,7 @@ def take_in(items: Iterable[Entry], source: Source, *, stage: bool = False) -> T
     with transaction.atomic():
         piles = _piles(fresh, source, now, stage=stage)
         lost = _claim(piles, now.date())
-        for pile in piles:
-            _store(pile, lost, taken)
+        _store(piles, lost, taken)
         _tell([*fresh, *repeats], lost, taken, source.upload)
     _tell_repeats(fresh, repeats, taken)
     if any(pile.batch.state == State.READY for pile in piles):
@@ -192,13 +194,13 @@ def _piles(fresh: Sequence[Entry], source: Source, now: datetime, *, stage: bool
             entries.append(entry)
             size += length
         piles.append(_pile(entries, source, subscription_id, now, stage=stage))
+    UsageBatch.objects.bulk_create([pile.batch for pile in piles])
     return piles
 
 
 def _pile(entries: list[Entry], source: Source, subscription_id: str, now: datetime, *, stage: bool) -> _Pile:
     batch = source.batch(_state_of(entries[0][1]), subscription_id, now, stage=stage)
     _measure(batch, entries)
-    batch.save(force_insert=True)
     return _Pile(batch, entries)
 
 
@@ -242,22 +244,28 @@ def _insert(rows: Sequence[tuple[bytes, int, int]], today: date) -> int:
         return int(cursor.rowcount)
 
 
-def _store(pile: _Pile, lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -> None:
-    """Write the body of what is left of a pile; a batch that is left empty goes."""
-    batch = pile.batch
-    entries = [entry for entry in pile.entries if entry[1].key not in lost]
-    if not entries:
-        batch.delete()
-        return
-    if len(entries) < len(pile.entries):
-        _measure(batch, entries)
-        batch.save(update_fields=["items", "late", "size"])
-    lines = [Line(checked.key, checked.content, row, checked.line) for row, checked in entries]
-    UsageBody.objects.bulk_create([UsageBody(batch=batch, **bodies.pack(lines))])
-    _accept(entries, taken)
-    late.note(batch, [checked for _, checked in entries])
-    if batch.state == State.NEXT_BILL:
-        keep_for_next_bill(batch, [checked for _, checked in entries])
+def _store(piles: Sequence[_Pile], lost: Mapping[bytes, tuple[int, int]], taken: TakenIn) -> None:
+    """Write the bodies of what is left of the piles; batches that are left empty go."""
+    empty: list[int] = []
+    written: list[UsageBody] = []
+    for pile in piles:
+        batch = pile.batch
+        entries = [entry for entry in pile.entries if entry[1].key not in lost]
+        if not entries:
+            empty.append(batch.pk)
+            continue
+        if len(entries) < len(pile.entries):
+            _measure(batch, entries)
+            batch.save(update_fields=["items", "late", "size"])
+        lines = [Line(checked.key, checked.content, row, checked.line) for row, checked in entries]
+        written.append(UsageBody(batch=batch, **bodies.pack(lines)))
+        _accept(entries, taken)
+        late.note(batch, [checked for _, checked in entries])
+        if batch.state == State.NEXT_BILL:
+            keep_for_next_bill(batch, [checked for _, checked in entries])
+    UsageBody.objects.bulk_create(written)
+    if empty:
+        UsageBatch.objects.filter(pk__in=empty).delete()
 
 
 def _accept(entries: Iterable[Entry], taken: TakenIn) -> None:
@@ -323,11 +331,12 @@ def keep_for_next_bill(batch: UsageBatch, items: Sequence[Checked]) -> None:
 def _late(
     batch: UsageBatch, code: str, meter: str, bill_id: str, pile: Sequence[tuple[Checked, dict[str, Any]]]
 ) -> LateUsage:
-    sums: dict[str, Any] = defaultdict(int)
-    for _, item in pile:
-        for name, value in item["values"].items():
-            if not isinstance(value, str):
-                sums[name] += value
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    with localcontext(prec=EXACT):
+        for _, item in pile:
+            for name, value in item["values"].items():
+                if not isinstance(value, str):
+                    sums[name] += value
     moments = sorted(checked.ts for checked, _ in pile)
     destination = pile[0][0].destination
     return LateUsage(
@@ -340,7 +349,7 @@ def _late(
         items=len(pile),
         first_at=moments[0],
         last_at=moments[-1],
-        sums={name: str(total) for name, total in sorted(sums.items())},
+        sums={name: digits(total) for name, total in sorted(sums.items())},
         received_at=batch.received_at,
     )
 

@@ -8,9 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Max, QuerySet, Sum
+from django.db import transaction
+from django.db.models import Max, Q, QuerySet, Sum
 
 from integration_project import clock, work
 from integration_project.errors import (
@@ -98,11 +99,18 @@ def _open(accounts: Mapping[str, tuple[str, str]]) -> None:
         ],
         ignore_conflicts=True,
     )
-    for bill_id in sorted(accounts):
-        bill = LateForBill.objects.filter(m3ter_bill_id=bill_id)
-        bill.update(last_at=now)
-        # What was decided was decided about less; a calculation that is still to be asked for waits for this too.
-        bill.exclude(state=State.ASKED).update(state=State.OPEN)
+    bills = LateForBill.objects.filter(m3ter_bill_id__in=list(accounts))
+    list(bills.order_by("m3ter_bill_id").select_for_update().values_list("pk"))  # all requests in the same order
+    bills.update(last_at=now)
+    # What was decided was decided about less; a calculation that is still to be asked for waits for this too.
+    bills.exclude(state=State.ASKED).update(state=State.OPEN)
+
+
+def arrived(batches: Iterable[UsageBatch]) -> None:
+    """m3ter has these only now: a bill that was calculated again before lacks them, so a person decides anew."""
+    if ids := [batch.pk for batch in batches if batch.late]:
+        bills = LateInBatch.objects.filter(batch__in=ids).values("m3ter_bill_id")
+        LateForBill.objects.filter(m3ter_bill_id__in=bills, state=State.DONE).update(state=State.OPEN)
 
 
 def counts(bill_ids: Iterable[str]) -> dict[str, Counts]:
@@ -174,9 +182,10 @@ def recalculate(row: LateForBill, m3ter: M3terClient) -> None:
             return
         began, calculated = row.done_at, bill.last_calculated_at
         if (
-            began is None or calculated is None or calculated < began - CLOCKS
+            began is None or calculated is None or calculated < began - CLOCKS or _came_after(row, began)
         ):  # else a request whose answer was lost did it
-            if not work.fenced(row).update(done_at=clock.now()):
+            began = clock.now()
+            if not work.fenced(row).update(done_at=began):
                 return
             m3ter.recalculate_bills([row.m3ter_bill_id])
     except (BudgetSpent, VendorClosed) as error:
@@ -188,7 +197,22 @@ def recalculate(row: LateForBill, m3ter: M3terClient) -> None:
     except IntegrationError as error:
         work.settle(row, due_at=clock.now() + (_asked_wait(error) or work.backoff(row.attempts)), last_error=str(error))
     else:
-        work.settle(row, state=State.DONE, done_at=clock.now(), last_error="")
+        _done(row, began)
+
+
+def _done(row: LateForBill, began: datetime) -> None:
+    """m3ter was asked; what came in since it was is not in what it calculated, so a person decides about that."""
+    with transaction.atomic():
+        settled = work.settle(row, state=State.DONE, done_at=clock.now(), last_error="")
+        if settled and _came_after(row, began):
+            said = "More usage came in while m3ter calculated."
+            LateForBill.objects.filter(pk=row.pk).update(state=State.OPEN, last_error=said)
+
+
+def _came_after(row: LateForBill, moment: datetime) -> bool:
+    """Whether m3ter had not all that came late at this moment."""
+    after = Q(state__in=ON_ITS_WAY) | Q(state__in=IN_M3TER, sent_at__gt=moment)
+    return UsageBatch.objects.filter(after, late_for__m3ter_bill_id=row.m3ter_bill_id).exists()
 
 
 def _still_coming(row: LateForBill) -> str:

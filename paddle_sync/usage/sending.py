@@ -28,7 +28,7 @@ from integration_project.vendors import exact_json
 from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.work import TURN
 from paddle_sync.models import UsageBatch, UsageBody, UsageFailure
-from paddle_sync.usage import bodies, intake
+from paddle_sync.usage import bodies, intake, late
 from paddle_sync.usage.bodies import Line
 from paddle_sync.usage.queues import OUTBOX
 
@@ -165,7 +165,9 @@ def _settle(group: Sequence[UsageBatch], **outcome: object) -> int:
 
 
 def _sent(group: Sequence[UsageBatch]) -> int:
-    _settle(group, state=State.SENT, sent_at=clock.now(), last_error="", note="")
+    with transaction.atomic():
+        _settle(group, state=State.SENT, sent_at=clock.now(), last_error="", note="")
+        late.arrived(group)
     return sum(row.items for row in group)
 
 
@@ -238,6 +240,7 @@ def _sent_but(row: UsageBatch, refused: Sequence[tuple[Line, IntegrationError]])
     with transaction.atomic():
         if not _settle([row], state=State.SENT, sent_at=clock.now(), note=f"m3ter refused {len(refused)} of them."):
             return 0
+        late.arrived([row])
         _tell(row, refused)
     return row.items - len(refused)
 

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from integration_project import api_keys, clock
-from integration_project.models import ApiKey
+from integration_project.models import ApiKey, Finding
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.paddle.simulator import PaddleSimulator
 from paddle_sync import parking
@@ -291,6 +292,30 @@ def test_a_key_without_the_scope_sends_nothing(link: AccountLink, send: Send) ->
     assert send(item(link), key=reader).status_code == 403
     assert send(item(link), key="nonsense").status_code == 401
     assert UsageUid.objects.count() == 0
+
+
+@pytest.mark.parametrize("change", ["renamed", "deleted"])
+def test_no_stray_account_is_made_of_one_that_is_known_to_be_gone_from_m3ter(
+    link: AccountLink, send: Send, m3ter: M3terSimulator, run_jobs: Run, change: str
+) -> None:
+    account = next(iter(m3ter.memory.accounts))
+    if change == "renamed":
+        m3ter.memory.accounts.change(account, {"code": "renamed"})
+    else:
+        m3ter.memory.accounts.remove(account)
+    left = [each["code"] for each in m3ter.memory.accounts]
+    with pytest.raises(CommandError, match="differences"):
+        call_command("check_drift")
+    whole = {"paddle_subscription_id": None, "m3ter_account_code": link.m3ter_account_code}
+
+    answer = send(item(link, "a"), item(link, "b", **whole))
+    run_jobs()
+    m3ter.process_measurements()
+
+    assert codes(answer) == [("account_astray", "paddle_subscription_id"), ("account_astray", "m3ter_account_code")]
+    assert [each["code"] for each in m3ter.memory.accounts] == left
+    Finding.objects.update(state=Finding.State.CLOSED)
+    assert statuses(send(item(link, "a"))) == ["accepted"]
 
 
 # --- What is not linked yet ------------------------------------------------------------------------------------------

@@ -283,13 +283,13 @@ def test_what_nobody_needs_any_more_is_forgotten(link: AccountLink) -> None:
     ago = clock.now() - dt.timedelta(days=41)
     UsageUpload.objects.update(finished_at=ago)
     UsageBatch.objects.filter(upload=upload).update(sent_at=ago)
-    assert pruning.prune() == {"pieces of files": 1, "bodies": 1, "uids": 0, "batches": 0, "files": 0}
+    assert {what: count for what, count in pruning.prune().items() if count} == {"pieces of files": 1, "bodies": 1}
 
     ago = clock.now() - dt.timedelta(days=402)
     UsageUpload.objects.update(finished_at=ago)
     UsageBatch.objects.update(received_at=ago)
     UsageUid.objects.filter(batch_id=UsageBatch.objects.get(upload=upload).pk).update(received_on=ago.date())
-    assert jobs.prune() == "0 pieces of files, 0 bodies, 1 uids, 1 batches, 1 files forgotten"
+    assert jobs.prune().startswith("0 pieces of files, 0 bodies, 1 uids, 1 batches, 1 files, ")
     assert UsageUpload.objects.get() == kept
     assert UsageUid.objects.count() == UsageBatch.objects.count() == UsageBody.objects.count() == 1
 

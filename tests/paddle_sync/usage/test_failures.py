@@ -138,6 +138,28 @@ def test_a_uid_that_m3ter_had_already_is_harmless_and_stays_taken(
     assert not Finding.objects.exists()
 
 
+def test_a_corrected_measurement_that_m3ter_takes_for_a_repeat_is_put_before_people(
+    link: AccountLink, m3ter: M3terSimulator, vendors: Vendors, send: Run
+) -> None:
+    accept(item(link, "a", 5))
+    meter = drop_meter(m3ter)
+    m3ter.fault("submit measurements", "lose_answer")
+    send()
+    m3ter.memory.meters.add(meter)
+    UsageBatch.objects.update(due_at=clock.now())
+    send()
+    failures.read(vendors.m3ter)
+
+    accept(item(link, "a", 6))
+    send()
+    failures.read(vendors.m3ter)
+
+    told = UsageFailure.objects.order_by("-pk")[0]
+    assert (told.kind, told.state, told.is_dropped) == ("DuplicateUid of another", State.OPEN, False)
+    assert UsageUid.objects.count() == 1
+    assert "perhaps not counted as sent" in Finding.objects.get(key=told.kind).detail
+
+
 def test_a_batch_that_went_twice_is_told_of_once(
     link: AccountLink, m3ter: M3terSimulator, vendors: Vendors, send: Run
 ) -> None:

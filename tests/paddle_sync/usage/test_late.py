@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,13 +11,15 @@ from pytest_django import Settings
 from integration_project import clock
 from integration_project.errors import NotPossible
 from integration_project.vendors import Vendors
+from integration_project.vendors.m3ter.client import M3terClient
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from paddle_sync.models import AccountLink, LateForBill, LateInBatch, SettledPeriod, UsageBatch, UsageUpload
-from paddle_sync.usage import late
+from paddle_sync.usage import late, outbox
 from paddle_sync.usage.intake import Source
 from paddle_sync.usage.items import CORRECTION
 from paddle_sync.usage.late import Counts
 from tests.billing_bridge.killing import DeadlyAdapter, Killed, Killer, commits_can_kill
+from tests.builders import make_link
 from tests.paddle_sync.usage.metered import accept, item, stamp
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +79,27 @@ def test_a_file_knows_the_bills_that_it_came_too_late_for(link: AccountLink, bil
     accept(late_item(link, "c"))
 
     assert late.of_upload(upload.pk) == [(LateForBill.objects.get(), 2)]
+
+
+def test_as_many_bills_as_accounts_cost_as_many_queries_as_one(
+    link: AccountLink, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    others = [make_link(adopted=True, m3ter_account_code=f"account-{n}", m3ter_account_id=f"id-{n}") for n in range(40)]
+    SettledPeriod.objects.bulk_create(
+        SettledPeriod(
+            m3ter_bill_id=f"bill of {other.m3ter_account_id}",
+            m3ter_account_id=other.m3ter_account_id,
+            starts_at=clock.now() - dt.timedelta(days=20),
+            ends_at=clock.now() + dt.timedelta(days=10),
+            state=SettledPeriod.State.APPROVED,
+        )
+        for other in others
+    )
+
+    with django_assert_max_num_queries(20):
+        taken = accept(*(late_item(other, "a") for other in others))
+
+    assert len(taken.late) == LateForBill.objects.filter(state=State.OPEN).count() == 40
 
 
 def test_what_is_discarded_with_its_file_counts_no_more(link: AccountLink, bill: dict[str, Any]) -> None:
@@ -230,3 +253,66 @@ def claimed(row: LateForBill) -> LateForBill:
         lease=uuid.uuid4(), lease_until=clock.now() + dt.timedelta(minutes=1), attempts=1
     )
     return LateForBill.objects.get(pk=row.pk)
+
+
+# --- What comes while m3ter calculates, or after ----------------------------------------------------------------------
+
+
+def test_what_comes_while_m3ter_calculates_is_put_before_a_person(
+    link: AccountLink, bill: dict[str, Any], run_jobs: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(late_item(link, "a"))
+    run_jobs()
+    settled_in_m3ter()
+    calculate = M3terClient.recalculate_bills
+
+    def recalculate(self: M3terClient, bill_ids: Sequence[str]) -> Any:
+        done = calculate(self, bill_ids)
+        accept(late_item(link, "b"))
+        return done
+
+    monkeypatch.setattr(M3terClient, "recalculate_bills", recalculate)
+    late.ask_to_recalculate(LateForBill.objects.get().pk, by="fiona", reason="Agreed.")
+    run_jobs()
+
+    row = LateForBill.objects.get()
+    assert (row.state, row.due_at) == (State.OPEN, None)
+    assert "More usage" in row.last_error
+
+
+def test_what_comes_between_a_lost_answer_and_the_next_try_is_calculated_too(
+    link: AccountLink, bill: dict[str, Any], m3ter: M3terSimulator, run_jobs: Run
+) -> None:
+    accept(late_item(link, "a"))
+    run_jobs()
+    settled_in_m3ter()
+    m3ter.fault("recalculate bills", "lose_answer")
+    late.ask_to_recalculate(LateForBill.objects.get().pk, by="fiona", reason="Agreed.")
+    run_jobs()
+    long_ago = clock.now() - dt.timedelta(minutes=5)
+    LateForBill.objects.update(done_at=long_ago)
+    m3ter.change_bill(bill["id"], lastCalculatedDate=stamp(long_ago))
+
+    accept(late_item(link, "b"))
+    run_jobs()
+    UsageBatch.objects.update(sent_at=clock.now() - dt.timedelta(minutes=2))
+    LateForBill.objects.update(due_at=clock.now())
+    run_jobs()
+
+    assert sum(1 for call in m3ter.calls if call.operation == "recalculate bills") == 2
+    assert LateForBill.objects.get().state == State.DONE
+
+
+def test_what_was_given_up_and_goes_after_the_calculation_is_put_before_a_person(
+    link: AccountLink, bill: dict[str, Any], run_jobs: Run
+) -> None:
+    accept(late_item(link, "a"))
+    UsageBatch.objects.update(state=UsageBatch.State.FAILED, due_at=None)
+    late.ask_to_recalculate(LateForBill.objects.get().pk, by="fiona", reason="Agreed.")
+    run_jobs()
+    assert LateForBill.objects.get().state == State.DONE
+
+    outbox.send_again(UsageBatch.objects.get().pk, by="olga", reason="It is not in m3ter.")
+    run_jobs()
+
+    assert LateForBill.objects.get().state == State.OPEN
