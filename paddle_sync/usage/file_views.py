@@ -28,6 +28,7 @@ ON_ERRORS = OpenApiParameter(
     enum=[choice.value for choice in UsageUpload.OnErrors if choice in ("stop", "send_good")],
     description="Where rows are wrong: `stop` sends nothing until a person decides, `send_good` sends the others.",
 )
+SAME_BYTES = "The same bytes were received before, from somebody else. Nothing of them is counted twice."
 OVER = (UsageUpload.State.DONE, UsageUpload.State.DISCARDED, UsageUpload.State.FAILED)
 
 
@@ -105,8 +106,10 @@ class FilesView(ApiView):
         except NotReceived as problem:
             raise FileNotTaken(str(problem)) from problem
         said = _told(received.upload)
-        if received.about_before:
-            said["note"] = f"{said['note']} {received.about_before}".strip()
+        if before := received.before:
+            own = before.via == UsageUpload.Via.API and before.by == key.client
+            about = received.about_before if own else SAME_BYTES
+            said["note"] = f"{said['note']} {about}".strip()
         return Response(said, status=status.HTTP_202_ACCEPTED)
 
 

@@ -309,10 +309,10 @@ def _undecided(batch_ids: Iterable[int], upload: UsageUpload | None) -> dict[int
         batch_id: Refusal(
             "undecided",
             "uid",
-            f"this uid stands in {f'the file {name} (file {file_id})' if file_id else 'usage'} that nobody has decided"
-            " about yet. Send it again once that is done.",
+            f"this uid stands in {f'file {file_id}, which' if file_id else 'usage that'} nobody has decided about yet."
+            " Send it again once that is done.",
         )
-        for batch_id, file_id, name in batches.values_list("pk", "upload", "upload__name")
+        for batch_id, file_id in batches.values_list("pk", "upload")
     }
 
 

@@ -9,6 +9,7 @@ from paddle_sync.usage import bodies, intake, late
 from paddle_sync.usage.queues import OUTBOX
 
 State = UsageBatch.State
+TAKEN_BACK_FROM = (State.HELD, State.FAILED)
 
 
 def send_again(batch_id: int, *, by: str, reason: str) -> None:
@@ -32,10 +33,10 @@ def take_as_sent(batch_id: int, *, by: str, reason: str) -> None:
 
 
 def take_back(batch_id: int, *, by: str, reason: str) -> None:
-    """Discard a batch that still waits for its account: it is never sent, and its uids are free."""
-    batch = _in_state(batch_id, State.HELD).select_for_update().first()
+    """Discard a batch that waits for its account, or was given up: it is never sent, and its uids are free."""
+    batch = UsageBatch.objects.filter(pk=batch_id, state__in=TAKEN_BACK_FROM).select_for_update().first()
     if batch is None:
-        raise NotPossible("It does not wait any more: its account is there, and it goes its way.")
+        raise NotPossible("It does not wait any more, and goes its way.")
     packed = UsageBody.objects.values_list("keys", flat=True).get(batch=batch)
     intake.forget(bodies.keys(packed), batch.pk)
     batch.state, batch.note = State.TAKEN_BACK, f"{_note(by, 'taken back')} {reason}"

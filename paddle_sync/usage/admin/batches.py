@@ -109,11 +109,12 @@ class UsageBatchAdmin(LedgerAdmin):
             name="take_back",
             label="Take back",
             permission=SEND,
-            effect="The usage is discarded before it was sent: m3ter never gets it, though its sender was told that it"
-            " was accepted. Its uids are free, so that it can be sent anew.",
+            effect="The usage is discarded: m3ter never gets it, though its sender was told that it was accepted. Its"
+            " uids are free, so that it can be sent anew. Where a request with it got no answer, as the note says then,"
+            " compare the usage in m3ter first: what m3ter has would be counted again.",
             done="taken back",
             decide=outbox.take_back,
-            offered=lambda batch: batch.state == State.HELD,
+            offered=lambda batch: batch.state in outbox.TAKEN_BACK_FROM,
             bulk=True,
             preview=one_line,
         ),

@@ -133,7 +133,7 @@ def test_a_uid_of_another_undecided_file_is_refused_and_says_which(link: Account
     upload = checked(table([line(link, "a"), line(link, "b")]), "april.csv")
 
     assert (upload.accepted, upload.refused, upload.reasons) == (1, 1, {"undecided": 1})
-    assert f"in the file march.csv (file {first.pk}) that nobody has decided about yet" in said(upload)[0][2]
+    assert f"in file {first.pk}, which nobody has decided about yet" in said(upload)[0][2]
 
 
 def test_rows_without_uid_are_told_apart_by_the_file_and_their_place(link: AccountLink, m3ter: M3terSimulator) -> None:

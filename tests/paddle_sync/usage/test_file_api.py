@@ -128,6 +128,16 @@ def test_a_file_that_is_cut_off_or_too_large_or_empty_is_not_kept(
     assert (UsageUpload.objects.count(), UsageFilePart.objects.count()) == (0, 0)
 
 
+def test_what_somebody_else_sent_is_not_told_by_its_name(client: Client, key: str, link: AccountLink) -> None:
+    other = api_keys.make("Other", scopes=ApiKey.Scope.values).text
+    post(client, key, csv_of(link, 1), query="?name=salaries.csv")
+
+    note = post(client, other, csv_of(link, 1)).json()["note"]
+
+    assert "received before, from somebody else" in note
+    assert "salaries" not in note
+
+
 def test_nobody_reads_the_files_of_another_client(client: Client, key: str, link: AccountLink) -> None:
     other = api_keys.make("Other", scopes=ApiKey.Scope.values).text
     writer = api_keys.make("Exporter", scopes=[ApiKey.Scope.USAGE_WRITE]).text

@@ -51,9 +51,10 @@ def test_a_batch_that_is_taken_as_sent_never_goes(link: AccountLink, m3ter: M3te
     assert UsageUid.objects.count() == 1
 
 
-def test_what_waits_for_an_account_can_be_taken_back_and_sent_anew(link: AccountLink) -> None:
+@pytest.mark.parametrize("state", outbox.TAKEN_BACK_FROM)
+def test_what_does_not_go_by_itself_can_be_taken_back_and_sent_anew(link: AccountLink, state: UsageBatch.State) -> None:
     accept(item(link, "a", 5, ts=at(hours=2)))
-    UsageBatch.objects.update(state=State.HELD)
+    UsageBatch.objects.update(state=state)
     batch = UsageBatch.objects.get()
 
     outbox.take_back(batch.pk, by="olga", reason="The wrong customer.")
