@@ -21,6 +21,7 @@ TONES: Mapping[str, Tone] = {
     State.FAILED: "bad",
 }
 REASONS: Mapping[str, str] = {
+    "account_astray": "The account was deleted or renamed in m3ter",
     "after_end": "After the plan's end, and not marked after_end",
     "approved": "In a period whose bill is approved, and not marked correction",
     "back_dated": "More than 35 days old, and not marked correction",
