@@ -3,15 +3,14 @@
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LEVEL = 1
 """Usage repeats itself so much that the quickest level already halves it many times."""
 KEY, ROW = struct.Struct(">16sq"), struct.Struct(">q")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One measurement of a batch."""
 
     key: bytes

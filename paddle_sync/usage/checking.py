@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from integration_project.vendors import exact_json
 from paddle_sync.usage import cells
@@ -55,9 +55,8 @@ class _Refused(Exception):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """An item that may be counted once."""
+class Checked(NamedTuple):
+    """An item that may be counted once. A tuple, because making one of another kind took a tenth of a file's check."""
 
     destination: Destination
     key: bytes
@@ -315,8 +314,9 @@ def _check_time(ts: datetime, to: Destination, marks: frozenset[str], now: datet
 
 def _check_plan(ts: datetime, to: Destination, marks: frozenset[str]) -> None:
     """Refuse usage that no plan of the account could ever bill, unless its sender knows that."""
-    if any(start <= ts and (end is None or ts < end) for start, end in to.spans):
-        return
+    for start, end in to.spans:
+        if start <= ts and (end is None or ts < end):
+            return
     if not to.spans or ts < to.spans[0][0]:
         if to.is_adopted or AFTER_END in marks:
             return

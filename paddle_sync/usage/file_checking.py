@@ -5,11 +5,13 @@ whoever is killed or loses the row leaves whole chunks, and the next one goes on
 file that cannot be read to its end, or of which nobody wants the good rows alone, is never half sent.
 """
 
+import gc
 import logging
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -48,6 +50,8 @@ LONGEST_TURN = 120.0
 SAME_BYTES_WAIT = timedelta(seconds=1)
 MOST_PUT_OFF = 8
 """How often a check waits for Paddle to say whether a subscription exists; then such rows are wrong."""
+ALIVE_AT_ONCE = 200_000
+"""More objects than a chunk has; what exceeds it is looked through."""
 UNREADABLE = "unreadable"
 """Why a row is refused that is none."""
 
@@ -106,7 +110,8 @@ TakeIn = Callable[[Sequence[tuple[int, Any]]], TakenIn]
 def carry_on(upload: UsageUpload, *, told: Callable[[UsageUpload], object] = lambda upload: None) -> None:
     """Check a file for a turn; the lease is held. `told` is called after each chunk."""
     try:
-        _carry_on(upload, told)
+        with _seldom_collected():
+            _carry_on(upload, told)
     except LeaseLost:
         logger.info("usage: file %s was paused, discarded, or belongs to another worker now.", upload.pk)
     except FileUnreadable as problem:
@@ -121,6 +126,17 @@ def carry_on(upload: UsageUpload, *, told: Callable[[UsageUpload], object] = lam
         uploads.failed(
             upload, f"A fault of this application ({type(error).__name__}); the log has the details. Nothing was sent."
         )
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Let Python look for garbage seldom: going through rows that go by themselves took a fifth of a check."""
+    before = gc.get_threshold()
+    gc.set_threshold(ALIVE_AT_ONCE, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def give_up(upload: UsageUpload) -> None:

@@ -206,8 +206,8 @@ def _pile(entries: list[Entry], source: Source, subscription_id: str, now: datet
 
 def _measure(batch: UsageBatch, entries: Sequence[Entry]) -> None:
     batch.items = len(entries)
-    batch.late = sum(1 for _, checked in entries if checked.late)
-    batch.size = sum(len(checked.line) + 1 for _, checked in entries)
+    batch.late = sum([checked.late for _, checked in entries])
+    batch.size = sum([len(checked.line) for _, checked in entries]) + len(entries)
 
 
 def _claim(piles: Sequence[_Pile], today: date) -> dict[bytes, tuple[int, int]]:

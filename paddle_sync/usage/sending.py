@@ -165,9 +165,13 @@ def _settle(group: Sequence[UsageBatch], **outcome: object) -> int:
 
 
 def _sent(group: Sequence[UsageBatch]) -> int:
-    with transaction.atomic():
-        _settle(group, state=State.SENT, sent_at=clock.now(), last_error="", note="")
-        late.arrived(group)
+    done: dict[str, object] = {"state": State.SENT, "sent_at": clock.now(), "last_error": "", "note": ""}
+    if any(row.late for row in group):
+        with transaction.atomic():
+            _settle(group, **done)
+            late.arrived(group)
+    else:
+        _settle(group, **done)
     return sum(row.items for row in group)
 
 

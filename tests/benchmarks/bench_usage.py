@@ -19,7 +19,7 @@ from django.test import RequestFactory
 from pytest_django import Settings
 
 from integration_project import api_keys, clock, installation
-from integration_project.models import ApiKey
+from integration_project.models import ApiKey, Heartbeat
 from integration_project.vendors import exact_json
 from integration_project.vendors.m3ter.simulator import M3terSimulator
 from integration_project.vendors.m3ter.simulator import sample as m3ter_sample
@@ -148,6 +148,7 @@ def test_a_file_of_a_million_rows(
         m3ter.calls.clear()
 
         with program("manage.py", "worker", log=log, environment=environment) as workers:
+            wait_until(Heartbeat.objects.exists, what=log.read_text)  # as in production, where workers are there
             began = time.perf_counter()
             arguments = ("manage.py", "upload_usage", str(path))
             with program(*arguments, log=log, environment=environment) as upload:
