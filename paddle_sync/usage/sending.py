@@ -104,7 +104,7 @@ def _send(group: list[UsageBatch], m3ter: M3terClient, alone: Alone | None = Non
     now = clock.now()
     late = [row for row in group if row.first_sent_at is not None and row.first_sent_at < now - KNOWN_FOR]
     if late:
-        _settle(late, state=State.FAILED, note=_too_late())
+        work.settle_together(late, state=State.FAILED, note=_too_late())
         group = [row for row in group if row not in late]
     if not _begin(group):
         return 0
@@ -114,7 +114,9 @@ def _send(group: list[UsageBatch], m3ter: M3terClient, alone: Alone | None = Non
     except BudgetSpent as error:
         _again(group, error, uncounted=True)
     except NotFound as error:  # the address is wrong, not what was sent to it
-        _settle(group, state=State.FAILED, note=f"{error} Check M3TER_INGEST_URL and M3TER_ORG_ID, then send it again.")
+        work.settle_together(
+            group, state=State.FAILED, note=f"{error} Check M3TER_INGEST_URL and M3TER_ORG_ID, then send it again."
+        )
     except (NeedsConfiguration, Permanent) as error:
         return _divide(group, m3ter, error, alone)
     except VendorClosed as error:
@@ -138,16 +140,15 @@ def _begin(group: list[UsageBatch]) -> bool:
     if not group:
         return False
     now = clock.now()
-    begun = UsageBatch.objects.filter(pk__in=[row.pk for row in group], lease=group[0].lease).update(
+    ours = UsageBatch.objects.filter(pk__in=[row.pk for row in group], lease=group[0].lease)
+    begun = ours.update(
         first_sent_at=Coalesce("first_sent_at", now), sendings=F("sendings") + 1, lease_until=now + OUTBOX.lease
     )
     if begun == len(group):
         return True
     logger.warning("usage: %s of %s batches belong to another worker by now.", len(group) - begun, len(group))
-    ours = set(
-        UsageBatch.objects.filter(pk__in=[row.pk for row in group], lease=group[0].lease).values_list("pk", flat=True)
-    )
-    group[:] = [row for row in group if row.pk in ours]
+    left = set(ours.values_list("pk", flat=True))
+    group[:] = [row for row in group if row.pk in left]
     return bool(group)
 
 
@@ -159,19 +160,14 @@ def _lines(row: UsageBatch) -> list[Line]:
     return bodies.unpack(*UsageBody.objects.values_list("measurements", "keys", "rows").get(batch_id=row.pk))
 
 
-def _settle(group: Sequence[UsageBatch], **outcome: object) -> int:
-    """End the claim on these rows with one outcome."""
-    return work.settle_together(group, **outcome)
-
-
 def _sent(group: Sequence[UsageBatch]) -> int:
     done: dict[str, object] = {"state": State.SENT, "sent_at": clock.now(), "last_error": "", "note": ""}
     if any(row.late for row in group):
         with transaction.atomic():
-            _settle(group, **done)
+            work.settle_together(group, **done)
             late.arrived(group)
     else:
-        _settle(group, **done)
+        work.settle_together(group, **done)
     return sum(row.items for row in group)
 
 
@@ -184,11 +180,11 @@ def _again(
         wait = timedelta(seconds=asked) if asked is not None else work.backoff(group[0].attempts)
     outcome: dict[str, object] = {"state": State.READY, "due_at": clock.now() + wait, "last_error": str(error)}
     if not uncounted:
-        _settle(group, **outcome)
+        work.settle_together(group, **outcome)
         return
     outcome |= {"attempts": work.UNCOUNTED, "sendings": F("sendings") - 1}
-    _settle([row for row in group if row.sendings], **outcome)
-    _settle([row for row in group if not row.sendings], **outcome, first_sent_at=None)
+    work.settle_together([row for row in group if row.sendings], **outcome)
+    work.settle_together([row for row in group if not row.sendings], **outcome, first_sent_at=None)
 
 
 def _divide(group: list[UsageBatch], m3ter: M3terClient, error: IntegrationError, alone: Alone | None) -> int:
@@ -216,7 +212,7 @@ def _divide(group: list[UsageBatch], m3ter: M3terClient, error: IntegrationError
         _again([row], problem, wait=None if isinstance(problem, Temporary) else CLOSED_WAIT)
         return 0
     if len(refused) == row.items:  # the reason is not in one of them
-        _settle([row], state=State.FAILED, note=f"m3ter refuses all of it: {error}")
+        work.settle_together([row], state=State.FAILED, note=f"m3ter refuses all of it: {error}")
         return 0
     return _sent_but(row, refused)
 
@@ -226,7 +222,9 @@ def _settle_alone(row: UsageBatch, error: IntegrationError, *, is_by_itself: boo
     if is_by_itself:
         _sent_but(row, [(line, error) for line in _lines(row)])
     else:
-        _settle([row], state=State.FAILED, note=f"m3ter refuses it, and has taken nothing else lately: {error}")
+        work.settle_together(
+            [row], state=State.FAILED, note=f"m3ter refuses it, and has taken nothing else lately: {error}"
+        )
 
 
 def _took_lately() -> bool:
@@ -242,7 +240,9 @@ def _took_lately() -> bool:
 def _sent_but(row: UsageBatch, refused: Sequence[tuple[Line, IntegrationError]]) -> int:
     """Settle a batch of which m3ter has all but these; say how many it took."""
     with transaction.atomic():
-        if not _settle([row], state=State.SENT, sent_at=clock.now(), note=f"m3ter refused {len(refused)} of them."):
+        if not work.settle_together(
+            [row], state=State.SENT, sent_at=clock.now(), note=f"m3ter refused {len(refused)} of them."
+        ):
             return 0
         late.arrived([row])
         _tell(row, refused)
